@@ -1,0 +1,164 @@
+"""The typed configuration of a run: what every file in this folder fills in.
+
+Standard library only, so that ``--help`` never pays for importing jax. Numbers carry their unit in the
+name where they have one. A loss that is listed with weight 0 is not computed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A number that changes with the step: `start` → `end` over `steps` optimiser steps, then constant."""
+
+    kind: Literal["linear", "cosine"] = "linear"
+    start: float = 0.0
+    end: float = 1.0
+    steps: int = 1000
+
+
+Weight = float | Schedule
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """One weight for each loss there is; 0 = not computed. A number, or a schedule over steps."""
+
+    waveform_l1: Weight = 0.0
+    """mean absolute error of the waveform"""
+    waveform_mse: Weight = 0.0
+    """mean squared error of the waveform"""
+    snr: Weight = 0.0
+    """minus the signal-to-noise ratio in dB: every clip counts alike, loud or quiet"""
+    spectrogram_mse: Weight = 0.0
+    """mean squared error of log-magnitude spectrograms"""
+    complex_stft: Weight = 0.0
+    """L1 of the complex STFT, each error divided by the root of the reference's magnitude"""
+    mel: Weight = 0.0
+    """multi-scale log-mel L1"""
+    stft: Weight = 0.0
+    """multi-resolution STFT: spectral convergence plus log-magnitude L1"""
+    kl: Weight = 0.0
+    """Gaussian bottleneck: nats per latent frame"""
+    rate: Weight = 0.0
+    """scalar quantisation: estimated bits per latent frame under a learnt factorised prior"""
+    codebook: Weight = 0.0
+    """residual VQ: distance of the chosen entries to the (stopped) latent"""
+    commitment: Weight = 0.0
+    """residual VQ: distance of the latent to the (stopped) chosen entries"""
+    adversarial: Weight = 0.0
+    """the discriminators' verdict on the reconstruction, after `adversarial_start`"""
+    feature_matching: Weight = 0.0
+    """L1 between the discriminators' features of the original and the reconstruction"""
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where the training audio comes from and how crops are drawn from it."""
+
+    root: str | None = None
+    """a folder of audio files (wav, flac, ogg, mp3, … at any rate); none = the embedded generator"""
+    segment_s: float = 1.0
+    """length of a training crop in seconds"""
+    balance: float = 0.5
+    """0 = crops by duration alone, 1 = every sub-folder of `root` equally often"""
+    gain_db: float = 6.0
+    """each crop is scaled by a random gain in ±gain_db"""
+    silence_db: float = -60.0
+    """crops whose RMS lies below this many dBFS are drawn again"""
+    threads: int = 2
+    """reader threads"""
+    prefetch: int = 8
+    """batches prepared ahead of the step"""
+
+
+@dataclass(frozen=True)
+class Optim:
+    """AdamW with warm-up and cosine decay, for the generator and, where there is one, the discriminator."""
+
+    learning_rate: float = 1e-3
+    discriminator_learning_rate: float = 3e-4
+    warmup_steps: int = 100
+    final_learning_rate_ratio: float = 0.02
+    """learning rate at the last step, relative to its peak"""
+    beta1: float = 0.8
+    beta2: float = 0.99
+    weight_decay: float = 0.0
+    clip_norm: float = 10.0
+    """global gradient norm above which gradients are scaled down"""
+    ema_decay: float = 0.998
+    """decay per step of the averaged weights that are evaluated and loaded"""
+    max_skipped_steps: int = 20
+    """stop after this many non-finite steps in a row"""
+
+
+@dataclass(frozen=True)
+class Discriminator:
+    """Multi-period and multi-resolution complex-STFT discriminators (used when `loss.adversarial` > 0)."""
+
+    loss: Literal["hinge", "least_squares"] = "hinge"
+    periods: tuple[int, ...] = (2, 3, 5, 7, 11)
+    period_channels: int = 8
+    """channels of the first layer; doubled by the following ones"""
+    fft_sizes: tuple[int, ...] = (2048, 1024, 512)
+    stft_channels: int = 16
+    max_channels: int = 128
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is measured at the end of a run, and shown from it."""
+
+    clips: int = 24
+    """held-out clips of the embedded generator"""
+    clip_s: float = 4.0
+    samples: int = 4
+    """held-out originals and reconstructions written as audio and drawn in the report"""
+    table_s: float = 180.0
+    """seconds of training audio on which the entropy coder's tables are fitted at a checkpoint"""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Base of the families' hyper-parameters; the fields are the keyword arguments of the family."""
+
+    family: ClassVar[str] = ""
+
+    def kwargs(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole experiment."""
+
+    model: ModelConfig
+    workdir: str | None = None
+    """where the run is kept; default runs/NAME"""
+    steps: int = 1000
+    """optimiser steps"""
+    batch_size: int = 16
+    """crops per step over all devices"""
+    seed: int = 0
+    checkpoint_every: int = 500
+    """steps between checkpoints (the last step is always saved)"""
+    keep_checkpoints: int = 3
+    adversarial_start: int = -1
+    """step at which the discriminators join; -1 = never"""
+    log_every: int = 10
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """of the networks' arithmetic; parameters, STFTs and losses are always float32"""
+    resume: bool = False
+    """continue the run in `workdir` (an empty one starts afresh)"""
+    overwrite: bool = False
+    """delete the run in `workdir` first"""
+    tensorboard: bool = True
+    loss: LossWeights = field(default_factory=LossWeights)
+    data: Data = field(default_factory=Data)
+    optim: Optim = field(default_factory=Optim)
+    discriminator: Discriminator = field(default_factory=Discriminator)
+    evaluation: Evaluation = field(default_factory=Evaluation)

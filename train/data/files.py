@@ -1,0 +1,127 @@
+"""Training crops from a tree of audio files of any format, rate and number of channels."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from train.data.source import CropSource
+from zoo import audio
+from zoo.errors import ZooError
+
+
+def report_skipped(path: Path, reason: str) -> None:
+    """Names a file that is left out on standard error."""
+    print(f"skipped {reason if str(path) in reason else f'{path}: {reason}'}", file=sys.stderr, flush=True)
+
+
+class FileCrops(CropSource):
+    """Random crops of `segment_samples` at `sample_rate` Hz from all audio files below `root`.
+
+    A file's share of the crops is its duration's share of its group's duration; a group is a first-level sub-folder
+    (files in `root` itself are one too), and group g has the share duration_g^(1 - balance), normalised: `balance` 0
+    is duration alone, 1 every group equally often. The start is uniform over the file; a file shorter than the crop
+    lies at a uniform position in silence. Only the crop and the resampling filter's reach around it are decoded.
+
+    A crop whose RMS is below `silence_db` dBFS is drawn again (up to ten times), then scaled by a gain uniform in
+    ±gain_db, then down if its peak exceeds 1. A file that cannot be read, when scanned or later, is passed once to
+    `on_skip`, kept in `skipped` {path: reason}, and another is drawn. Raises ZooError if `root` is missing, holds no
+    audio, or none that can be read.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        segment_samples: int,
+        sample_rate: int,
+        channels: int,
+        seed: int = 0,
+        balance: float = 0.5,
+        gain_db: float = 6.0,
+        silence_db: float = -60.0,
+        on_skip: Callable[[Path, str], None] = report_skipped,
+    ):
+        super().__init__(
+            segment_samples=segment_samples,
+            sample_rate=sample_rate,
+            channels=channels,
+            seed=seed,
+            gain_db=gain_db,
+            silence_db=silence_db,
+        )
+        if not 0 <= balance <= 1:
+            raise ZooError(f"data.balance must lie in [0, 1], got {balance}")
+        self.root = Path(root)
+        self.skipped: dict[Path, str] = {}
+        self._on_skip = on_skip
+        self._lock = threading.Lock()
+        self.files = self._scan()
+        self._cumulative = np.cumsum(file_probabilities(self.root, self.files, balance))
+
+    @property
+    def seconds(self) -> float:
+        """Duration of all readable files together."""
+        return sum(f.seconds for f in self.files)
+
+    def _scan(self) -> list[audio.FileInfo]:
+        """Reads every header, in threads: on network disks the time goes into waiting."""
+        paths = audio.find_files(self.root)
+        with ThreadPoolExecutor(min(16, 4 * (os.cpu_count() or 1))) as pool:
+            scanned = list(pool.map(_probe, paths))
+        for path, info in zip(paths, scanned):
+            if isinstance(info, str):
+                self._skip(path, info)
+        files = [info for info in scanned if isinstance(info, audio.FileInfo)]
+        if not files:
+            raise ZooError(f"{self.root}: none of its {len(paths)} audio files can be read")
+        return files
+
+    def _skip(self, path: Path, reason: str) -> None:
+        with self._lock:
+            if path in self.skipped:
+                return
+            self.skipped[path] = reason
+        self._on_skip(path, reason)
+
+    def _draw(self, rng: np.random.Generator, k: int, attempt: int) -> np.ndarray | None:
+        chosen, place = rng.random(2)
+        position = chosen * self._cumulative[-1]
+        info = self.files[min(int(np.searchsorted(self._cumulative, position, side="right")), len(self.files) - 1)]
+        frames = round(info.seconds * info.sample_rate)
+        spare = frames - -(-self.segment_samples * info.sample_rate // self.sample_rate)
+        # Spare frames behind the crop, or, in a file that is too short, missing ones before it.
+        start = int(np.sign(spare)) * int(place * (abs(spare) + 1))
+        # A file that failed before is tried again: remembering it would make an example depend on those before it.
+        try:
+            samples = audio.read_crop(
+                info.path, start, self.segment_samples, sample_rate=self.sample_rate, channels=self.channels
+            )
+            audio.validate(samples, name=str(info.path))
+        except ZooError as error:
+            self._skip(info.path, str(error))
+            return None
+        return samples
+
+
+def _probe(path: Path) -> audio.FileInfo | str:
+    try:
+        return audio.probe(path)
+    except ZooError as error:
+        return str(error)
+
+
+def file_probabilities(root: Path, files: list[audio.FileInfo], balance: float) -> np.ndarray:
+    """The probability (n_files,) of each file under the weighting that `FileCrops` states."""
+    parts = [f.path.relative_to(root).parts for f in files]
+    groups = np.unique([p[0] if len(p) > 1 else "" for p in parts], return_inverse=True)[1]
+    seconds = np.array([f.seconds for f in files])
+    group_seconds = np.bincount(groups, weights=seconds)
+    group_share = group_seconds ** (1 - balance)
+    return seconds / group_seconds[groups] * (group_share / group_share.sum())[groups]

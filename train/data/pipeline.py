@@ -1,0 +1,100 @@
+"""From a source to batches, by grain: threads read ahead, and one number says where a run stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from configs.base import Data
+from train.data.files import FileCrops, report_skipped
+from train.data.source import CropSource
+from train.data.synthetic import SyntheticCrops
+from zoo.errors import ZooError
+
+
+def make_source(
+    data: Data,
+    *,
+    sample_rate: int,
+    channels: int,
+    hop_length: int,
+    seed: int,
+    on_skip: Callable[[Path, str], None] = report_skipped,
+) -> CropSource:
+    """The source that `data` describes, its crops as long as `segment_s`, rounded up to whole frames of `hop_length`.
+
+    Raises ZooError on a missing or empty `data.root` and on values that make no sense.
+    """
+    if not data.segment_s > 0:
+        raise ZooError(f"data.segment_s must be positive, got {data.segment_s}")
+    segment_samples = -(-max(round(data.segment_s * sample_rate), 1) // hop_length) * hop_length
+    if data.root is None:
+        return SyntheticCrops(
+            segment_samples=segment_samples,
+            sample_rate=sample_rate,
+            channels=channels,
+            seed=seed,
+            gain_db=data.gain_db,
+            silence_db=data.silence_db,
+        )
+    return FileCrops(
+        data.root,
+        segment_samples=segment_samples,
+        sample_rate=sample_rate,
+        channels=channels,
+        seed=seed,
+        balance=data.balance,
+        gain_db=data.gain_db,
+        silence_db=data.silence_db,
+        on_skip=on_skip,
+    )
+
+
+class _Share:
+    """The examples of one process in the order it needs them: its contiguous share of each global batch."""
+
+    def __init__(self, source: CropSource, start: int, batch_size: int, local: int, offset: int):
+        self._source, self._start, self._batch_size, self._local, self._offset = (
+            source,
+            start,
+            batch_size,
+            local,
+            offset,
+        )
+
+    def __len__(self) -> int:
+        return (len(self._source) - self._start) // self._batch_size * self._local
+
+    def __getitem__(self, m: int) -> dict[str, np.ndarray]:
+        batch, place = divmod(int(m), self._local)
+        return self._source[self._start + batch * self._batch_size + self._offset + place]
+
+
+def batches(
+    source: CropSource,
+    *,
+    batch_size: int,
+    start_example: int = 0,
+    data: Data,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Batches {"audio": float32 (B, T, C), "index": uint32 (B,)} of consecutive examples from `start_example` on.
+
+    Global batch i holds the examples start_example + i · batch_size and following; process p of P yields its p-th
+    contiguous share of B = batch_size / P. The position of a run is the next example's number: an iterator started
+    there continues an uninterrupted one exactly. `data.threads` threads stay `data.prefetch` batches ahead. Raises
+    ZooError if the batch does not divide among the processes.
+    """
+    import grain
+
+    if batch_size < 1 or process_count < 1 or batch_size % process_count:
+        raise ZooError(f"batch_size {batch_size} does not divide among {process_count} processes")
+    if not 0 <= process_index < process_count or start_example < 0:
+        raise ZooError(f"no batches for process {process_index} of {process_count} from example {start_example} on")
+    local = batch_size // process_count
+    share = _Share(source, start_example, batch_size, local, process_index * local)
+    options = grain.ReadOptions(num_threads=data.threads, prefetch_buffer_size=max(data.prefetch, 1) * local)
+    return iter(grain.MapDataset.source(share).to_iter_dataset(options).batch(local, drop_remainder=True))

@@ -1,0 +1,78 @@
+"""What every source of training examples has in common: purity in (seed, k), silence rejection, random gain."""
+
+from __future__ import annotations
+
+import abc
+
+import numpy as np
+
+from zoo.errors import ZooError
+
+N_EXAMPLES = 2**32 - 1
+"""Length of a source: as many examples as a uint32 can number."""
+DRAWS = 11
+"""Draws an example is given to be loud enough: one and ten more; the last is kept as it is."""
+_MAX_FAILURES = 100
+
+
+def example_rng(seed: int, k: int) -> np.random.Generator:
+    """The random stream of example k: counter-based Philox keyed on (seed, k), so it needs no stream before it."""
+    mask = 2**64 - 1
+    return np.random.Generator(np.random.Philox(key=np.array([seed & mask, k & mask], np.uint64)))
+
+
+def rms_db(samples: np.ndarray) -> float:
+    """Root mean square in dBFS (a constant 1.0 has 0 dB), −inf for silence."""
+    power = float(np.mean(np.square(samples, dtype=np.float64)))
+    return 10 * float(np.log10(power)) if power > 0 else -np.inf
+
+
+def random_gain(rng: np.random.Generator, samples: np.ndarray, gain_db: float) -> np.ndarray:
+    """Scales by a gain uniform in ±gain_db, then down to a peak of 1 if it exceeds that."""
+    gain = 10 ** (gain_db * (2 * rng.random() - 1) / 20)
+    peak = float(np.max(np.abs(samples))) * gain
+    return (samples * np.float32(gain / max(peak, 1.0))).clip(-1, 1)
+
+
+class CropSource(abc.ABC):
+    """Random access to training crops: `source[k]` is {"audio": float32 (T, C) in [-1, 1], "index": uint32 k}.
+
+    Example k, its file, position, gain and rejected draws included, is a pure function of (seed, k): neither the order
+    of access nor the thread matters. Raises ZooError if a hundred draws of one example cannot be read.
+    """
+
+    def __init__(
+        self, *, segment_samples: int, sample_rate: int, channels: int, seed: int, gain_db: float, silence_db: float
+    ):
+        for name, value in (("segment", segment_samples), ("sample_rate", sample_rate), ("channels", channels)):
+            if value < 1:
+                raise ZooError(f"data: {name} must be at least 1, got {value}")
+        if not gain_db >= 0:
+            raise ZooError(f"data.gain_db must not be negative, got {gain_db}")
+        self.segment_samples = segment_samples
+        self.sample_rate = sample_rate
+        self.channels = channels
+        self.seed = seed
+        self.gain_db = gain_db
+        self.silence_db = silence_db
+
+    @abc.abstractmethod
+    def _draw(self, rng: np.random.Generator, k: int, attempt: int) -> np.ndarray | None:
+        """One crop (T, C), or None if it cannot be read (which has been reported)."""
+
+    def __len__(self) -> int:
+        return N_EXAMPLES
+
+    def __getitem__(self, k: int) -> dict[str, np.ndarray]:
+        if not 0 <= k < N_EXAMPLES:
+            raise IndexError(f"example {k} of {N_EXAMPLES}")
+        rng = example_rng(self.seed, k)
+        draws = 0
+        for attempt in range(DRAWS + _MAX_FAILURES):
+            samples = self._draw(rng, k, attempt)
+            if samples is None:
+                continue
+            draws += 1
+            if draws == DRAWS or rms_db(samples) >= self.silence_db:
+                return {"audio": random_gain(rng, samples, self.gain_db), "index": np.asarray(k, np.uint32)}
+        raise ZooError(f"data: no readable crop for example {k} in {DRAWS + _MAX_FAILURES} draws")
