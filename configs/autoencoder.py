@@ -1,0 +1,35 @@
+"""MDCT autoencoder with finite scalar quantisation, 24 kHz mono."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from configs.base import Config, Data, LossWeights, ModelConfig, Optim, Schedule
+
+
+@dataclass(frozen=True)
+class Autoencoder(ModelConfig):
+    """Hyper-parameters of the family `autoencoder` (zoo/families/autoencoder.py)."""
+
+    family: ClassVar[str] = "autoencoder"
+    sample_rate: int = 24_000
+    channels: int = 1
+    hop_length: int = 320
+    latent_dim: int = 256
+    levels: tuple[int, ...] = (63, 31, 15, 7)
+    """quantisation levels of equal shares of the latent, lowest frequencies first"""
+    width: int = 256
+    n_blocks: int = 4
+    companding: float = 0.7
+    latent_scale: float = 8.0
+
+
+CONFIG = Config(
+    model=Autoencoder(),
+    steps=1200,
+    batch_size=16,
+    loss=LossWeights(snr=1.0, mel=8.0, complex_stft=10.0, rate=Schedule("linear", 0.0, 0.02, 200)),
+    data=Data(segment_s=1.0),
+    optim=Optim(learning_rate=1e-3),
+)

@@ -1,0 +1,39 @@
+"""GAN-vocoder codec with residual vector quantisation, 24 kHz mono, at most 6 kbps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from configs.base import Config, Data, LossWeights, ModelConfig, Optim
+
+
+@dataclass(frozen=True)
+class GanVocoder(ModelConfig):
+    """Hyper-parameters of the family `gan_vocoder` (zoo/families/gan_vocoder.py)."""
+
+    family: ClassVar[str] = "gan_vocoder"
+    sample_rate: int = 24_000
+    channels: int = 1
+    n_fft: int = 1280
+    hop_length: int = 320
+    latent_dim: int = 128
+    encoder_width: int = 256
+    encoder_blocks: int = 4
+    decoder_width: int = 384
+    decoder_blocks: int = 6
+    n_codebooks: int = 8
+    codebook_size: int = 1024
+    code_dim: int = 8
+    quantiser_dropout: float = 0.5
+
+
+CONFIG = Config(
+    model=GanVocoder(),
+    steps=1200,
+    batch_size=16,
+    adversarial_start=1000,
+    loss=LossWeights(mel=15.0, complex_stft=10.0, codebook=1.0, commitment=0.25, adversarial=1.0, feature_matching=2.0),
+    data=Data(segment_s=1.0),
+    optim=Optim(learning_rate=1e-3),
+)

@@ -1,0 +1,35 @@
+"""Waveform VAE, 24 kHz mono."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from configs.base import Config, Data, LossWeights, ModelConfig, Optim, Schedule
+
+
+@dataclass(frozen=True)
+class VAE(ModelConfig):
+    """Hyper-parameters of the family `vae` (zoo/families/vae.py)."""
+
+    family: ClassVar[str] = "vae"
+    sample_rate: int = 24_000
+    channels: int = 1
+    latent_dim: int = 192
+    widths: tuple[int, ...] = (32, 96, 256)
+    strides: tuple[int, ...] = (8, 5, 8)
+    dilations: tuple[int, ...] = (1, 3)
+    companding: float = 0.7
+    latent_scale: float = 1.5
+    grid_steps: tuple[float, ...] = (14.0, 10.0, 7.0, 5.0, 3.5, 2.5, 1.8)
+    """operating points: grid steps of the coded mean, in posterior standard deviations"""
+
+
+CONFIG = Config(
+    model=VAE(),
+    steps=800,
+    batch_size=16,
+    loss=LossWeights(snr=1.0, mel=8.0, complex_stft=10.0, kl=Schedule("linear", 0.0, 0.07, 200)),
+    data=Data(segment_s=1.0),
+    optim=Optim(learning_rate=1e-3),
+)

@@ -1,0 +1,128 @@
+"""What a saved codec is, and `load`.
+
+A run directory holds `checkpoints/STEP/`, each written at once (under another name, then renamed) by orbax:
+
+    codec/      {"params", "tables"}: averaged weights and integer tables, all that using the codec takes
+    training/   the whole training state, discriminators and optimisers included
+    metadata/   JSON: format, family and hyper-parameters of the module, step, configuration of the run
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from zoo import families
+from zoo.bottlenecks import SymbolFormat
+from zoo.codec import Codec
+from zoo.errors import CheckpointError, ZooError
+from zoo.ready import ReadyCodec
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """Loadable weights: `load(name)` takes them."""
+
+    name: str
+    family: str
+    sample_rate: int
+    channels: int
+    step: int
+
+
+def steps(run: str | Path) -> list[int]:
+    """Steps of the finished checkpoints of a run, oldest first; empty where there are none."""
+    folder = Path(run) / "checkpoints"
+    return sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit()) if folder.is_dir() else []
+
+
+def find(path: str | Path) -> Path:
+    """The checkpoint folder meant by a run directory (its newest), its `checkpoints/`, or a checkpoint itself.
+
+    Raises CheckpointError where there is none.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise CheckpointError(f"no checkpoint at {path}: there is no such file or folder")
+    for run in (path, path.parent) if path.name == "checkpoints" else (path,):
+        if found := steps(run):
+            return run / "checkpoints" / str(found[-1])
+    if (path / "metadata").exists() and (path / "codec").exists():
+        return path
+    raise CheckpointError(f"no checkpoint at {path}: expected a run directory with checkpoints/STEP, or one such STEP")
+
+
+def read_metadata(checkpoint: Path) -> dict[str, Any]:
+    """Metadata of a checkpoint folder; raises CheckpointError if it is missing, damaged or of a later format."""
+    file = checkpoint / "metadata" / "metadata"
+    try:
+        metadata: dict[str, Any] = json.loads(file.read_text())
+        if metadata["format"] > FORMAT:
+            raise CheckpointError(f"{checkpoint} has format {metadata['format']}; this version reads up to {FORMAT}")
+        return metadata | {"family": str(metadata["family"]), "model": dict(metadata["model"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"checkpoint {checkpoint} is damaged: metadata cannot be read ({error})") from None
+
+
+def load(path: str | Path) -> ReadyCodec:
+    """Loads a codec from a run directory or one checkpoint inside it: averaged weights, ready to encode and decode.
+
+    Raises CheckpointError for a path that holds no checkpoint, or one that is truncated or of another shape.
+    """
+    checkpoint = find(path)
+    metadata = read_metadata(checkpoint)
+    try:
+        module = families.create(metadata["family"], **metadata["model"])
+    except ZooError as error:
+        raise CheckpointError(f"checkpoint {checkpoint}: {error}") from None
+    template = codec_template(module)
+    restored = _restore(checkpoint / "codec", template)
+    tables = np.asarray(restored["tables"])
+    return ReadyCodec(module, {"params": restored["params"]}, tables, metadata | {"path": str(checkpoint)})
+
+
+def models(root: str | Path = "runs") -> tuple[ModelInfo, ...]:
+    """Weights that `load` finds: the trained runs below `root`."""
+    found = []
+    for run in sorted(Path(root).iterdir()) if Path(root).is_dir() else []:
+        if available := steps(run):
+            metadata = read_metadata(run / "checkpoints" / str(available[-1]))
+            codec = families.create(metadata["family"], **metadata["model"])
+            found.append(ModelInfo(str(run), metadata["family"], codec.sample_rate, codec.channels, available[-1]))
+    return tuple(found)
+
+
+def codec_template(module: Codec) -> dict[str, Any]:
+    """Shapes and types of a saved codec of this module."""
+    length = 2 * module.hop_length
+    audio = jax.ShapeDtypeStruct((1, length, module.channels), jnp.float32)
+    params = jax.eval_shape(module.init, jax.random.key(0), audio)["params"]
+    symbols: SymbolFormat = module.bottleneck.symbols()
+    n = symbols.n_levels if symbols.tables_per_level else 1
+    shape = (n, symbols.n_codebooks, max(symbols.codebook_sizes, default=1))
+    return {"params": params, "tables": jax.ShapeDtypeStruct(shape, jnp.int32)}
+
+
+def _restore(folder: Path, template: dict[str, Any]) -> dict[str, Any]:
+    import orbax.checkpoint as ocp
+
+    # orbax logs what it is about to raise as well
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), template)
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            restored: dict[str, Any] = checkpointer.restore(folder.absolute(), target)
+    except Exception as error:  # orbax and tensorstore raise many kinds, none of which is about us
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"checkpoint {folder.parent} is damaged or truncated: {reason}") from None
+    return restored

@@ -1,0 +1,112 @@
+"""The one shape of every codec: encoder → bottleneck → decoder, a pure function of (variables, audio)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from zoo.bottlenecks import Quantised
+
+
+@flax.struct.dataclass
+class CodecOutput:
+    """audio (B, T, C) as long as the input, latent (B, F, D), codes int32 (B, F, Q), losses (B,), metrics ()."""
+
+    audio: jax.Array
+    latent: jax.Array
+    codes: jax.Array
+    losses: dict[str, jax.Array]
+    metrics: dict[str, jax.Array]
+
+
+class Codec(nn.Module):
+    """A codec: three submodules and the numbers that tie samples to frames.
+
+    `lead` samples of silence are put before and at least as many after a clip, so that transforms whose windows
+    overlap by half (hop_length // 2 of lead) reach its first and last sample; T samples give
+    ceil((T + 2·lead) / hop_length) frames. Shapes: audio (B, T, channels) in [-1, 1], latent (B, F, D), codes
+    (B, F, Q).
+    """
+
+    encoder: nn.Module
+    bottleneck: nn.Module
+    decoder: nn.Module
+    sample_rate: int
+    """Hz"""
+    hop_length: int
+    """samples per latent frame"""
+    channels: int = 1
+    lead: int = 0
+    """samples"""
+
+    @property
+    def frame_rate_hz(self) -> float:
+        return self.sample_rate / self.hop_length
+
+    def n_frames(self, n_samples: Any) -> Any:
+        """Latent frames of a clip of `n_samples` (an int or an integer array)."""
+        return -(-(n_samples + 2 * self.lead) // self.hop_length)
+
+    def max_samples(self, n_frames: int) -> int:
+        """Longest clip that `n_frames` frames hold."""
+        return n_frames * self.hop_length - 2 * self.lead
+
+    def __call__(
+        self,
+        audio: jax.Array,
+        n_samples: jax.Array | None = None,
+        *,
+        keys: jax.Array | None = None,
+        level: Any = None,
+    ) -> CodecOutput:
+        """Codes and decodes (B, T, C); `n_samples` (B,) are the clips' true lengths in a padded batch.
+
+        With `keys` (one per example) the bottleneck is in training: noise or dropout, and its losses.
+        """
+        mask = self.frame_mask(audio.shape[1], n_samples)
+        latent = self.encode(audio, n_samples)
+        quantised = self.bottleneck(latent, mask, keys=keys, level=level)
+        decoded = self.decode(quantised.latent, audio.shape[1], n_samples)
+        return CodecOutput(decoded, latent, quantised.codes, quantised.losses, quantised.metrics)
+
+    def encode(self, audio: jax.Array, n_samples: jax.Array | None = None) -> jax.Array:
+        """Latent (B, F, D), before quantisation, of audio (B, T, C)."""
+        length = audio.shape[1]
+        if n_samples is not None:
+            audio = _zero_after(audio, n_samples)
+        frames = self.n_frames(length)
+        padded = jnp.pad(audio, ((0, 0), (self.lead, frames * self.hop_length - self.lead - length), (0, 0)))
+        return self.encoder(padded, self.frame_mask(length, n_samples)).astype(jnp.float32)
+
+    def quantise(self, latent: jax.Array, level: Any = None) -> Quantised:
+        return self.bottleneck(latent, level=level)
+
+    def dequantise(self, codes: jax.Array, level: Any = None) -> jax.Array:
+        return self.bottleneck.dequantise(codes, level)
+
+    def decode(self, latent: jax.Array, length: int | None = None, n_samples: jax.Array | None = None) -> jax.Array:
+        """Audio (B, length, C) of a quantised latent (B, F, D); `length` defaults to all that the frames hold."""
+        length = self.max_samples(latent.shape[1]) if length is None else length
+        audio = self.decoder(latent, self.frame_mask(length, n_samples)).astype(jnp.float32)
+        audio = audio[:, self.lead : self.lead + length]
+        return audio if n_samples is None else _zero_after(audio, n_samples)
+
+    def decode_codes(
+        self, codes: jax.Array, length: int | None = None, n_samples: jax.Array | None = None, level: Any = None
+    ) -> jax.Array:
+        return self.decode(self.bottleneck.dequantise(codes, level), length, n_samples)
+
+    def frame_mask(self, length: int, n_samples: jax.Array | None) -> jax.Array | None:
+        """Which frames (B, F) belong to each clip; None where all do."""
+        if n_samples is None:
+            return None
+        return jnp.arange(self.n_frames(length))[None] < self.n_frames(n_samples)[:, None]
+
+
+def _zero_after(audio: jax.Array, n_samples: jax.Array) -> jax.Array:
+    inside = jnp.arange(audio.shape[1])[None] < n_samples[:, None]
+    return jnp.where(inside[..., None], audio, 0.0)

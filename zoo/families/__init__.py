@@ -1,0 +1,38 @@
+"""The families of codecs: a name, and the module whose function of that name builds one."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from typing import Any
+
+from zoo.codec import Codec
+from zoo.errors import ZooError
+
+FAMILIES = ("autoencoder", "vae", "gan_vocoder")
+
+
+def names() -> tuple[str, ...]:
+    """Names of the families that `create` builds."""
+    return FAMILIES
+
+
+def create(name: str, **hyperparameters: Any) -> Codec:
+    """Builds an untrained linen `Codec` of a family: `create("vae", latent_dim=32)`.
+
+    Raises ZooError for an unknown family, or a hyper-parameter that the family does not have or refuses.
+    """
+    if name not in FAMILIES:
+        raise ZooError(f"unknown model {name!r}; there are: {', '.join(FAMILIES)}")
+    build = getattr(importlib.import_module(f"zoo.families.{name}"), name)
+    known = list(inspect.signature(build).parameters)
+    for key in hyperparameters:
+        if key not in known:
+            raise ZooError(f"model {name!r} has no hyper-parameter {key!r}; it has: {', '.join(known)}")
+    # JSON has lists where linen wants hashable tuples
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in hyperparameters.items()}
+    try:
+        codec: Codec = build(**values)
+    except ValueError as error:
+        raise ZooError(f"model {name!r}: {error}") from None
+    return codec

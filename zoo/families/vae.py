@@ -1,0 +1,126 @@
+"""Waveform VAE: strided residual convolutions with Snake, a Gaussian bottleneck, the mirror image out.
+
+Beside the convolution stack runs one linear layer from waveform to latent, and one back: kernels of two
+hops that start as a lapped cosine transform (the MDCT of the lowest frequencies). It gives the stack a latent
+that follows the waveform from the first step, and learns with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from zoo import dsp
+from zoo.bottlenecks import Gaussian
+from zoo.codec import Codec
+from zoo.layers import Conv1d, ConvTranspose1d, Dtype, ResidualUnit, Snake, compand, expand
+
+
+class Encoder(nn.Module):
+    latent_dim: int
+    widths: Sequence[int]
+    strides: Sequence[int]
+    dilations: Sequence[int]
+    companding: float
+    latent_scale: float
+    dtype: Dtype
+
+    @nn.compact
+    def __call__(self, audio: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+        hop = int(np.prod(self.strides))
+        linear = Conv1d(
+            self.latent_dim, 2 * hop, stride=hop, use_bias=False, kernel_init=_lapped_analysis, name="linear"
+        )(audio, mask)
+        x = audio
+        for i, (width, stride) in enumerate(zip(self.widths, self.strides)):
+            x = Conv1d(width, 2 * stride, stride=stride, dtype=self.dtype, name=f"down_{i}")(x, mask)
+            for j, dilation in enumerate(self.dilations):
+                x = ResidualUnit(dilation, dtype=self.dtype, name=f"unit_{i}_{j}")(x, mask)
+            x = Snake(dtype=self.dtype, name=f"snake_{i}")(x)
+        head = Conv1d(self.latent_dim, 3, kernel_init=nn.initializers.zeros, dtype=self.dtype, name="head")
+        return self.latent_scale * (compand(linear, self.companding) + head(x, mask).astype(jnp.float32))
+
+
+class Decoder(nn.Module):
+    channels: int
+    widths: Sequence[int]
+    strides: Sequence[int]
+    dilations: Sequence[int]
+    companding: float
+    latent_scale: float
+    dtype: Dtype
+
+    @nn.compact
+    def __call__(self, latent: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+        hop = int(np.prod(self.strides))
+        latent = latent / self.latent_scale
+        x = Conv1d(self.widths[-1], 3, dtype=self.dtype, name="stem")(latent, mask)
+        # a correction of the latent itself, in which quantised neighbours inform each other
+        correct = Conv1d(latent.shape[-1], 3, kernel_init=nn.initializers.zeros, dtype=self.dtype, name="correct")
+        for i in reversed(range(len(self.strides))):
+            for j, dilation in enumerate(self.dilations):
+                x = ResidualUnit(dilation, dtype=self.dtype, name=f"unit_{i}_{j}")(x, mask)
+            x = Snake(dtype=self.dtype, name=f"snake_{i}")(x)
+            if i == len(self.strides) - 1:
+                latent = latent + correct(x, mask).astype(jnp.float32)
+            width = self.widths[i - 1] if i else self.channels
+            init = nn.initializers.lecun_normal() if i else nn.initializers.zeros
+            x = ConvTranspose1d(width, self.strides[i], kernel_init=init, dtype=self.dtype, name=f"up_{i}")(x, mask)
+        linear = ConvTranspose1d(self.channels, hop, use_bias=False, kernel_init=_lapped_synthesis, name="linear")
+        return linear(expand(latent, self.companding), mask) + x.astype(jnp.float32)
+
+
+def vae(
+    *,
+    sample_rate: int = 24_000,
+    channels: int = 1,
+    latent_dim: int = 192,
+    widths: tuple[int, ...] = (32, 96, 256),
+    strides: tuple[int, ...] = (8, 5, 8),
+    dilations: tuple[int, ...] = (1, 3),
+    companding: float = 0.7,
+    latent_scale: float = 1.5,
+    grid_steps: tuple[float, ...] = (14.0, 10.0, 7.0, 5.0, 3.5, 2.5, 1.8),
+    dtype: Dtype = jnp.float32,
+) -> Codec:
+    """Waveform VAE: one stage per entry of `widths` and `strides` (first = nearest the waveform).
+
+    Its code is the posterior mean on a uniform grid; `grid_steps`, in posterior standard deviations, are its levels.
+    """
+    if len(widths) != len(strides):
+        raise ValueError(f"widths {widths} and strides {strides} must be equally many")
+    hop = int(np.prod(strides))
+    if latent_dim > hop * channels:
+        raise ValueError(f"latent_dim {latent_dim} exceeds the samples in a frame, {hop * channels}")
+    shared = (widths, strides, dilations, companding, latent_scale, dtype)
+    return Codec(
+        encoder=Encoder(latent_dim, *shared),
+        bottleneck=Gaussian(latent_dim, grid_steps),
+        decoder=Decoder(channels, *shared),
+        sample_rate=sample_rate,
+        hop_length=hop,
+        channels=channels,
+        lead=hop // 2,
+    )
+
+
+def _lapped_basis(hop_length: int, channels: int, latent_dim: int) -> np.ndarray:
+    """(2·hop, channels, latent_dim): dimension d is MDCT coefficient d // channels of mid or side."""
+    basis = dsp.mdct_basis(hop_length)
+    mix = np.eye(channels) if channels != 2 else np.array([[1.0, 1.0], [1.0, -1.0]]) / np.sqrt(2.0)
+    full = np.einsum("nk,cm->nckm", basis, mix).reshape(2 * hop_length, channels, hop_length * channels)
+    return full[..., :latent_dim].astype(np.float32)
+
+
+def _lapped_analysis(key: jax.Array, shape: tuple[int, ...], dtype: Dtype) -> jax.Array:
+    size, channels, latent_dim = shape
+    return jnp.asarray(_lapped_basis(size // 2, channels, latent_dim), dtype)
+
+
+def _lapped_synthesis(key: jax.Array, shape: tuple[int, ...], dtype: Dtype) -> jax.Array:
+    size, latent_dim, channels = shape
+    return jnp.asarray(_lapped_basis(size // 2, channels, latent_dim).transpose(0, 2, 1), dtype)

@@ -1,0 +1,226 @@
+"""Building blocks of the encoders and decoders: convolutions, up- and down-sampling, residual units.
+
+Conventions shared by every block:
+
+* layout (B, T, C); a `mask` is None (everything valid) or bool (B, F) at the *frame* rate, of which the
+  length of any inner signal is a whole multiple: what lies outside a clip is set to zero before every
+  convolution, so that edges, padded batches and chunks agree;
+* nothing normalises over time;
+* `dtype` is the precision of the arithmetic, parameters are float32.
+
+The forms look unusual because the plain ones are slow on XLA: strided convolutions become space-to-depth and a
+dense product, transposed ones a sub-pixel product, depthwise ones sums of shifted slices; all give the
+numbers of the textbook operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Dtype = Any
+Initializer = Callable[..., jax.Array]
+
+
+def apply_mask(x: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """Sets (B, T, C) `x` to zero wherever `mask` (B, F) is false; T is a multiple of F."""
+    if mask is None:
+        return x
+    repeats = x.shape[1] // mask.shape[1]
+    wide = jnp.repeat(mask, repeats, axis=1) if repeats > 1 else mask
+    return jnp.where(wide[..., None], x, jnp.zeros((), x.dtype))
+
+
+class Conv1d(nn.Module):
+    """Convolution over time of masked (B, T, C), zero-padded on both sides to T / stride outputs.
+
+    A stride must divide the kernel size, and is computed as space-to-depth followed by a dense convolution.
+    """
+
+    features: int
+    kernel_size: int = 1
+    stride: int = 1
+    dilation: int = 1
+    use_bias: bool = True
+    kernel_init: Initializer = nn.initializers.lecun_normal()
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+        channels, stride, size = x.shape[-1], self.stride, self.kernel_size
+        kernel = self.param("kernel", self.kernel_init, (size, channels, self.features), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32) if self.use_bias else None
+        x = apply_mask(x, mask).astype(self.dtype)
+        kernel = kernel.astype(self.dtype)
+        if stride > 1:
+            if size % stride or self.dilation > 1:
+                raise ValueError(f"kernel_size {size} must be a multiple of stride {stride}, undilated")
+            x = _pad_time(x, size - stride)
+            x = x.reshape(x.shape[0], x.shape[1] // stride, stride * channels)
+            kernel = kernel.reshape(size // stride, stride * channels, self.features)
+        else:
+            x = _pad_time(x, (size - 1) * self.dilation)
+        y = _dense_convolution(x, kernel, self.dilation)
+        return y if bias is None else y + _per_channel(bias, self.dtype)
+
+
+class ConvTranspose1d(nn.Module):
+    """Transposed convolution (B, F, C) -> (B, F * stride, features) with a kernel of twice the stride.
+
+    Written as a sub-pixel product: two neighbouring frames give one block of `stride` samples.
+    """
+
+    features: int
+    stride: int
+    use_bias: bool = True
+    kernel_init: Initializer = nn.initializers.lecun_normal()
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+        batch, frames, channels = x.shape
+        stride = self.stride
+        # (2 * stride, C, features): row n is what an input frame adds to sample n of its window.
+        kernel = self.param("kernel", self.kernel_init, (2 * stride, channels, self.features), jnp.float32)
+        x = jnp.pad(apply_mask(x, mask).astype(self.dtype), ((0, 0), (1, 1), (0, 0)))
+        first, second = jnp.split(kernel.astype(self.dtype), 2)  # first half of a window, second half
+        taps = jnp.stack([second, first])  # the earlier frame's second half overlaps the later one's first
+        taps = taps.transpose(0, 2, 1, 3).reshape(2, channels, stride * self.features)
+        y = _dense_convolution(x, taps, 1).reshape(batch, (frames + 1) * stride, self.features)
+        left = stride // 2
+        y = y[:, left : left + frames * stride]
+        if self.use_bias:
+            bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
+            y = y + _per_channel(bias, self.dtype)
+        return y
+
+
+class DepthwiseConv1d(nn.Module):
+    """Depthwise convolution of masked (B, T, C), as a sum of shifted slices (ten times faster on XLA:CPU)."""
+
+    kernel_size: int
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+        channels, length = x.shape[-1], x.shape[1]
+        kernel = self.param("kernel", _depthwise_init, (self.kernel_size, channels), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (channels,), jnp.float32)
+        x = _pad_time(apply_mask(x, mask).astype(self.dtype), self.kernel_size - 1)
+        y = x[:, :length] * _per_channel(kernel[0], self.dtype)
+        for tap in range(1, self.kernel_size):
+            y = y + x[:, tap : tap + length] * _per_channel(kernel[tap], self.dtype)
+        return y + _per_channel(bias, self.dtype)
+
+
+class LayerNorm(nn.Module):
+    """Normalises over channels only, in float32."""
+
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],), jnp.float32)
+        x = x.astype(jnp.float32)
+        centred = x - x.mean(axis=-1, keepdims=True)
+        inverse = jax.lax.rsqrt((centred * centred).mean(axis=-1, keepdims=True) + 1e-6)
+        return (centred * inverse * _per_channel(scale) + _per_channel(bias)).astype(self.dtype)
+
+
+class Snake(nn.Module):
+    """x + sin²(αx) / α with a learnt α per channel (Ziyin, Hartwig and Ueda, 2020)."""
+
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        alpha = _per_channel(self.param("alpha", nn.initializers.ones, (x.shape[-1],), jnp.float32), self.dtype)
+        return x + jnp.square(jnp.sin(alpha * x)) / (alpha + 1e-9)
+
+
+class ConvNeXtBlock(nn.Module):
+    """Depthwise convolution, LayerNorm, two dense layers with GELU, a small layer scale, and the residual.
+
+    ConvNeXt (Liu et al., 2022) in the one-dimensional form of Vocos (Siuzdak, 2023).
+    """
+
+    hidden: int
+    kernel_size: int = 7
+    layer_scale: float = 0.25
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+        channels = x.shape[-1]
+        y = DepthwiseConv1d(self.kernel_size, dtype=self.dtype)(x, mask)
+        y = LayerNorm(dtype=self.dtype)(y)
+        y = nn.gelu(Conv1d(self.hidden, dtype=self.dtype, name="expand")(y))
+        y = Conv1d(channels, dtype=self.dtype, name="project")(y)
+        scale = self.param("layer_scale", nn.initializers.constant(self.layer_scale), (channels,), jnp.float32)
+        return x + y * _per_channel(scale, self.dtype)
+
+
+class ResidualUnit(nn.Module):
+    """Snake, dilated convolution, Snake, pointwise convolution, and the residual (DAC, 2023)."""
+
+    dilation: int = 1
+    kernel_size: int = 7
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+        channels = x.shape[-1]
+        y = Snake(dtype=self.dtype, name="snake_in")(x)
+        y = Conv1d(channels, self.kernel_size, dilation=self.dilation, dtype=self.dtype, name="dilated")(y, mask)
+        y = Snake(dtype=self.dtype, name="snake_out")(y)
+        return x + Conv1d(channels, dtype=self.dtype, name="pointwise")(y, mask)
+
+
+def compand(x: jax.Array, exponent: float) -> jax.Array:
+    """Signed power law sign(x)·((|x| + ε)^p − ε^p): loud values are coded more coarsely than soft ones.
+
+    Linear below ε = 1e-3, so that gradients stay finite. The inverse of `expand`.
+    """
+    if exponent == 1.0:
+        return x
+    return jnp.sign(x) * ((jnp.abs(x) + _KNEE) ** exponent - _KNEE**exponent)
+
+
+def expand(x: jax.Array, exponent: float) -> jax.Array:
+    """Inverse of `compand`."""
+    if exponent == 1.0:
+        return x
+    return jnp.sign(x) * ((jnp.abs(x) + _KNEE**exponent) ** (1.0 / exponent) - _KNEE)
+
+
+_KNEE = 1e-3
+
+
+def _per_channel(parameter: jax.Array, dtype: Dtype = jnp.float32) -> jax.Array:
+    """(C,) -> (1, 1, C): ranks are never promoted implicitly."""
+    return parameter.astype(dtype)[None, None]
+
+
+def _pad_time(x: jax.Array, total: int) -> jax.Array:
+    left = total // 2
+    return jnp.pad(x, ((0, 0), (left, total - left), (0, 0))) if total else x
+
+
+def _dense_convolution(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
+    """VALID convolution of (B, T, C) with (K, C, features); a kernel of one tap is a matrix product."""
+    if kernel.shape[0] == 1:
+        return x @ kernel[0]
+    return jax.lax.conv_general_dilated(
+        x, kernel, (1,), "VALID", rhs_dilation=(dilation,), dimension_numbers=("NWC", "WIO", "NWC")
+    )
+
+
+def _depthwise_init(key: jax.Array, shape: tuple[int, ...], dtype: Dtype) -> jax.Array:
+    bound = float(np.sqrt(1.0 / shape[0]))
+    return jax.random.uniform(key, shape, dtype, -bound, bound)
