@@ -1,0 +1,228 @@
+"""Training speed of the configurations as they are: `python -m train.bench`.
+
+The step is the loop's, fed by the loop's data pipeline, for a few steps of each phase; nothing is saved of the codec.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from configs import loading
+from configs.base import Config
+from train import cli
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+DEFAULT_MODELS = ("autoencoder", "vae", "gan_vocoder")
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """One step: `wall_s` seconds from the request for its batch on, `wait_s` of them until the batch was there."""
+
+    wall_s: float
+    wait_s: float
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast a phase of a configuration trains; the median step decides, so that one hiccup does not."""
+
+    model: str
+    adversarial: bool
+    """with discriminators"""
+    batch_size: int
+    segment_s: float
+    steps: int
+    """measured ones"""
+    step_s: float
+    """median wall time of a step"""
+    audio_per_s: float
+    """seconds of audio trained per wall second"""
+    wait_share: float
+    """of all measured steps' wall time, spent waiting for data"""
+    first_step_s: float
+    """wall time of the first step, which compiles"""
+
+
+def summarise(
+    model: str, adversarial: bool, batch_size: int, segment_s: float, first_step_s: float, times: Sequence[StepTime]
+) -> Speed:
+    """The speed that step times amount to; raises ValueError where there are none."""
+    if not times:
+        raise ValueError("no steps were measured")
+    step_s = statistics.median(t.wall_s for t in times)
+    return Speed(
+        model=model,
+        adversarial=adversarial,
+        batch_size=batch_size,
+        segment_s=segment_s,
+        steps=len(times),
+        step_s=step_s,
+        audio_per_s=batch_size * segment_s / step_s,
+        wait_share=sum(t.wait_s for t in times) / sum(t.wall_s for t in times),
+        first_step_s=first_step_s,
+    )
+
+
+def measure(name: str, config: Config, *, steps: int) -> list[Speed]:
+    """Speed of a configuration, without and (where it has a phase with them) with discriminators, over `steps` steps.
+
+    As many steps as batches are prefetched come before and do not count: those were read while the first compiled.
+    Raises ZooError for whatever is wrong with the configuration or its data.
+    """
+    from train import data, parallel
+    from train.task import CodecTask
+    from zoo.errors import ZooError
+
+    if steps < 1:
+        raise ZooError(f"steps must be at least 1, got {steps}")
+    mesh = parallel.make_mesh()
+    parallel.check_batch_size(config.batch_size, mesh)
+    task = CodecTask(config)
+    module = task.module
+    source = data.make_source(
+        config.data,
+        sample_rate=module.sample_rate,
+        channels=module.channels,
+        hop_length=module.hop_length,
+        seed=config.seed,
+    )
+    segment_s = source.segment_samples / source.sample_rate
+    speeds = []
+    for adversarial in (False, True) if task.adversarial else (False,):
+        batches = data.batches(source, batch_size=config.batch_size, data=config.data)
+        times = _run_steps(task, mesh, batches, adversarial, 1 + max(config.data.prefetch, 2) + steps)
+        speeds.append(summarise(name, adversarial, config.batch_size, segment_s, times[0].wall_s, times[-steps:]))
+    return speeds
+
+
+def _run_steps(task: Any, mesh: Any, batches: Any, adversarial: bool, n_steps: int) -> list[StepTime]:
+    import jax
+
+    from train import parallel
+    from train.state import create_state
+    from train.step import make_step
+
+    state = parallel.replicate(create_state(task, task.config.seed), mesh)
+    step = parallel.map_step(make_step(task, adversarial=adversarial), mesh)
+    times = []
+    metrics: Any = {}
+    for n in range(n_steps):
+        started = time.perf_counter()
+        batch = parallel.shard_batch(next(batches), mesh)
+        wait_s = time.perf_counter() - started
+        previous, (state, metrics) = metrics, step(state, batch)
+        # as in the loop, the host is one step ahead of the device; but what compiling costs is the first step's own
+        jax.block_until_ready(previous if n else metrics)
+        times.append(StepTime(time.perf_counter() - started, wait_s))
+    jax.block_until_ready(metrics)
+    return times
+
+
+def report(speeds: Sequence[Speed]) -> dict[str, Any]:
+    """What is written as JSON: the device, versions, and a dictionary for each speed."""
+    import jax
+
+    devices = jax.devices()
+    return {
+        "device": {
+            "kind": devices[0].device_kind,
+            "backend": jax.default_backend(),
+            "count": len(devices),
+            "cpu_cores": os.cpu_count(),
+        },
+        "jax": jax.__version__,
+        "speeds": [dataclasses.asdict(speed) for speed in speeds],
+    }
+
+
+def render(written: dict[str, Any]) -> Table:
+    """The report as a table."""
+    from rich.table import Table
+
+    device = written["device"]
+    title = f"training on {device['count']} × {device['kind']} ({device['backend']}, {device['cpu_cores']} CPU cores)"
+    table = Table(title=title, title_justify="left")
+    table.add_column("model")
+    table.add_column("discriminators")
+    for head in ("batch (s)", "audio s/s", "step (ms)", "waiting (%)", "first step (s)"):
+        table.add_column(head, justify="right")
+    for speed in written["speeds"]:
+        table.add_row(
+            speed["model"],
+            "with" if speed["adversarial"] else "without",
+            f"{speed['batch_size']} × {speed['segment_s']:g}",
+            f"{speed['audio_per_s']:.1f}",
+            f"{1000 * speed['step_s']:.0f}",
+            f"{100 * speed['wait_share']:.2f}",
+            f"{speed['first_step_s']:.1f}",
+        )
+    return table
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        cli.fail(message)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line; bad input ends in one line and exit status 2."""
+    parser = _Parser(
+        prog="python -m train.bench",
+        description="Measures how many seconds of audio a configuration trains per wall second: the loop's own step "
+        "and data pipeline, without and with discriminators, after the batches that were read ahead are used up.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--model", nargs="+", default=list(DEFAULT_MODELS), metavar="NAME", help="configurations to run"
+    )
+    parser.add_argument("--steps", type=int, default=20, help="measured steps of each phase (default: %(default)s)")
+    parser.add_argument("--batch_size", type=int, help="crops per step (default: the configuration's)")
+    parser.add_argument("--data.root", dest="root", metavar="DIR", help="audio files (default: the embedded generator)")
+    parser.add_argument("--output", default="train_bench.json", help="JSON file to write (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    try:
+        configs = {name: _config(loading.get(name), options) for name in options.model}
+    except loading.ConfigError as error:
+        cli.fail(str(error))
+    # after the arguments are known to be right: importing jax takes a second
+    from rich.console import Console
+
+    from zoo.errors import ZooError
+
+    speeds: list[Speed] = []
+    try:
+        for name, config in configs.items():
+            speeds += measure(name, config, steps=options.steps)
+            written = report(speeds)
+            # after each model: a benchmark that is stopped has not measured for nothing
+            Path(options.output).write_text(json.dumps(written, indent=2) + "\n")
+    except (ZooError, OSError) as error:
+        cli.fail(str(error))
+    except KeyboardInterrupt:
+        cli.fail("interrupted")
+    Console(highlight=False).print(render(written))
+    print(f"written to {options.output}")
+
+
+def _config(config: Config, options: argparse.Namespace) -> Config:
+    return dataclasses.replace(
+        config,
+        batch_size=config.batch_size if options.batch_size is None else options.batch_size,
+        data=dataclasses.replace(config.data, root=options.root or config.data.root),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Writing and reading a run's checkpoints (their layout: zoo/checkpoint.py)."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from pathlib import Path
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from configs.base import Config
+from train.state import TrainState
+from zoo import checkpoint
+from zoo.errors import CheckpointError
+
+ITEMS = ("codec", "training", "metadata")
+
+
+class Checkpoints:
+    """The checkpoints of one run, written asynchronously; a half-written one is never seen under its name."""
+
+    def __init__(self, workdir: Path, config: Config) -> None:
+        logging.getLogger("absl").setLevel(logging.ERROR)
+        self._folder = (workdir / "checkpoints").absolute()
+        self._config = config
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=config.keep_checkpoints, cleanup_tmp_directories=True, enable_async_checkpointing=True
+        )
+        self._manager = ocp.CheckpointManager(self._folder, options=options, item_names=ITEMS)
+
+    def save(self, state: TrainState, tables: np.ndarray) -> None:
+        """Saves everything after `state.step` steps; the data position is step · batch_size, in the metadata too."""
+        step = int(state.step)
+        config = self._config
+        metadata = {
+            "format": checkpoint.FORMAT,
+            "family": config.model.family,
+            "model": config.model.kwargs(),
+            "step": step,
+            "next_example": step * config.batch_size,
+            "config": json.loads(json.dumps(dataclasses.asdict(config))),
+        }
+        args = ocp.args.Composite(
+            codec=ocp.args.StandardSave({"params": state.ema, "tables": tables}),
+            training=ocp.args.StandardSave(state),
+            metadata=ocp.args.JsonSave(metadata),
+        )
+        self._manager.save(step, args=args, force=True)
+
+    def restore(self, template: TrainState, mesh: Mesh) -> TrainState | None:
+        """The newest state, replicated over the mesh; None where there is no checkpoint.
+
+        Raises CheckpointError if it cannot be read.
+        """
+        step = self._manager.latest_step()
+        if step is None:
+            return None
+        sharding = NamedSharding(mesh, PartitionSpec())
+        target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), template)
+        try:
+            args = ocp.args.Composite(training=ocp.args.StandardRestore(target))
+            state: TrainState = self._manager.restore(step, args=args)["training"]
+        except Exception as error:  # orbax and tensorstore raise many kinds
+            reason = " ".join(str(error).split())[:200]
+            raise CheckpointError(f"checkpoint {self._folder / str(step)} cannot be resumed: {reason}") from None
+        return state
+
+    def close(self) -> None:
+        """Waits until what was saved is on disk."""
+        self._manager.wait_until_finished()
+        self._manager.close()

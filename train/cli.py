@@ -1,0 +1,188 @@
+"""From the command line to a configuration; imports nothing that computes."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import io
+import json
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from configs import loading
+from configs.base import Config, Schedule, Weight
+
+DESCRIPTION = """Trains a codec.
+
+  python -m train --model vae                          on the embedded generator of music, voices and sounds
+  python -m train --model vae --data.root DIR          on your audio files
+  python -m train --config my.py                       a configuration of your own (a file that sets CONFIG)
+  python -m train --model vae --resume                 continues the run in runs/vae
+
+--model NAME is a file in configs/: {names}. Every value below can be overridden; a loss weight is a number
+or a schedule KIND:START:END:STEPS such as linear:0:0.07:500."""
+
+
+def parse(arguments: Sequence[str] | None = None) -> tuple[str, Config]:
+    """Name and configuration of a run; exits with a one-line error (status 2) where the arguments are wrong."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    first.add_argument("--model")
+    first.add_argument("--config")
+    first.add_argument("--workdir")
+    first.add_argument("--resume", action="store_true")
+    try:
+        chosen, rest = first.parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        fail(str(error))
+    if chosen.model and chosen.config:
+        fail("give --model or --config, not both")
+    asks_help = bool({"-h", "--help"} & set(rest))
+    if not (chosen.model or chosen.config) and not asks_help:
+        fail(f"which model? --model {'|'.join(loading.names())}, or --config my.py")
+    try:
+        if chosen.config:
+            name, base = Path(chosen.config).stem, loading.from_file(chosen.config)
+        else:
+            name = chosen.model or "vae"
+            base = loading.get(name)
+        workdir = Path(chosen.workdir or base.workdir or f"runs/{name}")
+        stored = workdir / "config.json"
+        if chosen.resume and stored.is_file():
+            # a run continues as it was begun; what the command line says comes on top
+            asked = base.model.family
+            base = dataclasses.replace(_stored(stored), overwrite=False)
+            if base.model.family != asked:
+                fail(f"{workdir} holds a run of model {base.model.family!r}, not {asked!r}")
+    except (loading.ConfigError, ValueError, OSError) as error:
+        fail(str(error))
+    config = override(base, rest)
+    return name, dataclasses.replace(config, workdir=str(workdir), resume=chosen.resume)
+
+
+def override(base: Config, arguments: Sequence[str]) -> Config:
+    """`base` with `--section.field value` overrides; exits with a one-line error where they are wrong."""
+    import tyro
+
+    registry = tyro.constructors.ConstructorRegistry()
+
+    @registry.primitive_rule
+    def _weight(info: Any) -> Any:
+        if info.type != Weight:
+            return None
+        return tyro.constructors.PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="NUMBER|KIND:START:END:STEPS",
+            instance_from_str=lambda values: parse_weight(values[0]),
+            is_instance=lambda value: isinstance(value, int | float | Schedule),
+            str_from_instance=lambda value: [format_weight(value)],
+        )
+
+    model_type = type(base.model)
+    # `model` is declared by its base class, which has no fields: tyro gets the family's own
+    kind = dataclasses.make_dataclass("Config", [("model", model_type)], bases=(Config,), frozen=True, kw_only=False)
+    kind.__doc__ = Config.__doc__
+    default = kind(**{f.name: getattr(base, f.name) for f in dataclasses.fields(base)})
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors), registry:
+            parsed: Any = tyro.cli(
+                kind,
+                prog="python -m train",
+                default=default,
+                args=list(arguments),
+                description=DESCRIPTION.format(names=", ".join(loading.names())),
+                use_underscores=True,
+            )
+    except SystemExit as error:
+        if error.code:
+            fail(_one_line(errors.getvalue(), arguments, base))
+        _end_quietly()
+        raise
+    except BrokenPipeError:
+        _end_quietly()
+        raise SystemExit(0) from None
+    values = {f.name: getattr(parsed, f.name) for f in dataclasses.fields(Config)}
+    return Config(**values)
+
+
+def parse_weight(text: str) -> Weight:
+    """A number, or KIND:START:END:STEPS; raises ValueError otherwise."""
+    if ":" not in text:
+        return float(text)
+    kind, start, end, steps = text.split(":")
+    if kind not in ("linear", "cosine") or int(steps) < 1:
+        raise ValueError(f"{text!r} is no schedule")
+    return Schedule(kind, float(start), float(end), int(steps))  # type: ignore[arg-type]
+
+
+def format_weight(weight: Weight) -> str:
+    """Inverse of `parse_weight`."""
+    if isinstance(weight, Schedule):
+        return f"{weight.kind}:{weight.start:g}:{weight.end:g}:{weight.steps}"
+    return f"{weight:g}"
+
+
+def fail(message: str) -> NoReturn:
+    """Prints one line and exits with status 2."""
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _stored(path: Path) -> Config:
+    try:
+        return loading.from_dict(json.loads(path.read_text()))
+    except ValueError as error:
+        raise loading.ConfigError(f"{path}: {error}") from None
+
+
+def _end_quietly() -> None:
+    """Flushes the help; if its reader, such as `head`, has gone, the interpreter shall not complain at its exit."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _one_line(text: str, arguments: Sequence[str], base: Config) -> str:
+    """The culprit, and what could stand in its place: tyro's framed message only tells which kind of error it is."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    words = " ".join(filter(None, (line.strip(" │╭╮╰╯─") for line in plain.splitlines())))
+    known = loading.keys(base)
+    if unrecognised := re.search(r"nrecognized \w+: ([^\s,]+)", words):
+        flags = [argument.split("=")[0] for argument in arguments if argument.startswith("--")]
+        keys = [flag.removeprefix("--").replace("-", "_") for flag in flags]
+        unknown = [key for key in keys if key not in known and key.removeprefix("no_") not in known]
+        if not unknown:
+            return f"unexpected argument {unrecognised.group(1)!r}"
+        section = unknown[0].rpartition(".")[0]
+        section = section if any(key.startswith(f"{section}.") for key in known) else ""
+        # of the sections at the top only their names: all keys together fill a screen
+        beside = [key.removeprefix(f"{section}.") for key in known if key.startswith(f"{section}." if section else "")]
+        exist = dict.fromkeys(key if "." not in key else f"{key.split('.')[0]}.…" for key in beside)
+        return f"unknown key --{unknown[0]}; {section or 'there'} {'has' if section else 'are'}: {', '.join(exist)}"
+    for key in re.findall(r"--([\w.]+)", words):
+        if key in known:
+            kind = loading.describe(known[key])
+            value = _value_of(key, arguments)
+            return f"--{key}: {value!r} is not {kind}" if value else f"--{key}: a value is missing ({kind})"
+    return words.split(" For full helptext")[0]
+
+
+def _value_of(key: str, arguments: Sequence[str]) -> str:
+    """What follows the last `--key`, up to the next flag."""
+    values: list[str] = []
+    inside = False
+    for argument in arguments:
+        if argument.startswith("--"):
+            flag, _, value = argument.partition("=")
+            inside = flag.removeprefix("--").replace("-", "_") == key
+            values = [value] * bool(value) if inside else values
+        elif inside:
+            values.append(argument)
+    return " ".join(values)

@@ -1,0 +1,43 @@
+"""What a finished run shows: samples, the report's picture, the evaluation table, and what to type next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from configs.base import Config
+from evaluate import table
+from evaluate.clips import Clip, held_out_clips
+from evaluate.evaluation import codec_systems, evaluate
+from train.report import SamplePair, draw_report, read_metrics, write_samples
+from zoo import checkpoint
+from zoo.ready import ReadyCodec
+
+
+def finish(name: str, workdir: Path, config: Config) -> None:
+    """Evaluates the newest checkpoint on held-out clips; leaves samples/, report.png and evaluation/ in `workdir`."""
+    codec = checkpoint.load(workdir)
+    clips = held_out_clips(
+        n_clips=config.evaluation.clips,
+        clip_s=config.evaluation.clip_s,
+        sample_rate=codec.sample_rate,
+        channels=codec.channels,
+    )
+    pairs = [_reconstruct(codec, clip) for clip in clips[: config.evaluation.samples]]
+    write_samples(workdir, pairs)
+    draw_report(workdir, pairs, read_metrics(workdir / "metrics.jsonl"), title=f"{workdir} · {config.steps} steps")
+    rows = evaluate(codec_systems(codec, name), clips)
+    table.report(rows, workdir / "evaluation", title=f"{workdir}: held-out clips of the embedded generator")
+    root = config.data.root or "DIR"
+    chosen = f"--model {config.model.family}"
+    print(
+        f"\nListen to {workdir}/samples, look at {workdir}/report.png. Next:\n"
+        f"  python -m evaluate --ckpt {workdir} --data.root {root}\n"
+        f"  python -m train {chosen} --workdir {workdir} --resume --steps {2 * config.steps}\n"
+        f"  python -m train {chosen} --workdir runs/mine --data.root DIR --steps {10 * config.steps}\n"
+        f"or in Python:\n"
+        f'  codec = zoo.load("{workdir}"); encoded = codec.encode(audio, sample_rate=44100); codec.decode(encoded)'
+    )
+
+
+def _reconstruct(codec: ReadyCodec, clip: Clip) -> SamplePair:
+    return SamplePair(clip.name, clip.samples, codec.decode(codec.encode(clip.samples)), codec.sample_rate)

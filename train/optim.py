@@ -1,0 +1,34 @@
+"""Turns the configuration's schedules and optimiser settings into optax."""
+
+from __future__ import annotations
+
+import optax
+
+from configs.base import Optim, Schedule, Weight
+from zoo.errors import ZooError
+
+
+def schedule(value: Weight) -> optax.Schedule:
+    """A number, or a configured schedule, as a function of the step; raises ZooError for a schedule that is none."""
+    if not isinstance(value, Schedule):
+        return optax.constant_schedule(float(value))
+    if value.steps < 1:
+        raise ZooError(f"a schedule needs at least one step: {value}")
+    if value.kind == "linear":
+        return optax.linear_schedule(value.start, value.end, value.steps)
+    if value.kind == "cosine":
+        falling = optax.cosine_decay_schedule(1.0, value.steps)
+        return lambda step: value.end + (value.start - value.end) * falling(step)
+    raise ZooError(f"a schedule is linear or cosine, not {value.kind!r}")
+
+
+def optimiser(config: Optim, peak: float, steps: int) -> optax.GradientTransformation:
+    """Global-norm clipping, then AdamW with linear warm-up and cosine decay over `steps`."""
+    warmup = min(config.warmup_steps, max(steps // 10, 1))
+    rate = optax.warmup_cosine_decay_schedule(
+        0.0, peak, warmup, max(steps, warmup + 1), peak * config.final_learning_rate_ratio
+    )
+    return optax.chain(
+        optax.clip_by_global_norm(config.clip_norm),
+        optax.adamw(rate, b1=config.beta1, b2=config.beta2, weight_decay=config.weight_decay),
+    )

@@ -1,0 +1,321 @@
+"""What a run leaves behind for people: the metrics log, audio samples, and a picture of both.
+
+A line of `metrics.jsonl` is one logged step: `step`, `seconds` since the start of the run, one key per loss, and
+whatever else the loop measures. `report.png` holds the loss curves and the spectrograms of held-out clips.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from configs.base import LossWeights
+from zoo import audio, dsp
+from zoo.errors import ZooError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import SubFigure
+
+Row = dict[str, Any]
+
+DYNAMIC_RANGE_DB = 80.0
+FLOOR_DB = -120.0
+PANELS_PER_ROW = 4
+MAX_PANELS = 16
+LOSS_COLOURS = ("#1f5f8b", "#c1553b", "#4d8b3f", "#8a5aa8", "#b08a1e", "#3f8f96")
+OTHER_COLOUR = "#7a6a53"
+# the order in which losses are drawn; what else was logged follows in another colour
+LOSS_NAMES = ("loss", *(field.name for field in dataclasses.fields(LossWeights)), "discriminator")
+LOSSES = {name: place for place, name in enumerate(LOSS_NAMES)}
+STYLE: dict[Any, Any] = {
+    "font.size": 8.5,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#888888",
+    "axes.labelcolor": "#444444",
+    "grid.color": "#e4e4e4",
+    "xtick.color": "#444444",
+    "ytick.color": "#444444",
+    "figure.constrained_layout.h_pad": 0.07,
+    "figure.constrained_layout.w_pad": 0.09,
+    "legend.frameon": False,
+    "legend.fontsize": 7.5,
+}
+
+
+@dataclass(frozen=True)
+class SamplePair:
+    """A held-out clip and what the codec made of it: both (T, C) float32 in [-1, 1], `sample_rate` in Hz."""
+
+    name: str
+    original: np.ndarray
+    reconstruction: np.ndarray
+    sample_rate: int
+
+
+def read_metrics(path: str | os.PathLike[str]) -> list[Row]:
+    """Read a metrics log: one dict for each line; null becomes NaN, and an unfinished last line is left out.
+
+    Raises ZooError when the file is missing, or when a line before the last is not a JSON object with a step.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise ZooError(f"cannot read metrics log {path}: {error.strerror}") from None
+    rows: list[Row] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+            row["step"] = int(row["step"])
+        except (ValueError, TypeError, KeyError):
+            if number == len(lines):
+                break  # cut off while it was being written: a JSON object without its closing brace never parses
+            raise ZooError(f"{path}, line {number}: not a JSON object with a step") from None
+        rows.append({key: math.nan if value is None else value for key, value in row.items()})
+    return rows
+
+
+class MetricsLog:
+    """Appends a JSON line for each logged step to `workdir/metrics.jsonl`, and the same scalars to TensorBoard.
+
+    Opening an existing log continues it: an unfinished last line is removed, and `seconds` goes on from the last row.
+    On resuming, call `truncate_after(step of the checkpoint)` before the first `log`, so that no step is there twice.
+    """
+
+    def __init__(
+        self, workdir: str | os.PathLike[str], *, tensorboard: bool, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.path = Path(workdir) / "metrics.jsonl"
+        self._tensorboard_dir = Path(workdir) / "tensorboard" if tensorboard else None
+        self._writer: Any = None
+        self._purge_step: int | None = None
+        self._clock = clock
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._open(after=None)
+
+    def _open(self, after: int | None) -> None:
+        rows = read_metrics(self.path) if self.path.exists() else []
+        kept = [row for row in rows if after is None or row["step"] <= after]
+        if self.path.exists():
+            # replaced in one go: a kill in the middle leaves the old log, not half a one
+            scratch = self.path.with_suffix(".tmp")
+            scratch.write_text("".join(_to_line(row) for row in kept), encoding="utf-8")
+            os.replace(scratch, self.path)
+        self._last_step = kept[-1]["step"] if kept else None
+        self._start = self._clock() - (float(kept[-1].get("seconds", 0.0)) if kept else 0.0)
+        self._file = self.path.open("a", encoding="utf-8")
+
+    def truncate_after(self, step: int) -> None:
+        """Drop the rows of later steps, which a resumed run writes again; TensorBoard is told to drop them too."""
+        self.close()
+        self._open(after=step)
+        self._purge_step = step + 1
+
+    def log(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """Append one row; values are numbers or arrays of shape (), and a non-finite one is written as null.
+
+        Raises ValueError for a step that is not after the last one logged.
+        """
+        if self._last_step is not None and step <= self._last_step:
+            raise ValueError(f"step {step} logged after step {self._last_step}")
+        seconds = round(self._clock() - self._start, 3)
+        self._file.write(_to_line({"step": int(step), "seconds": seconds, **metrics}))
+        self._file.flush()
+        writer = self._tensorboard()
+        for key, value in metrics.items() if writer is not None else ():
+            writer.add_scalar(key, float(value), step)
+        self._last_step = step
+
+    def audio(self, tag: str, samples: np.ndarray, sample_rate: int, step: int) -> None:
+        """Add a clip (T, C) in [-1, 1] to TensorBoard; a no-op without TensorBoard."""
+        writer = self._tensorboard()
+        if writer is not None:
+            # it takes one or two channels only
+            writer.add_audio(tag, np.clip(np.asarray(samples)[:, :2], -1.0, 1.0), step, sample_rate)
+
+    def close(self) -> None:
+        """Flush and close the files; may be called twice."""
+        self._file.close()
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _tensorboard(self) -> Any:
+        folder = self._tensorboard_dir
+        if self._writer is None and folder is not None:
+            from tensorboardX import SummaryWriter
+
+            # its files are named by the second and opened for writing: a run resumed at once would empty the former one
+            number = len(list(folder.glob("events*")))
+            self._writer = SummaryWriter(
+                str(folder), purge_step=self._purge_step, flush_secs=10, filename_suffix=f".{number}"
+            )
+        return self._writer
+
+
+def _to_line(row: Mapping[str, Any]) -> str:
+    def number(value: Any) -> int | float | str | None:
+        if isinstance(value, int | str):
+            return value
+        value = float(value)
+        # seven digits are what float32 holds; JSON knows neither NaN nor infinity
+        return float(f"{value:.7g}") if math.isfinite(value) else None
+
+    return json.dumps({key: number(value) for key, value in row.items()}) + "\n"
+
+
+def write_samples(workdir: str | os.PathLike[str], pairs: Sequence[SamplePair]) -> list[Path]:
+    """Write `samples/NAME_original.wav` and `samples/NAME_reconstruction.wav` of each pair; returns their paths."""
+    folder = Path(workdir) / "samples"
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for pair in pairs:
+        name = re.sub(r"[^\w.-]+", "_", pair.name)
+        for kind, samples in (("original", pair.original), ("reconstruction", pair.reconstruction)):
+            paths.append(folder / f"{name}_{kind}.wav")
+            audio.write(paths[-1], np.asarray(samples, np.float32), pair.sample_rate)
+    return paths
+
+
+def draw_report(
+    workdir: str | os.PathLike[str], pairs: Sequence[SamplePair], metrics: Sequence[Row], title: str
+) -> Path:
+    """Draw loss curves and spectrograms into `workdir/report.png`, the same pixels for the same data; returns its path.
+
+    Spectrograms are in dB relative to a full-scale sine, of the channels' mean power; the two of a pair share a scale.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    panels = _panels(metrics)
+    panel_rows = math.ceil(len(panels) / PANELS_PER_ROW)
+    heights = [2.0 * panel_rows] * bool(panels) + [2.3] * len(pairs) or [1.0]
+    # no pyplot: no global figures, no display; and whatever the user's matplotlibrc says, the report looks the same
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
+        figure = Figure(figsize=(13.0, 0.6 + sum(heights)), dpi=110, layout="constrained")
+        canvas = FigureCanvasAgg(figure)
+        figure.suptitle(title, fontsize=14, fontweight="bold", x=0.01, ha="left")
+        blocks = list(figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0])
+        if panels:
+            axes = blocks.pop(0).subplots(panel_rows, PANELS_PER_ROW, squeeze=False).flatten()
+            for ax, (name, keys) in zip(axes, panels.items()):
+                _draw_curves(ax, name, keys, metrics)
+            for ax in axes[len(panels) :]:
+                ax.set_axis_off()
+        for block, pair in zip(blocks, pairs):
+            _draw_pair(block, pair)
+        path = Path(workdir) / "report.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        canvas.print_png(path, metadata={"Software": "codec-zoo"})
+    return path
+
+
+def _series(metrics: Sequence[Row], key: str) -> np.ndarray:
+    """(2, N): the steps at which `key` was logged, and its values."""
+    points = [(row["step"], row[key]) for row in metrics if isinstance(row.get(key), int | float)]
+    return np.asarray(points, np.float64).reshape(-1, 2).T
+
+
+def _panels(metrics: Sequence[Row]) -> dict[str, list[str]]:
+    """Panel name → its keys ("family/member" share one): losses first, then what else is not constant."""
+    panels: dict[str, list[str]] = {}
+    keys = dict.fromkeys(key for row in metrics for key in row if key not in ("step", "seconds"))
+    for key in sorted(keys, key=lambda key: (LOSSES.get(key.split("/")[0], len(LOSSES)), key)):
+        name = key.split("/")[0]
+        finite = np.unique([value for value in _series(metrics, key)[1] if math.isfinite(value)])
+        if len(finite) > 1 or (len(finite) and name in LOSSES):
+            panels.setdefault(name, []).append(key)
+    return dict(list(panels.items())[:MAX_PANELS])
+
+
+def _draw_curves(ax: Axes, name: str, keys: list[str], metrics: Sequence[Row]) -> None:
+    from matplotlib import ticker
+
+    pooled: list[float] = []
+    for i, key in enumerate(keys):
+        steps, values = _series(metrics, key)
+        smooth = _smooth(values)
+        colour = LOSS_COLOURS[i % len(LOSS_COLOURS)] if name in LOSSES else OTHER_COLOUR
+        ax.plot(steps, values, color=colour, alpha=0.3, linewidth=0.8)
+        ax.plot(steps, smooth, color=colour, linewidth=1.6, label=key.removeprefix(f"{name}/"))
+        pooled.extend(values[np.isfinite(values)])
+        if len(keys) == 1:
+            ax.set_title(f"{smooth[np.isfinite(smooth)][-1]:.3g}", loc="right", color=colour, fontweight="normal")
+    if len(keys) > 1:
+        ax.legend(loc="best", handlelength=1.2, ncols=2 if len(keys) > 4 else 1)
+    ax.set_title(name.replace("_", " "), loc="left")
+    ax.grid(True)
+    ax.margins(x=0.01)
+    ax.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
+    ax.xaxis.set_major_formatter(ticker.FuncFormatter(lambda x, _: f"{x / 1000:g}k" if abs(x) >= 1000 else f"{x:g}"))
+    linear = ticker.MaxNLocator(5, steps=[1, 2, 2.5, 5, 10])
+    ax.yaxis.set_major_locator(linear)
+    low, high = min(pooled), max(pooled)
+    if name in LOSSES and low > 0:
+        ax.set_yscale("log")
+        # a loss rarely spans a decade: ticks at powers of ten alone would leave most panels without a number
+        subs = (1.0, 2.0, 5.0) if high < 100 * low else (1.0,)
+        ax.yaxis.set_major_locator(linear if high < 5 * low else ticker.LogLocator(subs=subs))
+        ax.yaxis.set_minor_locator(ticker.NullLocator())
+    ax.yaxis.set_major_formatter(ticker.FuncFormatter(lambda y, _: f"{y:.4g}"))
+
+
+def _smooth(values: np.ndarray) -> np.ndarray:
+    """Centred running mean over a twentieth of the curve, shorter at its ends; non-finite values do not count."""
+    half = len(values) // 40
+    finite = np.isfinite(values)
+    window = np.ones(2 * half + 1)
+    total = np.convolve(np.where(finite, values, 0.0), window)[half : half + len(values)]
+    count = np.convolve(finite.astype(float), window)[half : half + len(values)]
+    return np.where(count > 0, total / np.maximum(count, 1.0), np.nan)
+
+
+def _spectrogram_db(samples: np.ndarray, sample_rate: int) -> np.ndarray:
+    """(T, C) → (bins, frames) in dB, 0 dB for a full-scale sine: Hann windows of about 40 ms, a quarter apart."""
+    n_fft = 2 ** max(6, round(math.log2(0.04 * sample_rate)))
+    clean = np.nan_to_num(np.asarray(samples, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    spectrum = np.asarray(dsp.stft(jnp.asarray(clean.T), n_fft, n_fft // 4))
+    power = np.mean(np.abs(spectrum) ** 2, axis=0).T * (4.0 / n_fft) ** 2
+    return 10.0 * np.log10(np.maximum(power, 10.0 ** (FLOOR_DB / 10.0)))
+
+
+def _draw_pair(block: SubFigure, pair: SamplePair) -> None:
+    clips = (pair.original, pair.reconstruction)
+    spectrograms_db = [_spectrogram_db(samples, pair.sample_rate) for samples in clips]
+    # the original's peak sets the scale, so that a reconstruction that is too loud shows as such
+    top_db = max(5.0 * math.ceil(spectrograms_db[0].max() / 5.0), FLOOR_DB + DYNAMIC_RANGE_DB)
+    axes = block.subplots(1, 2, sharex=True, sharey=True)
+    for ax, samples, spectrogram_db in zip(axes, clips, spectrograms_db):
+        mesh = ax.imshow(
+            spectrogram_db,
+            origin="lower",
+            aspect="auto",
+            extent=(0.0, len(samples) / pair.sample_rate, 0.0, pair.sample_rate / 2000.0),
+            cmap="magma",
+            vmin=top_db - DYNAMIC_RANGE_DB,
+            vmax=top_db,
+        )
+        ax.set_xlabel("time (s)")
+    axes[0].set_title(f"{pair.name} · original", loc="left")
+    axes[1].set_title("reconstruction", loc="left")
+    axes[0].set_ylabel("frequency (kHz)")
+    bar = block.colorbar(mesh, ax=list(axes), pad=0.01, aspect=18)
+    bar.set_label("dB")
+    bar.outline.set_visible(False)

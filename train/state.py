@@ -1,0 +1,44 @@
+"""All that a run is: parameters, their average, the discriminators, both optimisers, and counters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from train.task import CodecTask
+
+
+@flax.struct.dataclass
+class TrainState:
+    """A pytree of arrays; `step` counts finished steps, so the next batch starts at example step · batch_size."""
+
+    step: jax.Array
+    params: Any
+    ema: Any
+    """exponential moving average of params: what is evaluated, saved as the codec, and loaded"""
+    opt_state: Any
+    discriminator: Any
+    discriminator_opt_state: Any
+    skipped: jax.Array
+    """non-finite steps so far"""
+    skipped_in_a_row: jax.Array
+
+
+def create_state(task: CodecTask, seed: int) -> TrainState:
+    """Initial state, a pure function of the seed."""
+    generator_key, discriminator_key = jax.random.split(jax.random.key(seed))
+    params = task.init(generator_key)
+    discriminator = task.init_discriminator(discriminator_key)
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        ema=jax.tree.map(jnp.copy, params),
+        opt_state=task.optimiser.init(params),
+        discriminator=discriminator,
+        discriminator_opt_state=task.discriminator_optimiser.init(discriminator),
+        skipped=jnp.zeros((), jnp.int32),
+        skipped_in_a_row=jnp.zeros((), jnp.int32),
+    )

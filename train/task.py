@@ -1,0 +1,125 @@
+"""What the loop trains: a codec's inputs, outputs and losses behind a few methods.
+
+The step and the loop know nothing of encoders or bottlenecks; a task is where they meet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from configs.base import Config, LossWeights, Schedule, Weight
+from train import losses, optim
+from zoo import families
+from zoo.codec import Codec, CodecOutput
+from zoo.discriminators import Discriminators, Verdict
+from zoo.errors import ZooError
+
+Params = Any
+
+
+class CodecTask:
+    """A codec trained to reproduce its input."""
+
+    def __init__(self, config: Config) -> None:
+        """Raises ZooError for an unknown model, and for a loss that this model cannot have."""
+        dtype = jnp.dtype(config.precision)
+        self.config = config
+        self.module: Codec = families.create(config.model.family, **config.model.kwargs(), dtype=dtype)
+        d = config.discriminator
+        self.discriminators = Discriminators(
+            d.periods, d.fft_sizes, d.period_channels, d.stft_channels, d.max_channels, dtype
+        )
+        self.adversarial = config.adversarial_start >= 0 and _is_on(config.loss.adversarial)
+        self.optimiser = optim.optimiser(config.optim, config.optim.learning_rate, config.steps)
+        self.discriminator_optimiser = optim.optimiser(
+            config.optim,
+            config.optim.discriminator_learning_rate,
+            max(config.steps - max(config.adversarial_start, 0), 1),
+        )
+        self._reconstruction = losses.reconstruction_losses(self.module.sample_rate)
+        self._weights = {
+            field.name: optim.schedule(weight)
+            for field in fields(LossWeights)
+            if _is_on(weight := getattr(config.loss, field.name))
+        }
+
+    def init(self, key: jax.Array) -> Params:
+        audio = self._example()
+        keys = jax.random.split(key, 1)
+        variables = jax.jit(lambda k: self.module.init(k, audio, keys=keys))(key)
+        known = jax.eval_shape(lambda v: self.module.apply(v, audio, keys=keys), variables).losses
+        regularisers = {"kl", "rate", "codebook", "commitment"}
+        for name in regularisers & set(self._weights):
+            if name not in known:
+                raise ZooError(
+                    f"loss.{name} is set, but model {self.config.model.family!r} has no such loss; "
+                    f"it has: {', '.join(sorted(known)) or 'none of its own'}"
+                )
+        return variables["params"]
+
+    def init_discriminator(self, key: jax.Array) -> Params:
+        if not self.adversarial:
+            return {}
+        audio = self._example()
+        return jax.jit(self.discriminators.init)(key, audio)["params"]
+
+    def inputs(self, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        """Arguments of the module, and the PRNG key of each example: a function of (seed, example) alone."""
+        seed = jax.random.key(self.config.seed)
+        keys = jax.vmap(lambda index: jax.random.fold_in(seed, index))(batch["index"])
+        return {"audio": batch["audio"], "keys": keys}
+
+    def apply(self, params: Params, inputs: dict[str, jax.Array]) -> CodecOutput:
+        output: CodecOutput = self.module.apply({"params": params}, inputs["audio"], keys=inputs["keys"])  # type: ignore[assignment]
+        return output
+
+    def discriminate(self, params: Params, audio: jax.Array) -> list[Verdict]:
+        verdicts: list[Verdict] = self.discriminators.apply({"params": params}, audio)  # type: ignore[assignment]
+        return verdicts
+
+    def losses(self, output: CodecOutput, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        """Every loss with a weight, unweighted, (B,) each."""
+        named = {name: loss for name, loss in output.losses.items() if name in self._weights}
+        for name, function in self._reconstruction.items():
+            if name in self._weights:
+                named[name] = function(batch["audio"], output.audio)
+        return named
+
+    def adversarial_losses(self, discriminator: Params, real: jax.Array, fake: jax.Array) -> dict[str, jax.Array]:
+        """The generator's side, (B,) each."""
+        kind = self.config.discriminator.loss
+        real_verdicts, fake_verdicts = self.discriminate(discriminator, real), self.discriminate(discriminator, fake)
+        named = {"adversarial": losses.generator_adversarial(fake_verdicts, kind)}
+        if "feature_matching" in self._weights:
+            named["feature_matching"] = losses.feature_matching(real_verdicts, fake_verdicts)
+        return named
+
+    def discriminator_loss(self, discriminator: Params, real: jax.Array, fake: jax.Array) -> jax.Array:
+        """The discriminators' side, (B,)."""
+        real_verdicts, fake_verdicts = self.discriminate(discriminator, real), self.discriminate(discriminator, fake)
+        return losses.discriminator_adversarial(real_verdicts, fake_verdicts, self.config.discriminator.loss)
+
+    def _example(self) -> jax.Array:
+        """Audio of the shape that initialises; parameters do not depend on its length."""
+        return jnp.zeros((1, 4 * self.module.hop_length, self.module.channels))
+
+    def total(self, named: dict[str, jax.Array], step: jax.Array) -> jax.Array:
+        """Weighted sum of the batch's mean losses."""
+        return sum((self._weights[name](step) * loss.mean() for name, loss in named.items()), jnp.zeros(()))
+
+
+def _is_on(weight: Weight) -> bool:
+    return isinstance(weight, Schedule) or weight != 0
+
+
+def update(
+    optimiser: optax.GradientTransformation, gradients: Params, opt_state: Any, params: Params
+) -> tuple[Params, Any]:
+    """One optimiser step: (new parameters, new optimiser state)."""
+    updates, opt_state = optimiser.update(gradients, opt_state, params)
+    return optax.apply_updates(params, updates), opt_state
