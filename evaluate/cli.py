@@ -1,0 +1,190 @@
+"""What the commands of this package share: arguments, errors, and the codecs and clips that are named in them.
+
+Imports nothing that computes, so that --help is quick.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from zoo.errors import ZooError
+
+if TYPE_CHECKING:
+    from evaluate.clips import Clip, FolderClips
+    from zoo.ready import ReadyCodec
+
+T = TypeVar("T")
+
+
+def command(
+    kind: type[T],
+    program: str,
+    run: Callable[[T], None],
+    arguments: Sequence[str] | None = None,
+    *,
+    cached: bool = True,
+) -> None:
+    """Parses an options dataclass and runs it; bad input ends in one line on standard error and exit status 2.
+
+    With `cached`, compiled programs are kept across runs.
+    """
+    options = parse(kind, program, arguments)
+    try:
+        if cached:
+            use_compilation_cache()
+        run(options)
+    except ZooError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        fail("interrupted")
+
+
+def parse(kind: type[T], program: str, arguments: Sequence[str] | None = None) -> T:
+    """An options dataclass from the command line (default: this process's); exits where it is wrong."""
+    import tyro
+
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors):
+            return tyro.cli(kind, prog=program, args=arguments, use_underscores=True)
+    except SystemExit as error:
+        if not error.code:
+            raise
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", errors.getvalue())
+        lines = [line.strip(" │╭╮╰╯─") for line in plain.splitlines()]
+        fail(" ".join(line for line in lines if line).split(" For full helptext")[0])
+
+
+def fail(message: str) -> NoReturn:
+    """Prints one line and exits with status 2."""
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def use_compilation_cache() -> None:
+    """Keeps compiled programs across runs, where the user has not chosen a place for them."""
+    import jax
+
+    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "codec-zoo" / "xla"
+        jax.config.update("jax_compilation_cache_dir", str(cache))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+
+
+def load_codecs(paths: Sequence[str]) -> dict[str, ReadyCodec]:
+    """Codecs by name: that of the run directory, or, where two have the same, the path as it was given.
+
+    Raises ZooError for a path without a checkpoint, a path given twice, or none at all.
+    """
+    from zoo import checkpoint
+
+    if not paths:
+        raise ZooError("--ckpt needs a run directory")
+    found = [checkpoint.load(path) for path in paths]
+    names = [run_folder(codec).resolve().name for codec in found]
+    if len(set(names)) < len(names):
+        names = [str(Path(path)) for path in paths]
+    if len(set(names)) < len(names):
+        raise ZooError(f"--ckpt names the same checkpoint twice: {' '.join(paths)}")
+    return dict(zip(names, found))
+
+
+def run_folder(codec: ReadyCodec) -> Path:
+    """The run directory that a codec was loaded from, or the checkpoint's own folder where it stands alone."""
+    checkpoint = Path(codec.metadata["path"])
+    return checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint
+
+
+class ReadableClips:
+    """The clips of a folder, `limit` of each domain, read anew at each pass.
+
+    A file that is no audio is left out, named once and kept in `skipped`; one that holds a NaN raises ZooError.
+    """
+
+    def __init__(self, folder: FolderClips, limit: int | None = None) -> None:
+        self._folder = folder
+        self.skipped: set[Path] = set()
+        domains: dict[str, list[int]] = {}
+        for i, path in enumerate(folder.files):
+            parts = path.relative_to(folder.root).parts
+            domains.setdefault(parts[0] if len(parts) > 1 else "", []).append(i)
+        self._chosen = [i for indices in domains.values() for i in _evenly(indices, limit)]
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def __iter__(self) -> Iterator[Clip]:
+        for i in self._chosen:
+            try:
+                clip = self._folder[i]
+            except ZooError:
+                if self._is_readable(self._folder.files[i]):
+                    raise
+                continue
+            yield clip
+
+    def _is_readable(self, path: Path) -> bool:
+        from zoo import audio
+
+        try:
+            audio.read(path)
+        except ZooError as error:
+            if path not in self.skipped:
+                self.skipped.add(path)
+                print(f"skipped {error}", file=sys.stderr, flush=True)
+            return False
+        return True
+
+
+def load_clips(root: str | None, codec: ReadyCodec, *, limit: int | None = None) -> Sequence[Clip] | ReadableClips:
+    """The clips of a folder, or those held out of the embedded generator, as many as the codec's run asks for.
+
+    `limit` is the number of clips in each domain. Raises ZooError for a folder without audio.
+    """
+    from evaluate.clips import clips_from_folder, held_out_clips
+    from zoo import synth
+
+    if limit is not None and limit < 1:
+        raise ZooError(f"--limit must be at least 1, got {limit}")
+    if root is not None:
+        return ReadableClips(clips_from_folder(root), limit)
+    settings = evaluation_settings(codec)
+    n_clips = settings.clips if limit is None else min(settings.clips, limit * len(synth.DOMAINS))
+    return held_out_clips(
+        n_clips=n_clips, clip_s=settings.clip_s, sample_rate=codec.sample_rate, channels=codec.channels
+    )
+
+
+def evaluation_settings(codec: ReadyCodec) -> Any:
+    """The evaluation section of the run's configuration, as configs.base.Evaluation."""
+    from configs.base import Evaluation
+
+    stored = codec.metadata.get("config", {}).get("evaluation", {})
+    return Evaluation(**{f.name: stored[f.name] for f in dataclasses.fields(Evaluation) if f.name in stored})
+
+
+@contextlib.contextmanager
+def progress(total: int, title: str) -> Iterator[Callable[[], None]]:
+    """A bar on standard error while it is a terminal; gives the function that advances it by one."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda: bar.advance(task)
+
+
+def _evenly(indices: Sequence[int], limit: int | None) -> list[int]:
+    n = len(indices)
+    if limit is None or limit >= n:
+        return list(indices)
+    return [indices[(2 * i + 1) * n // (2 * limit)] for i in range(limit)]

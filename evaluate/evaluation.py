@@ -1,0 +1,315 @@
+"""Clips through codecs and their rivals: what each clip cost, and how close what came back is to it.
+
+rows = evaluate(CodecSystem(zoo.load("runs/vae"), "vae"), held_out_clips(n_clips=24, clip_s=4.0, sample_rate=24_000))
+for mean in means(rows): print(mean.domain, mean.values["kbps"], mean.values["snr_db"])
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Protocol
+
+import numpy as np
+
+from evaluate import metrics
+from evaluate.clips import Clip
+from zoo import audio
+from zoo.errors import ZooError
+from zoo.ready import ReadyCodec, bucket
+
+OVERALL = "overall"
+PIECE_S = 30.0
+"""Clips longer than this are measured in equal pieces, so that memory stays bounded."""
+HELD_SAMPLES = 1 << 24  # of clips in memory at a time
+SHORTEST_S = 1e-9  # a clock's tick may be longer than the work
+BATCH_SAMPLES = 1 << 22  # of a padded batch of metrics, whose spectra take some 200 bytes for each
+
+
+@dataclass(frozen=True, eq=False)
+class Coded:
+    """What came back: samples (T, C) in the format that went in, the bytes in between, and the seconds it took."""
+
+    samples: np.ndarray
+    n_bytes: int
+    encode_s: float
+    decode_s: float
+
+
+class System(Protocol):
+    """Whatever turns audio into bytes and back: a codec at one level, or a rival.
+
+    `process` takes and gives float32 (T, channels) at `sample_rate` Hz; a few samples more or less at the end are
+    mended by the caller. Its times never include compilation. `max_delay_s` is 0 unless the system is known to shift
+    its output.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def level(self) -> int | None: ...
+
+    @property
+    def sample_rate(self) -> int: ...
+
+    @property
+    def channels(self) -> int: ...
+
+    @property
+    def max_delay_s(self) -> float: ...
+
+    def process(self, samples: np.ndarray) -> Coded: ...
+
+
+@dataclass(frozen=True, eq=False)
+class CodecSystem:
+    """A loaded codec at one level, fed audio at `sample_rate` Hz with `channels` (default: the codec's own).
+
+    Raises ZooError for a level that the codec has not.
+    """
+
+    codec: ReadyCodec
+    name: str
+    level: int = -1
+    """-1 = the codec's default"""
+    sample_rate: int = 0
+    channels: int = 0
+    max_delay_s: float = 0.0
+    _warm: set[tuple[int, ...]] = field(default_factory=set, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.level < -1 or self.level >= self.codec.n_levels:
+            raise ZooError(f"{self.name}: level {self.level} is not between 0 and {self.codec.n_levels - 1}")
+        defaults = {
+            "level": (-1, self.codec.default_level),
+            "sample_rate": (0, self.codec.sample_rate),
+            "channels": (0, self.codec.channels),
+        }
+        for name, (unset, default) in defaults.items():
+            if getattr(self, name) == unset:
+                object.__setattr__(self, name, default)
+
+    def process(self, samples: np.ndarray) -> Coded:
+        """Codes and decodes (T, channels); bytes are those of the entropy coder."""
+        n_model = -(-len(samples) * self.codec.sample_rate // self.sample_rate)
+        shape = (bucket(self.codec.module.n_frames(n_model)), samples.shape[1], self.codec.symbols.n_codes(self.level))
+        if shape not in self._warm:
+            self.codec.decode(self.codec.encode(samples, self.sample_rate, level=self.level))
+            self._warm.add(shape)
+        start = time.perf_counter()
+        encoded = self.codec.encode(samples, self.sample_rate, level=self.level)
+        between = time.perf_counter()
+        decoded = self.codec.decode(encoded)
+        end = time.perf_counter()
+        return Coded(decoded, self.codec.count_bytes(encoded), between - start, end - between)
+
+
+def codec_systems(
+    codec: ReadyCodec,
+    name: str,
+    levels: str | Sequence[int] = "default",
+    *,
+    sample_rate: int | None = None,
+    channels: int | None = None,
+) -> list[CodecSystem]:
+    """The systems of a codec at "all" levels, at the "default" one, or at those listed; compiled code is shared."""
+    if levels == "all":
+        chosen: Sequence[int] = range(codec.n_levels)
+    elif levels == "default":
+        chosen = [codec.default_level]
+    elif isinstance(levels, str):
+        raise ZooError(f"levels {levels!r}: choose all, default or numbers")
+    else:
+        chosen = levels
+    for level in chosen:
+        if level < 0:
+            raise ZooError(f"{name}: level {level} is not between 0 and {codec.n_levels - 1}")
+    warm: set[tuple[int, ...]] = set()
+    return [CodecSystem(codec, name, level, sample_rate or 0, channels or 0, _warm=warm) for level in chosen]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One clip through one system; the metrics are those of `metrics.METRICS`, in its order."""
+
+    system: str
+    level: int | None
+    """operating point of a codec; None for a system without"""
+    domain: str
+    clip: str
+    seconds: float
+    kbps: float
+    """entropy-coded bits of this clip over its seconds"""
+    snr_db: float
+    si_sdr_db: float
+    segmental_snr_db: float
+    stft: float
+    mel: float
+    stft_dac: float
+    mel_dac: float
+    lsd_db: float
+    bandwidth_hz: float
+    encode_rtf: float
+    """seconds of audio per wall second"""
+    decode_rtf: float
+
+
+VALUES = tuple(f.name for f in fields(Row))[5:]
+
+
+@dataclass(frozen=True)
+class Mean:
+    """Values of a system over the clips of a domain, or over all (domain "overall")."""
+
+    system: str
+    level: int | None
+    domain: str
+    n_clips: int
+    seconds: float
+    values: dict[str, float]
+    """one for each of `VALUES`: means over clips; kbps and real-time factors are all bits over all seconds"""
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A clip as the system got it and what came of it, both float32 (T, C) at the system's rate, sample on sample."""
+
+    clip: Clip
+    reference: np.ndarray
+    estimate: np.ndarray
+    coded: Coded
+
+
+def run(system: System, clip: Clip) -> Trial:
+    """Brings a clip to the system's rate and channels, codes it, and brings the result to exactly the clip's length.
+
+    Here alone it is decided what is compared with what. A lag of up to the system's own `max_delay_s`, by
+    cross-correlation and in whole samples, is undone; codecs have none, and are measured as they come. Raises ZooError
+    for a clip with NaN, and for a result of other channels.
+    """
+    audio.validate(clip.samples, name=clip.name)
+    mixed = audio.mix_channels(clip.samples, system.channels)
+    reference = audio.resample(mixed, clip.sample_rate, system.sample_rate)
+    coded = system.process(reference)
+    if coded.samples.ndim != 2 or coded.samples.shape[1] != system.channels:
+        raise ZooError(f"{system.name}: gave {coded.samples.shape} for a clip of shape {reference.shape}")
+    estimate = coded.samples
+    if max_lag := math.ceil(system.max_delay_s * system.sample_rate):
+        lag = audio.align(reference, estimate, max_lag=max_lag).lag
+        estimate = np.pad(estimate[max(lag, 0) :], ((max(-lag, 0), 0), (0, 0)))
+    estimate = audio.resample(estimate, system.sample_rate, system.sample_rate, n_samples=len(reference))
+    return Trial(clip, reference, estimate, coded)
+
+
+def evaluate(
+    systems: System | Sequence[System],
+    clips: Iterable[Clip],
+    *,
+    batch_size: int = 8,
+    on_clip: Callable[[System, Clip], None] | None = None,
+) -> list[Row]:
+    """A row for each system and clip: systems in their order, clips in theirs.
+
+    Each clip is read once and measured at each system's rate and channels. `batch_size` clips of similar lengths are
+    measured together, which changes no result; `on_clip` is called after each. Raises ZooError for a clip with NaN, or
+    if there are no clips.
+    """
+    everyone: Sequence[System] = systems if isinstance(systems, Sequence) else [systems]
+    if batch_size < 1:
+        raise ZooError(f"batch_size must be at least 1, got {batch_size}")
+    rows: list[list[Row]] = [[] for _ in everyone]
+    for window in _windows(piece for clip in clips for piece in pieces(clip)):
+        for system, found in zip(everyone, rows):
+            trials = []
+            for clip in window:
+                trials.append(run(system, clip))
+                if on_clip is not None:
+                    on_clip(system, clip)
+            found += measure(system, trials, batch_size=batch_size)
+    if everyone and not rows[0]:
+        raise ZooError("there are no clips to evaluate")
+    return [row for found in rows for row in found]
+
+
+def pieces(clip: Clip, longest_s: float = PIECE_S) -> Iterator[Clip]:
+    """The clip itself, or, if it is longer than `longest_s` seconds, equal parts of it named by where they start."""
+    n = max(1, math.ceil(len(clip.samples) / (longest_s * clip.sample_rate)))
+    length = -(-len(clip.samples) // n)
+    for i in range(n):
+        name = clip.name if n == 1 else f"{clip.name}@{i * length / clip.sample_rate:.0f}s"
+        yield Clip(name, clip.domain, clip.samples[i * length : (i + 1) * length], clip.sample_rate)
+
+
+def measure(system: System, trials: Sequence[Trial], *, batch_size: int = 8) -> list[Row]:
+    """Rows of finished trials, in their order; metrics in batches of similar lengths."""
+    values: dict[int, dict[str, float]] = {}
+    waiting = sorted(range(len(trials)), key=lambda i: -len(trials[i].reference))
+    while waiting:
+        length = _padded_length(len(trials[waiting[0]].reference))
+        n = min(batch_size, len(trials), max(1, BATCH_SAMPLES // (length * system.channels)))
+        batch, waiting = waiting[:n], waiting[n:]
+        lengths = np.zeros(n, np.int32)
+        reference, estimate = (np.zeros((n, length, system.channels), np.float32) for _ in range(2))
+        for place, i in enumerate(batch):
+            lengths[place] = len(trials[i].reference)
+            reference[place, : lengths[place]] = trials[i].reference
+            estimate[place, : lengths[place]] = trials[i].estimate
+        found = metrics.compute(reference, estimate, lengths, system.sample_rate)
+        values |= {i: {name: float(x[place]) for name, x in found.items()} for place, i in enumerate(batch)}
+    return [_row(system, trial, values[i]) for i, trial in enumerate(trials)]
+
+
+def means(rows: Sequence[Row]) -> list[Mean]:
+    """For each system and level, in order of appearance: a mean per domain, then the overall one."""
+    groups: dict[tuple[str, int | None], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.system, row.level), []).append(row)
+    result = []
+    for (system, level), members in groups.items():
+        for domain in [*sorted({row.domain for row in members}), None]:
+            chosen = [row for row in members if domain in (row.domain, None)]
+            seconds = sum(row.seconds for row in chosen)
+            values = {name: float(np.mean([getattr(row, name) for row in chosen])) for name in VALUES}
+            values["kbps"] = sum(row.kbps * row.seconds for row in chosen) / seconds
+            for name in ("encode_rtf", "decode_rtf"):
+                values[name] = seconds / max(sum(row.seconds / getattr(row, name) for row in chosen), SHORTEST_S)
+            result.append(Mean(system, level, OVERALL if domain is None else domain, len(chosen), seconds, values))
+    return result
+
+
+def _row(system: System, trial: Trial, values: dict[str, float]) -> Row:
+    seconds = len(trial.reference) / system.sample_rate
+    return Row(
+        system=system.name,
+        level=system.level,
+        domain=trial.clip.domain,
+        clip=trial.clip.name,
+        seconds=seconds,
+        kbps=8 * trial.coded.n_bytes / seconds / 1000,
+        encode_rtf=seconds / max(trial.coded.encode_s, SHORTEST_S),
+        decode_rtf=seconds / max(trial.coded.decode_s, SHORTEST_S),
+        **values,
+    )
+
+
+def _windows(clips: Iterable[Clip]) -> Iterator[list[Clip]]:
+    """Runs of clips that fit into memory together."""
+    window: list[Clip] = []
+    held = 0
+    for clip in clips:
+        if window and held + clip.samples.size > HELD_SAMPLES:
+            yield window
+            window, held = [], 0
+        window.append(clip)
+        held += clip.samples.size
+    if window:
+        yield window
+
+
+def _padded_length(n_samples: int) -> int:
+    """Rounded up to one of four sizes per octave, from 4096 on, so that few shapes are compiled."""
+    step = max(1024, 1 << max(n_samples.bit_length() - 3, 0))
+    return max(-(-n_samples // step) * step, 4096)

@@ -1,0 +1,266 @@
+"""The linear rival of the autoencoder: MDCT and PCA under the same quantiser, at the same bytes.
+
+    python -m evaluate.pca --ckpt runs/autoencoder
+
+The Karhunen–Loève transform of the (companded) MDCT coefficients, fitted on training audio, is the best linear map to
+and from a latent of this size; with a gain that makes it cost what the autoencoder costs, it shows what the autoencoder
+has learnt beyond one. It is itself an autoencoder of the zoo, whose linear layers hold the basis and which has no
+others, so tables, bytes and metrics come from the same code.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from evaluate import cli
+from evaluate.clips import Clip, clips_from_folder
+from evaluate.evaluation import CodecSystem, Mean, Row, evaluate, means, pieces
+from zoo import audio, families, synth
+from zoo.bitstream import entropy, tables
+from zoo.codec import Codec
+from zoo.errors import ZooError
+from zoo.ready import ReadyCodec
+
+COMPANDINGS = (1.0, 0.7)
+"""Exponents of the coefficients before the transform; the better one is the rival."""
+RATE_TOLERANCE = 0.0025
+SYNTHETIC_S = 4.0
+"""Length of the embedded generator's training clips."""
+_PART_FRAMES = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Transform:
+    """Orthonormal basis (in, out) of the first `out` principal components, with the variances (in,) of them all."""
+
+    basis: np.ndarray
+    variances: np.ndarray
+
+
+def principal_components(coefficients: np.ndarray, n: int) -> Transform:
+    """PCA of (N, in) float, uncentred: eigenvectors of xᵀx / N in falling order of variance, the first `n` of them.
+
+    Not centred, as signs of MDCT coefficients are even-handed and silence must stay silent. Raises ZooError on no data.
+    """
+    if not len(coefficients):
+        raise ZooError("PCA: there is no training audio")
+    covariance = np.zeros((coefficients.shape[1],) * 2)
+    for start in range(0, len(coefficients), 8192):
+        part = coefficients[start : start + 8192].astype(np.float64)
+        covariance += part.T @ part / len(coefficients)
+    variances, vectors = np.linalg.eigh(covariance)
+    order = np.argsort(variances)[::-1]
+    return Transform(vectors[:, order[:n]].astype(np.float32), variances[order])
+
+
+class Analysis:
+    """The coefficients that an autoencoder's first layer sees: MDCT frames (N, hop_length · channels), companded."""
+
+    def __init__(self, model: dict[str, Any], companding: float) -> None:
+        bins = model["hop_length"] * model["channels"]
+        identity = {"latent_dim": bins, "levels": (3,), "n_blocks": 0, "companding": companding, "latent_scale": 1.0}
+        self.module = families.create("autoencoder", **(model | identity))
+        params = _linear_params(self.module, np.eye(bins, dtype=np.float32), 1.0)
+        self._encode = jax.jit(functools.partial(self.module.apply, {"params": params}, method="encode"))
+
+    def __call__(self, clip: Clip) -> np.ndarray:
+        """Coefficients of all frames of a clip, at the module's rate and with its channels."""
+        module = self.module
+        samples = audio.mix_channels(clip.samples, module.channels)
+        samples = audio.resample(samples, clip.sample_rate, module.sample_rate)
+        frames = module.n_frames(len(samples))
+        # few lengths, so that few shapes are compiled
+        padded = module.max_samples(-(-frames // _PART_FRAMES) * _PART_FRAMES)
+        batch = np.pad(samples, ((0, padded - len(samples)), (0, 0)))[None]
+        return np.asarray(self._encode(batch, np.array([len(samples)], np.int32)))[0, :frames]
+
+
+def rival_codec(codec: ReadyCodec, transform: Transform, companding: float, gain: float) -> ReadyCodec:
+    """An autoencoder of two linear layers, gain · basis and its transpose / gain, with the quantiser of `codec`.
+
+    Its tables are empty until `with_tables`.
+    """
+    overrides = {"n_blocks": 0, "companding": companding, "latent_scale": 1.0}
+    module = families.create("autoencoder", **(codec.metadata["model"] | overrides))
+    params = _linear_params(module, transform.basis, gain)
+    return ReadyCodec(module, {"params": params}, np.zeros((1, 0, 0), np.int32), dict(codec.metadata))
+
+
+def _linear_params(module: Codec, basis: np.ndarray, gain: float) -> dict[str, Any]:
+    """Parameters of an autoencoder without blocks; the quantiser's, which only its training loss reads, are zero."""
+    audio = jax.ShapeDtypeStruct((1, module.hop_length, module.channels), jnp.float32)
+    shapes = jax.eval_shape(module.init, jax.random.key(0), audio)["params"]
+    params: dict[str, Any] = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+    for side, kernel in (("encoder", basis * np.float32(gain)), ("decoder", basis.T / np.float32(gain))):
+        linear = params[side]["trunk"]["linear"]
+        if linear["kernel"].shape != (1, *kernel.shape):
+            raise ValueError(f"{side}: a basis of shape {basis.shape} does not fit {linear['kernel'].shape}")
+        linear["kernel"] = kernel[None]
+    return params
+
+
+class Quantiser:
+    """Symbols of latents (N, D) by the rival's bottleneck, in parts of one size."""
+
+    def __init__(self, codec: ReadyCodec) -> None:
+        self._apply = jax.jit(
+            lambda latent: codec.module.apply(codec.variables, latent[None], method="quantise").codes[0]  # type: ignore[union-attr]
+        )
+
+    def __call__(self, latent: np.ndarray) -> np.ndarray:
+        size = 1 << 14
+        parts = [latent[i : i + size] for i in range(0, len(latent), size)]
+        padded = [np.pad(part, ((0, size - len(part)), (0, 0))) for part in parts]
+        return np.concatenate([np.asarray(self._apply(p))[: len(part)] for p, part in zip(padded, parts)])
+
+
+def find_gain(rate: Callable[[float], float], target: float, *, tolerance: float = RATE_TOLERANCE) -> float:
+    """The smallest gain, to within `tolerance` of the rate, at which `rate(gain)` reaches `target`.
+
+    Doubles from 2⁻¹⁰ on until the target is passed, then halves the interval of logarithms. Raises ZooError if the rate
+    is above the target from the start, or still below it at 2³⁰.
+    """
+    low, high = -10.0, -9.0
+    if rate(2**low) > target:
+        raise ZooError(f"PCA: costs more than {target:.2f} kbps at any gain")
+    while rate(2**high) < target:
+        low, high = high, high + 1
+        if high > 30:
+            raise ZooError(f"PCA: does not reach {target:.2f} kbps at any gain")
+    for _ in range(60):
+        middle = (low + high) / 2
+        found = rate(2**middle)
+        if abs(found - target) <= tolerance * target:
+            break
+        low, high = (middle, high) if found < target else (low, middle)
+    return float(2**middle)
+
+
+def fit_rival(
+    codec: ReadyCodec, training: Iterable[Clip], evaluated: Iterable[Clip], kbps: float, companding: float
+) -> ReadyCodec:
+    """MDCT + PCA fitted on training clips, with the gain at which it codes the evaluated clips at `kbps`.
+
+    Raises ZooError where there is no training clip, or no gain gives that rate.
+    """
+    model = codec.metadata["model"]
+    analysis = Analysis(model, companding)
+    train = np.concatenate([analysis(clip) for clip in training] or [np.zeros((0, 1), np.float32)])
+    transform = principal_components(train, model["latent_dim"])
+    latent = train @ transform.basis
+    parts = [piece for clip in evaluated for piece in pieces(clip)]
+    seconds = sum(len(piece.samples) / piece.sample_rate for piece in parts)
+    clips = [analysis(piece) @ transform.basis for piece in parts]
+    ends = np.cumsum([len(frames) for frames in clips])
+    wanted = np.concatenate(clips)
+    sizes = codec.symbols.codebook_sizes
+    quantise = Quantiser(rival_codec(codec, transform, companding, 1.0))
+
+    def fit(gain: float) -> np.ndarray:
+        return tables.fit(tables.count(quantise(gain * latent), sizes), sizes)
+
+    def rate(gain: float) -> float:
+        fitted = fit(gain)
+        coded = [entropy.encode(codes, fitted) for codes in np.split(quantise(gain * wanted), ends[:-1])]
+        return 8 * sum(map(len, coded)) / seconds / 1000
+
+    gain = find_gain(rate, kbps)
+    rival = rival_codec(codec, transform, companding, gain)
+    return ReadyCodec(rival.module, rival.variables, fit(gain)[None], rival.metadata)
+
+
+def training_clips(root: str | None, codec: ReadyCodec, seconds: float) -> Iterator[Clip]:
+    """About `seconds` of training audio: files from all over a folder, or the embedded generator's training split."""
+    if root is None:
+        for i in range(math.ceil(seconds / SYNTHETIC_S)):
+            samples = synth.clip(i, SYNTHETIC_S, codec.sample_rate, channels=codec.channels)
+            yield Clip(f"training_{i}", "training", samples, codec.sample_rate)
+        return
+    clips = clips_from_folder(root)
+    left = seconds
+    # a fixed shuffle: however many are taken, every folder has its share
+    for i in np.random.default_rng(0).permutation(len(clips)):
+        if left <= 0:
+            return
+        for clip in clips[int(i) : int(i) + 1]:
+            piece = next(pieces(clip))
+            left -= len(piece.samples) / piece.sample_rate
+            yield piece
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder of audio files."""
+
+    root: str | None = None
+    """its path"""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Measures an autoencoder against MDCT + PCA with the same quantiser at the same bytes: a table, JSON and CSV.
+
+    Examples:
+      python -m evaluate.pca --ckpt runs/autoencoder
+      python -m evaluate.pca --ckpt runs/autoencoder --data.root TRAIN --eval.root EVAL
+    """
+
+    ckpt: str
+    """run directory of an autoencoder, or one checkpoint inside it"""
+    data: Folder = field(default_factory=Folder)
+    """audio on which PCA and its tables are fitted; None = what the autoencoder was trained on"""
+    eval: Folder = field(default_factory=Folder)
+    """clips that are measured; None = held-out clips of the embedded generator"""
+    train_s: float = 1200.0
+    """seconds of training audio"""
+    limit: int | None = None
+    """measured clips of each domain; None = all"""
+    output: str | None = None
+    """folder for pca.json and pca.csv; None = evaluation/ in the run directory"""
+
+
+def run(options: Options) -> None:
+    """Fits, evaluates and prints; raises ZooError for input that cannot be used."""
+    from evaluate import table
+
+    (name, codec), *_ = cli.load_codecs([options.ckpt]).items()
+    if codec.metadata["family"] != "autoencoder":
+        raise ZooError(f"{options.ckpt} is a {codec.metadata['family']}; PCA is the rival of an autoencoder")
+    trained_on = codec.metadata.get("config", {}).get("data", {}).get("root")
+    training = list(training_clips(options.data.root or trained_on, codec, options.train_s))
+    clips = list(cli.load_clips(options.eval.root, codec, limit=options.limit))
+    rows = evaluate(CodecSystem(codec, name), clips)
+    rate = overall(rows).values["kbps"]
+    rivals: dict[float, list[Row]] = {}
+    for companding in COMPANDINGS:
+        rival = fit_rival(codec, training, clips, rate, companding)
+        rivals[companding] = evaluate(CodecSystem(rival, "mdct_pca"), clips)
+    best = max(rivals, key=lambda companding: overall(rivals[companding]).values["snr_db"])
+    found = ", ".join(f"{c}: {overall(r).values['snr_db']:.2f} dB" for c, r in rivals.items())
+    output = Path(options.output) if options.output else cli.run_folder(codec) / "evaluation"
+    source = options.eval.root or "held-out clips of the embedded generator"
+    table.report(rows + rivals[best], output, title=f"{source} · PCA with companding {best}", name="pca")
+    print(f"SNR of PCA by companding exponent: {found}")
+
+
+def overall(rows: Sequence[Row]) -> Mean:
+    """The mean over all clips of one system's rows."""
+    return means(rows)[-1]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command; exits with status 2 and one line on standard error for input that cannot be used."""
+    cli.command(Options, "python -m evaluate.pca", run, arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Results as a table of at most 120 columns, and as JSON and CSV files that say the same."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.errors import ZooError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from evaluate.evaluation import Row
+
+WIDTH = 120
+
+
+@dataclass(frozen=True)
+class Column:
+    """How a value of a row is shown."""
+
+    title: str
+    unit: str
+    decimals: int
+    scale: float = 1.0
+
+
+COLUMNS = {
+    "kbps": Column("rate", "kbps", 2),
+    "snr_db": Column("SNR", "dB", 2),
+    "si_sdr_db": Column("SI-SDR", "dB", 2),
+    "segmental_snr_db": Column("segm.\nSNR", "dB", 2),
+    "stft": Column("STFT", "", 3),
+    "mel": Column("mel", "", 3),
+    "stft_dac": Column("STFT\nDAC", "", 3),
+    "mel_dac": Column("mel\nDAC", "", 3),
+    "lsd_db": Column("LSD", "dB", 2),
+    "bandwidth_hz": Column("band", "kHz", 1, 1e-3),
+    "encode_rtf": Column("enc", "×", 0),
+    "decode_rtf": Column("dec", "×", 0),
+}
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console at least as wide as the table, so that a log or a narrow terminal loses nothing."""
+    from rich.console import Console
+
+    found = Console(stderr=stderr, highlight=False)
+    return found if found.width >= WIDTH else Console(stderr=stderr, highlight=False, width=WIDTH)
+
+
+def render(rows: Sequence[Row], *, title: str | None = None) -> Table:
+    """The means of rows as a rich table: for each system and level every domain, then overall."""
+    from rich import box
+    from rich.table import Table
+
+    from evaluate.evaluation import OVERALL, means
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("system", vertical="bottom", max_width=22, overflow="fold")
+    levels = len({(row.system, row.level) for row in rows}) > len({row.system for row in rows})
+    if levels:
+        table.add_column("level", justify="right", vertical="bottom")
+    table.add_column("domain", vertical="bottom", max_width=14, overflow="ellipsis", no_wrap=True)
+    table.add_column("clips", justify="right", vertical="bottom")
+    for column in COLUMNS.values():
+        table.add_column(f"{column.title}\n{column.unit}", justify="right", vertical="bottom", no_wrap=True)
+    for mean in means(rows):
+        cells = [mean.system] + [show_level(mean.level)] * levels + [mean.domain, str(mean.n_clips)]
+        cells += [show(mean.values[name], column) for name, column in COLUMNS.items()]
+        last = mean.domain == OVERALL
+        table.add_row(*cells, style="bold" if last else None, end_section=last)
+    return table
+
+
+def show_level(level: int | None) -> str:
+    return "" if level is None else str(level)
+
+
+def show(value: float, column: Column) -> str:
+    """A value in the column's unit; real-time factors to three digits."""
+    if not math.isfinite(value):
+        return str(value)
+    value *= column.scale
+    if column.unit == "×":
+        return f"{value / 1000:.0f}k" if value >= 10_000 else f"{value:.0f}" if value >= 10 else f"{value:.1f}"
+    return f"{value:.{column.decimals}f}"
+
+
+def legend() -> str:
+    """What the columns mean, in two lines."""
+    return (
+        "rate: entropy-coded bytes. Higher is better: SNR, SI-SDR, segmental SNR, band (retained bandwidth). Lower:\n"
+        "STFT, mel (DAC: clamp of published tables), LSD (log-spectral distance). enc, dec: audio seconds per second."
+    )
+
+
+def as_records(rows: Sequence[Any]) -> list[dict[str, Any]]:
+    """Dataclasses as dictionaries for JSON and CSV: floats to six digits, None for what is not finite."""
+    return [{key: _plain(value) for key, value in asdict(row).items()} for row in rows]
+
+
+def write_json(rows: Sequence[Any], path: Path) -> None:
+    """Writes a list of objects; raises ZooError, naming the path, if it cannot."""
+    _write(path, json.dumps(as_records(rows), indent=1, allow_nan=False) + "\n")
+
+
+def write_csv(rows: Sequence[Row], path: Path) -> None:
+    """Writes a line per row under a line of names; raises ZooError, naming the path, if it cannot."""
+    import io
+
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [f.name for f in fields(rows[0])], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(as_records(rows))
+    _write(path, text.getvalue())
+
+
+def report(rows: Sequence[Row], output: Path, *, title: str | None = None, name: str = "results") -> None:
+    """Prints the table with its legend and writes `name`.json and `name`.csv into the folder `output`."""
+    write_json(rows, output / f"{name}.json")
+    write_csv(rows, output / f"{name}.csv")
+    out = console()
+    out.print(render(rows, title=title))
+    out.print(legend(), style="dim")
+    out.print(f"a row per clip: {name}.json, {name}.csv in {output}", style="dim", soft_wrap=True)
+    sys.stdout.flush()
+
+
+def _plain(value: Any) -> Any:
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.6g}") if math.isfinite(value) else None
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ZooError(f"{path}: cannot be written ({error.strerror})") from None
