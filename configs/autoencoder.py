@@ -17,19 +17,19 @@ class Autoencoder(ModelConfig):
     channels: int = 1
     hop_length: int = 320
     latent_dim: int = 256
-    levels: tuple[int, ...] = (63, 31, 15, 7)
+    levels: tuple[int, ...] = (255, 127, 63, 31)
     """quantisation levels of equal shares of the latent, lowest frequencies first"""
     width: int = 256
     n_blocks: int = 4
-    companding: float = 0.7
-    latent_scale: float = 8.0
+    companding: float = 1.0
+    latent_scale: float = 14.0
 
 
 CONFIG = Config(
     model=Autoencoder(),
     steps=1200,
-    batch_size=16,
-    loss=LossWeights(snr=1.0, mel=8.0, complex_stft=10.0, rate=Schedule("linear", 0.0, 0.02, 200)),
+    batch_size=8,
+    loss=LossWeights(snr=1.0, mel=1.0, complex_stft=1.0, rate=Schedule("linear", 0.0, 0.018, 100)),
     data=Data(segment_s=1.0),
     optim=Optim(learning_rate=1e-3),
 )

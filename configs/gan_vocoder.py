@@ -31,7 +31,7 @@ class GanVocoder(ModelConfig):
 CONFIG = Config(
     model=GanVocoder(),
     steps=1200,
-    batch_size=16,
+    batch_size=8,
     adversarial_start=1000,
     loss=LossWeights(mel=15.0, complex_stft=10.0, codebook=1.0, commitment=0.25, adversarial=1.0, feature_matching=2.0),
     data=Data(segment_s=1.0),

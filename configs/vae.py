@@ -28,8 +28,8 @@ class VAE(ModelConfig):
 CONFIG = Config(
     model=VAE(),
     steps=800,
-    batch_size=16,
-    loss=LossWeights(snr=1.0, mel=8.0, complex_stft=10.0, kl=Schedule("linear", 0.0, 0.07, 200)),
+    batch_size=8,
+    loss=LossWeights(snr=1.0, mel=8.0, complex_stft=10.0, kl=Schedule("linear", 0.0, 0.03, 100)),
     data=Data(segment_s=1.0),
     optim=Optim(learning_rate=1e-3),
 )

@@ -197,8 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except loading.ConfigError as error:
         cli.fail(str(error))
     # after the arguments are known to be right: importing jax takes a second
-    from rich.console import Console
-
+    from evaluate.table import console
     from zoo.errors import ZooError
 
     speeds: list[Speed] = []
@@ -212,7 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         cli.fail(str(error))
     except KeyboardInterrupt:
         cli.fail("interrupted")
-    Console(highlight=False).print(render(written))
+    console().print(render(written))
     print(f"written to {options.output}")
 
 

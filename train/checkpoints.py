@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from configs import loading
 from configs.base import Config
 from train.state import TrainState
-from zoo import checkpoint
+from zoo import checkpoint, families
 from zoo.errors import CheckpointError
 
 ITEMS = ("codec", "training", "metadata")
@@ -33,7 +34,7 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(self._folder, options=options, item_names=ITEMS)
 
     def save(self, state: TrainState, tables: np.ndarray) -> None:
-        """Saves everything after `state.step` steps; the data position is step · batch_size, in the metadata too."""
+        """Saves everything after `state.step` steps; step and data position stand in the metadata too."""
         step = int(state.step)
         config = self._config
         metadata = {
@@ -41,8 +42,8 @@ class Checkpoints:
             "family": config.model.family,
             "model": config.model.kwargs(),
             "step": step,
-            "next_example": step * config.batch_size,
-            "config": json.loads(json.dumps(dataclasses.asdict(config))),
+            "next_example": int(state.next_example),
+            "config": json.loads(json.dumps(loading.to_dict(config))),
         }
         args = ocp.args.Composite(
             codec=ocp.args.StandardSave({"params": state.ema, "tables": tables}),
@@ -54,20 +55,41 @@ class Checkpoints:
     def restore(self, template: TrainState, mesh: Mesh) -> TrainState | None:
         """The newest state, replicated over the mesh; None where there is no checkpoint.
 
-        Raises CheckpointError if it cannot be read.
+        Raises CheckpointError if it cannot be read, or does not fit the configuration.
         """
         step = self._manager.latest_step()
         if step is None:
             return None
+        self._check_fit(step, template)
         sharding = NamedSharding(mesh, PartitionSpec())
         target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), template)
+        args = ocp.args.Composite(training=ocp.args.StandardRestore(target))
         try:
-            args = ocp.args.Composite(training=ocp.args.StandardRestore(target))
-            state: TrainState = self._manager.restore(step, args=args)["training"]
+            with checkpoint.quiet_failure():
+                state: TrainState = self._manager.restore(step, args=args)["training"]
         except Exception as error:  # orbax and tensorstore raise many kinds
             reason = " ".join(str(error).split())[:200]
             raise CheckpointError(f"checkpoint {self._folder / str(step)} cannot be resumed: {reason}") from None
         return state
+
+    def _check_fit(self, step: int, template: TrainState) -> None:
+        """Raises CheckpointError where a hyper-parameter has changed shapes, of which orbax complains at length."""
+        metadata = checkpoint.read_metadata(self._folder / str(step))
+        stored = checkpoint.codec_template(families.create(metadata["family"], **metadata["model"]))["params"]
+        sections = ["model"] if jax.tree.map(jnp.shape, stored) != jax.tree.map(jnp.shape, template.params) else []
+        sections += ["discriminator"] if template.discriminator else []
+        then, now = metadata["config"], json.loads(json.dumps(loading.to_dict(self._config)))
+        changed = [
+            f"its {section}.{key} is {then[section][key]}, not {value}"
+            for section in sections
+            for key, value in now[section].items()
+            if key != "loss" and key in then[section] and then[section][key] != value
+        ]
+        had = then["adversarial_start"] >= 0 and then["loss"]["adversarial"] != 0
+        if had != bool(template.discriminator):
+            changed.append(f"it was begun {'with' if had else 'without'} discriminators")
+        if changed:
+            raise CheckpointError(f"checkpoint {self._folder / str(step)} cannot be resumed: {', '.join(changed)}")
 
     def close(self) -> None:
         """Waits until what was saved is on disk."""

@@ -12,10 +12,11 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from configs import loading
 from configs.base import Config, Schedule, Weight
+from evaluate.cli import fail
 
 DESCRIPTION = """Trains a codec.
 
@@ -126,12 +127,6 @@ def format_weight(weight: Weight) -> str:
     if isinstance(weight, Schedule):
         return f"{weight.kind}:{weight.start:g}:{weight.end:g}:{weight.steps}"
     return f"{weight:g}"
-
-
-def fail(message: str) -> NoReturn:
-    """Prints one line and exits with status 2."""
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    raise SystemExit(2)
 
 
 def _stored(path: Path) -> Config:

@@ -18,6 +18,7 @@ from jax.sharding import Mesh
 
 from configs import loading
 from configs.base import Config
+from evaluate.cli import use_compilation_cache
 from train import data, parallel
 from train.checkpoints import Checkpoints
 from train.finish import finish
@@ -40,7 +41,7 @@ def run(name: str, config: Config) -> None:
     workdir = Path(config.workdir or f"runs/{name}")
     _check_workdir(workdir, config)
     _check_counts(config)
-    _set_up_jax()
+    use_compilation_cache()
     mesh = parallel.make_mesh()
     parallel.check_batch_size(config.batch_size, mesh)
     task = CodecTask(config)
@@ -55,6 +56,7 @@ def run(name: str, config: Config) -> None:
             f"skipped {reason}" if str(path) in reason else f"skipped {path}: {reason}"
         ),
     )
+    source[0]  # whatever makes every crop impossible shows now
     _announce(name, config, task, source, workdir)
     state = parallel.replicate(create_state(task, config.seed), mesh)
     _prepare_workdir(workdir, config)
@@ -94,7 +96,7 @@ def _train(
     if first >= config.steps:
         print(f"the run already has its {config.steps} steps")
         return
-    batches = _batches(source, config, first)
+    batches = _batches(source, config, int(state.next_example))
     audio_s = config.batch_size * source.segment_samples / source.sample_rate
     phases = {False: parallel.map_step(make_step(task, adversarial=False), mesh)}
     if task.adversarial:
@@ -129,11 +131,11 @@ def _train(
                 checkpoints.save(state, fitter.fit(state.ema))
 
 
-def _batches(source: data.CropSource, config: Config, first_step: int) -> Iterator[dict[str, np.ndarray]]:
+def _batches(source: data.CropSource, config: Config, start_example: int) -> Iterator[dict[str, np.ndarray]]:
     return data.batches(
         source,
         batch_size=config.batch_size,
-        start_example=first_step * config.batch_size,
+        start_example=start_example,
         data=config.data,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
@@ -167,6 +169,8 @@ def _check_counts(config: Config) -> None:
     for name in ("steps", "checkpoint_every", "keep_checkpoints", "log_every"):
         if getattr(config, name) < 1:
             raise ZooError(f"{name} must be at least 1, got {getattr(config, name)}")
+    if config.evaluation.clips < 1 or not config.evaluation.clip_s > 0:
+        raise ZooError("evaluation.clips and evaluation.clip_s must be positive")
 
 
 def _prepare_workdir(workdir: Path, config: Config) -> None:
@@ -181,14 +185,6 @@ def _write_config(workdir: Path, config: Config) -> None:
     scratch = workdir / "config.json.tmp"
     scratch.write_text(json.dumps(loading.to_dict(config), indent=2) + "\n")
     os.replace(scratch, workdir / "config.json")
-
-
-def _set_up_jax() -> None:
-    # compiled programs are kept across runs, where the user has not chosen a place himself
-    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "codec-zoo" / "xla"
-        jax.config.update("jax_compilation_cache_dir", str(cache))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
 
 
 def _announce(name: str, config: Config, task: CodecTask, source: Any, workdir: Path) -> None:

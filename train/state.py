@@ -13,9 +13,11 @@ from train.task import CodecTask
 
 @flax.struct.dataclass
 class TrainState:
-    """A pytree of arrays; `step` counts finished steps, so the next batch starts at example step · batch_size."""
+    """A pytree of arrays; `step` counts finished steps, `next_example` is the position in the data."""
 
     step: jax.Array
+    next_example: jax.Array
+    """uint32: number of the first example that no step has seen"""
     params: Any
     ema: Any
     """exponential moving average of params: what is evaluated, saved as the codec, and loaded"""
@@ -34,6 +36,7 @@ def create_state(task: CodecTask, seed: int) -> TrainState:
     discriminator = task.init_discriminator(discriminator_key)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
+        next_example=jnp.zeros((), jnp.uint32),
         params=params,
         ema=jax.tree.map(jnp.copy, params),
         opt_state=task.optimiser.init(params),

@@ -36,7 +36,7 @@ def make_step(task: CodecTask, *, adversarial: bool) -> Step:
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         gradients, (metrics, fake) = jax.grad(generator, has_aux=True)(state.params, state, batch)
         gradients = jax.lax.pmean(gradients, "data")
-        metrics["gradient_norm"] = optax.global_norm(gradients)
+        metrics["gradient_norm"] = optax.tree.norm(gradients)
         params, opt_state = update(task.optimiser, gradients, state.opt_state, state.params)
         changes: dict[str, Any] = {"params": params, "opt_state": opt_state}
         if adversarial:
@@ -45,14 +45,15 @@ def make_step(task: CodecTask, *, adversarial: bool) -> Step:
             value, gradients = jax.value_and_grad(loss)(state.discriminator)
             gradients = jax.lax.pmean(gradients, "data")
             metrics["discriminator"] = value
-            metrics["discriminator_gradient_norm"] = optax.global_norm(gradients)
+            metrics["discriminator_gradient_norm"] = optax.tree.norm(gradients)
             changes["discriminator"], changes["discriminator_opt_state"] = update(
                 task.discriminator_optimiser, gradients, state.discriminator_opt_state, state.discriminator
             )
         metrics = jax.lax.pmean(metrics, "data")
         decay = jnp.minimum(task.config.optim.ema_decay, (1.0 + state.step) / (10.0 + state.step))
         changes["ema"] = jax.tree.map(lambda old, new: old + (1.0 - decay) * (new - old), state.ema, params)
-        return _commit(state, changes, metrics)
+        position = state.next_example + jax.lax.psum(jnp.uint32(batch["audio"].shape[0]), "data")
+        return _commit(state.replace(next_example=position), changes, metrics)  # type: ignore[attr-defined]
 
     return step
 

@@ -26,7 +26,7 @@ class CodecTask:
     """A codec trained to reproduce its input."""
 
     def __init__(self, config: Config) -> None:
-        """Raises ZooError for an unknown model, and for a loss that this model cannot have."""
+        """Raises ZooError for an unknown model, and for losses that cannot be had together."""
         dtype = jnp.dtype(config.precision)
         self.config = config
         self.module: Codec = families.create(config.model.family, **config.model.kwargs(), dtype=dtype)
@@ -35,6 +35,11 @@ class CodecTask:
             d.periods, d.fft_sizes, d.period_channels, d.stft_channels, d.max_channels, dtype
         )
         self.adversarial = config.adversarial_start >= 0 and _is_on(config.loss.adversarial)
+        if config.adversarial_start >= 0 and not self.adversarial:
+            raise ZooError(
+                f"adversarial_start is {config.adversarial_start}, but loss.adversarial is 0: give that a weight, or "
+                "leave adversarial_start at -1"
+            )
         self.optimiser = optim.optimiser(config.optim, config.optim.learning_rate, config.steps)
         self.discriminator_optimiser = optim.optimiser(
             config.optim,

@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.base import Data
-from evaluate.clips import Clip, clips_from_folder, held_out_clips
 from train.data import CropSource, FileCrops, SyntheticCrops, batches, make_source
 from train.data.source import example_rng, random_gain, rms_db
 from zoo import audio
@@ -386,64 +385,3 @@ def test_synthetic_crops_are_pure_and_levelled():
     np.testing.assert_array_equal(again[4]["audio"], examples[4])
     assert np.abs(SyntheticCrops(**options, seed=6, gain_db=3.0)[4]["audio"] - examples[4]).max() > 1e-3
     assert np.abs(examples[0] - examples[1]).max() > 1e-3
-
-
-# ---------------------------------------------------------------- clips to be measured
-
-
-def test_held_out_clips_are_the_same_again_and_not_the_training_split():
-    clips = held_out_clips(n_clips=4, clip_s=0.25, sample_rate=RATE, channels=2)
-    again = held_out_clips(n_clips=2, clip_s=0.25, sample_rate=RATE, channels=2)
-    assert len({c.name for c in clips}) == 4
-    assert len({c.domain for c in clips}) > 1
-    for a, b in zip(clips, again):
-        assert (a.name, a.domain, a.sample_rate) == (b.name, b.domain, RATE)
-        np.testing.assert_array_equal(a.samples, b.samples)
-        assert a.samples.shape == (2000, 2)
-    from zoo import synth
-
-    training = synth.clip(0, 0.25, RATE, channels=2, domain=clips[0].domain)
-    assert np.abs(training - clips[0].samples).max() > 1e-3
-
-
-def test_clips_from_a_folder_keep_rate_and_channels_and_are_read_when_asked_for(tree, monkeypatch):
-    reads = []
-    original = audio.read
-    monkeypatch.setattr(audio, "read", lambda path, **kw: reads.append(path.name) or original(path, **kw))
-    clips = clips_from_folder(tree)
-    assert len(clips) == 4
-    assert not reads
-    clip = clips[2]
-    assert isinstance(clip, Clip)
-    assert reads == [clips.files[2].name] == [Path(clip.name).name]
-    described = {c.name: (c.domain, c.sample_rate, c.samples.shape) for c in clips}
-    assert described == {
-        "music/a.flac": ("music", 44100, (44100, 2)),
-        "music/deep/b.ogg": ("music", 22050, (20000, 1)),
-        "speech/c.wav": ("speech", 8000, (9000, 1)),
-        "d.wav": (tree.name, 48000, (30000, 2)),
-    }
-    converted = clips_from_folder(tree, sample_rate=16000, channels=1)[0:1][0]
-    assert converted.sample_rate == 16000
-    np.testing.assert_array_equal(converted.samples, original(clips.files[0], sample_rate=16000, channels=1).samples)
-    limited = clips_from_folder(tree, limit=2)
-    assert len({c.name for c in limited}) == 2
-
-
-def test_unreadable_clips_are_left_out_of_iteration_and_named_once(tmp_path, capsys):
-    write(tmp_path / "a.wav", noise(100))
-    (tmp_path / "b.wav").write_text("no audio")
-    nan = noise(100)
-    nan[7] = np.nan
-    write(tmp_path / "c.wav", nan, subtype="FLOAT")
-    clips = clips_from_folder(tmp_path)
-    for _ in range(2):
-        assert [c.name for c in clips] == ["a.wav"]
-    assert {p.name for p in clips.skipped} == {"b.wav", "c.wav"}
-    err = capsys.readouterr().err
-    assert err.count("b.wav: cannot be read") == 1
-    assert err.count("c.wav: NaN at sample 7") == 1
-    with pytest.raises(ZooError, match=r"b\.wav"):
-        clips[1]
-    with pytest.raises(ZooError, match="limit"):
-        clips_from_folder(tmp_path, limit=0)

@@ -1,0 +1,400 @@
+"""Whole runs of a tiny codec: what they leave behind, what they refuse, and that a kill changes nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+import soundfile
+
+import zoo
+from configs import loading
+from configs.autoencoder import Autoencoder
+from configs.base import Config, Data, Discriminator, Evaluation, LossWeights, Optim, Schedule
+from train import data, loop
+from train.finish import finish
+from train.report import read_metrics
+from train.state import create_state
+from train.step import make_step
+from train.task import CodecTask
+from zoo.errors import CheckpointError, ZooError
+
+ROOT = Path(__file__).parents[2]
+STEPS = 10
+TINY = Config(
+    model=Autoencoder(sample_rate=8000, hop_length=40, latent_dim=20, levels=(9, 5), n_blocks=0),
+    steps=STEPS,
+    batch_size=4,
+    checkpoint_every=3,
+    keep_checkpoints=10,
+    log_every=1,
+    tensorboard=False,
+    loss=LossWeights(waveform_l1=1.0, spectrogram_mse=0.1, rate=Schedule("linear", 0.0, 0.1, 5)),
+    data=Data(segment_s=0.1),
+    evaluation=Evaluation(clips=2, clip_s=0.3, samples=1, table_s=0.5),
+)
+JAX_OPTIONS = (
+    "jax_disable_most_optimizations",
+    "jax_compilation_cache_dir",
+    "jax_persistent_cache_min_compile_time_secs",
+)
+ADVERSARIAL = dataclasses.replace(
+    TINY,
+    steps=5,
+    checkpoint_every=1,
+    adversarial_start=2,
+    loss=LossWeights(waveform_l1=1.0, adversarial=0.1, feature_matching=1.0),
+    discriminator=Discriminator(periods=(2,), period_channels=2, fft_sizes=(), max_channels=2),
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _short(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No evaluation after a run; every program is compiled once for all runs, in haste, away from the user's cache."""
+    cache = str(tmp_path_factory.mktemp("cache"))
+    before = {name: jax.config.values[name] for name in JAX_OPTIONS}
+
+    def set_up_jax() -> None:
+        for name, value in zip(JAX_OPTIONS, (True, cache, 0.0)):
+            jax.config.update(name, value)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "finish", lambda *_: None)
+        patch.setattr(loop, "use_compilation_cache", set_up_jax)
+        # of the processes that are killed
+        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", cache)
+        yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Audio of two domains and two rates, and a file that is none."""
+    root = tmp_path_factory.mktemp("audio")
+    rng = np.random.default_rng(0)
+    for name, rate, channels in (("noise/a.wav", 8000, 1), ("noise/b.wav", 11025, 2), ("more/c.flac", 8000, 1)):
+        (root / name).parent.mkdir(exist_ok=True)
+        soundfile.write(root / name, 0.2 * rng.standard_normal((2 * rate, channels)), rate)
+    (root / "broken.wav").write_bytes(b"RIFF")
+    return root
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An uninterrupted run on the embedded generator to its last step; tests leave it as it is."""
+    workdir = tmp_path_factory.mktemp("finished") / "run"
+    loop.run("tiny", dataclasses.replace(TINY, workdir=str(workdir), tensorboard=True))
+    return workdir
+
+
+def at(workdir: Path, config: Config = TINY, **changes: Any) -> Config:
+    return dataclasses.replace(config, workdir=str(workdir), **changes)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def saved(workdir: Path, step: int, item: str = "training") -> dict[str, np.ndarray]:
+    """What a checkpoint holds, as flat path → array."""
+    with ocp.StandardCheckpointer() as checkpointer:
+        tree = checkpointer.restore((workdir / "checkpoints" / str(step) / item).absolute())
+    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def assert_identical(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> None:
+    assert a.keys() == b.keys()
+    different = [key for key in a if a[key].dtype != b[key].dtype or a[key].tobytes() != b[key].tobytes()]
+    assert different == []
+
+
+def part(state: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
+    found = {key: value for key, value in state.items() if key.startswith(f"['{name}']")}
+    assert found
+    return found
+
+
+# --- what a run leaves behind
+
+
+def test_a_run_leaves_everything_behind(finished: Path) -> None:
+    config = loading.from_dict(json.loads((finished / "config.json").read_text()))
+    assert config == at(finished, tensorboard=True)
+    rows = read_metrics(finished / "metrics.jsonl")
+    assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
+    for row in rows:
+        weights = [1.0, 0.1, 0.1 * min((row["step"] - 1) / 5, 1.0)]
+        terms = [row[name] for name in ("waveform_l1", "spectrogram_mse", "rate")]
+        assert row["loss"] == pytest.approx(np.dot(weights, terms), rel=1e-5)
+        assert row["skipped"] == 0
+    assert sorted(int(p.name) for p in (finished / "checkpoints").iterdir()) == [3, 6, 9, 10]
+    assert list((finished / "tensorboard").glob("events*"))
+
+
+def test_a_finished_run_shows_what_it_has_learnt(
+    tmp_path: Path, finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(loop, "finish", finish)
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    before = contents(run / "checkpoints")
+    loop.run("tiny", at(run, resume=True))
+    printed = capsys.readouterr().out
+    assert f"already has its {STEPS} steps" in printed
+    assert "SNR" in printed  # the table
+    assert f"python -m evaluate --ckpt {run}" in printed
+    assert contents(run / "checkpoints") == before
+    assert len(read_metrics(run / "metrics.jsonl")) == STEPS
+    assert (run / "report.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((run / "evaluation" / "results.json").read_text())
+    codec = zoo.load(run)
+    (original_path,) = (run / "samples").glob("*_original.wav")
+    (reconstruction_path,) = (run / "samples").glob("*_reconstruction.wav")
+    original, rate = soundfile.read(original_path, dtype="float32")
+    reconstruction, _ = soundfile.read(reconstruction_path, dtype="float32")
+    assert rate == 8000
+    assert len(original) == len(reconstruction) == 2400
+    again = codec.decode(codec.encode(original))
+    # both went through 16-bit files
+    assert np.mean((reconstruction - again) ** 2) < 1e-4 * np.mean(again**2)
+
+
+def test_the_saved_codec_is_the_averaged_one_with_tables_of_its_symbols(finished: Path) -> None:
+    codec, training = saved(finished, STEPS, "codec"), saved(finished, STEPS)
+    for key, value in part(codec, "params").items():
+        np.testing.assert_array_equal(value, training[key.replace("['params']", "['ema']", 1)])
+    assert any((part(training, "ema")[k] != v).any() for k, v in _renamed(part(training, "params"), "ema").items())
+    tables = codec["['tables']"]
+    assert (tables.sum(-1) == 2**16).all()
+    assert int(training["['step']"]) == STEPS
+    metadata = json.loads((finished / "checkpoints" / str(STEPS) / "metadata" / "metadata").read_text())
+    assert metadata["next_example"] == STEPS * TINY.batch_size
+    assert loading.from_dict(metadata["config"]) == at(finished, tensorboard=True)
+
+
+def _renamed(tree: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
+    return {f"['{name}']" + key.split("]", 1)[1]: value for key, value in tree.items()}
+
+
+# --- a kill changes nothing
+
+
+KILLED = """
+import json, sys, time
+from configs import loading
+from train import data, loop
+
+batches = data.batches
+
+def stalling(*args, **kwargs):
+    for n, batch in enumerate(batches(*args, **kwargs)):
+        if n == 7:
+            time.sleep(600)  # killed here at the latest
+        yield batch
+
+data.batches = stalling
+loop.run("tiny", loading.from_dict(json.loads(sys.argv[1])))
+"""
+
+
+def kill(config: Config, when: Callable[[], bool]) -> None:
+    """Trains in a process of its own, which stalls after seven steps, and kills it when told to."""
+    arguments = [sys.executable, "-c", KILLED, json.dumps(loading.to_dict(config))]
+    with subprocess.Popen(arguments, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}) as process:
+        try:
+            deadline = time.monotonic() + 120
+            while not when():
+                assert process.poll() is None, "ended by itself"
+                assert time.monotonic() < deadline, "got nowhere"
+                time.sleep(0.005)
+        finally:
+            process.send_signal(signal.SIGKILL)
+        assert process.wait(30) == -signal.SIGKILL
+
+
+def assert_same_run(resumed: Path, uninterrupted: Path) -> None:
+    assert_identical(saved(resumed, STEPS), saved(uninterrupted, STEPS))
+    assert_identical(saved(resumed, STEPS, "codec"), saved(uninterrupted, STEPS, "codec"))
+    resumed_rows, rows = (read_metrics(workdir / "metrics.jsonl") for workdir in (resumed, uninterrupted))
+    assert [row["step"] for row in resumed_rows] == list(range(1, STEPS + 1))
+    for a, b in zip(resumed_rows, rows):
+        same = set(a) & set(b) - {"seconds", "wait_share", "audio_per_s"}
+        assert {"loss", "waveform_l1", "rate", "gradient_norm"} <= same
+        assert {key: a[key] for key in same} == {key: b[key] for key in same}
+
+
+def test_killed_right_after_its_first_checkpoint_and_resumed(tmp_path: Path, finished: Path) -> None:
+    config = at(tmp_path / "run")
+    kill(config, lambda: (tmp_path / "run" / "checkpoints" / "3").is_dir())
+    loop.run("tiny", dataclasses.replace(config, resume=True))
+    assert_same_run(tmp_path / "run", finished)
+
+
+def test_killed_some_steps_after_a_checkpoint_and_resumed_on_files(
+    tmp_path: Path, files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    uninterrupted = at(tmp_path / "uninterrupted", data=dataclasses.replace(TINY.data, root=str(files)))
+    loop.run("tiny", uninterrupted)
+    complaints = [line for line in capsys.readouterr().err.splitlines() if "broken.wav" in line]
+    assert len(complaints) == 1  # named once
+    assert complaints[0].startswith("skipped ")
+    config = dataclasses.replace(uninterrupted, workdir=str(tmp_path / "run"))
+    log = tmp_path / "run" / "metrics.jsonl"
+
+    def seven_steps_and_two_checkpoints() -> bool:
+        return (tmp_path / "run" / "checkpoints" / "6").is_dir() and log.read_text().count("\n") == 7
+
+    kill(config, seven_steps_and_two_checkpoints)
+    loop.run("tiny", dataclasses.replace(config, resume=True))
+    assert_same_run(tmp_path / "run", tmp_path / "uninterrupted")
+
+
+def test_killed_before_its_first_checkpoint_and_resumed(tmp_path: Path, finished: Path) -> None:
+    shutil.copy(finished / "config.json", tmp_path)
+    lines = (finished / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "metrics.jsonl").write_text("".join(lines[:2]) + lines[2][:20])
+    loop.run("tiny", at(tmp_path, resume=True))
+    assert_same_run(tmp_path, finished)
+
+
+# --- what is refused
+
+
+def refused(config: Config, message: str, kind: type[Exception] = ZooError) -> None:
+    with pytest.raises(kind, match=message) as error:
+        loop.run("tiny", config)
+    assert "\n" not in str(error.value)
+
+
+def test_an_existing_run_is_refused_and_left_alone(finished: Path) -> None:
+    before = contents(finished)
+    refused(at(finished), "--resume continues it, --overwrite deletes it")
+    assert contents(finished) == before
+
+
+def test_overwrite_deletes_the_former_run(tmp_path: Path, finished: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    (run / "metrics.jsonl").write_text('{"step": 99, "loss": 0.5}\n')
+    # bad input must not cost the former run
+    before = contents(run)
+    refused(at(run, overwrite=True, data=Data(root=str(tmp_path / "missing"))), "missing")
+    refused(at(run, overwrite=True, batch_size=6), "batch_size 6")
+    assert contents(run) == before
+    loop.run("tiny", at(run, overwrite=True))
+    assert [row["step"] for row in read_metrics(run / "metrics.jsonl")] == list(range(1, STEPS + 1))
+    assert sorted(p.name for p in run.iterdir()) == ["checkpoints", "config.json", "metrics.jsonl"]  # no tensorboard
+
+
+def test_overrides_that_do_not_fit_the_checkpoint_leave_the_run_as_it_was(tmp_path: Path, finished: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    before = contents(run)
+    wider = dataclasses.replace(TINY.model, latent_dim=24)  # type: ignore[call-arg]
+    refused(
+        at(run, resume=True, model=wider),
+        "checkpoints/10 cannot .* its model.latent_dim is 20, not 24$",
+        CheckpointError,
+    )
+    with_discriminators = dataclasses.replace(ADVERSARIAL, steps=20)
+    refused(at(run, with_discriminators, resume=True), "it was begun without discriminators$", CheckpointError)
+    after = contents(run)
+    assert after["config.json"] == before["config.json"]
+    assert after["metrics.jsonl"] == before["metrics.jsonl"]
+
+
+def test_a_truncated_checkpoint_is_named(tmp_path: Path, finished: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    for path in (run / "checkpoints" / "10" / "training").rglob("*"):
+        if path.is_file() and "d" in path.parent.name:
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    refused(at(run, resume=True), "checkpoints/10 cannot be resumed", CheckpointError)
+
+
+# --- what is not finite
+
+
+def test_bad_steps_are_skipped_and_many_in_a_row_stop_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches = data.batches
+
+    def with_nan(*args: Any, **kwargs: Any) -> Iterator[dict[str, np.ndarray]]:
+        for n, batch in enumerate(batches(*args, **kwargs)):
+            # one example on one of the four devices is enough
+            audio = batch["audio"].copy()
+            if n == 1 or n >= 3:
+                audio[1, 0, 0] = np.nan
+            yield {**batch, "audio": audio}
+
+    monkeypatch.setattr(data, "batches", with_nan)
+    config = at(tmp_path, checkpoint_every=1, optim=Optim(max_skipped_steps=3))
+    refused(config, "the last 3 steps before step 6 .* not finite.*--resume")
+    rows = read_metrics(tmp_path / "metrics.jsonl")
+    assert [row["skipped"] for row in rows] == [0, 1, 1, 2, 3, 4]
+    assert [row["skipped_in_a_row"] for row in rows] == [0, 1, 0, 1, 2, 3]
+    assert [math.isnan(row["loss"]) for row in rows] == [False, True, False, True, True, True]
+    # a skipped step changes nothing but the counters
+    states = {step: saved(tmp_path, step) for step in (1, 2, 3, 5)}
+    for before, after in ((1, 2), (3, 5)):
+        for name in ("params", "ema", "opt_state"):
+            assert_identical(part(states[before], name), part(states[after], name))
+    assert any((value != states[3][key]).any() for key, value in part(states[2], "params").items())
+    assert sorted(int(p.name) for p in (tmp_path / "checkpoints").iterdir()) == [1, 2, 3, 4, 5]
+
+
+# --- the adversarial phase
+
+
+def test_discriminators_join_at_their_step(tmp_path: Path) -> None:
+    loop.run("tiny", at(tmp_path, ADVERSARIAL))
+    states = {step: saved(tmp_path, step) for step in range(1, 6)}
+    initial = part(states[1], "discriminator")
+    changed = {s: any((v != initial[k]).any() for k, v in part(states[s], "discriminator").items()) for s in states}
+    # the discriminators' own learning rate starts at zero too
+    assert changed == {1: False, 2: False, 3: False, 4: True, 5: True}
+    for step, state in states.items():
+        counts = [value for key, value in part(state, "discriminator_opt_state").items() if "count" in key]
+        assert {int(count) for count in counts} == {max(step - 2, 0)}
+        counts = [value for key, value in part(state, "opt_state").items() if "count" in key]
+        assert {int(count) for count in counts} == {step}
+    for row in read_metrics(tmp_path / "metrics.jsonl"):
+        with_them = {"adversarial", "feature_matching", "discriminator"} & set(row)
+        assert len(with_them) == (3 if row["step"] > 2 else 0)
+
+
+def test_the_warm_up_never_asks_the_discriminators(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = CodecTask(ADVERSARIAL)
+    state = jax.eval_shape(lambda: create_state(task, 0))
+    batch = {
+        "audio": jax.ShapeDtypeStruct((2, 800, 1), np.float32),
+        "index": jax.ShapeDtypeStruct((2,), np.uint32),
+    }
+
+    def asked(*_: object) -> None:
+        raise RuntimeError("the discriminators were asked")
+
+    monkeypatch.setattr(task, "discriminate", asked)
+    trace = {kind: jax.make_jaxpr(make_step(task, adversarial=kind), axis_env=[("data", 1)]) for kind in (False, True)}
+    trace[False](state, batch)
+    with pytest.raises(RuntimeError, match="were asked"):
+        trace[True](state, batch)
+
+
+def test_without_a_phase_for_them_discriminators_have_no_parameters() -> None:
+    assert create_state(CodecTask(TINY), 0).discriminator == {}
