@@ -79,10 +79,11 @@ class Identity(nn.Module):
 class FSQ(nn.Module):
     """Finite scalar quantisation (Mentzer et al., 2023): each dimension is bounded and rounded to `levels[d]` values.
 
-    The latent is measured in quantisation steps: y = h·tanh(z / h), h = (levels - 1) / 2, and the symbol is
-    round(y + h). The gradient passes straight through. Its loss `rate` (bits per frame, only in training) is the cost
-    of the symbols under a learnt factorised prior, a zero-mean mixture of two logistics per dimension, with additive
-    uniform noise in the place of rounding (Ballé, Minnen et al., 2018).
+    The latent is measured in quantisation steps: y = clip(z, −h, h), h = (levels - 1) / 2, and the symbol is
+    round(y + h). The gradient passes straight through both. (The paper bounds by h·tanh; with many levels that bends
+    what the decoder would have to unbend, which cost a linear codec 1.5 dB of SNR.) Its loss `rate` (bits per frame,
+    only in training) is the cost of the symbols under a learnt factorised prior, a zero-mean mixture of two logistics
+    per dimension, with additive uniform noise in the place of rounding (Ballé, Minnen et al., 2018).
     """
 
     levels: Sequence[int]
@@ -106,9 +107,10 @@ class FSQ(nn.Module):
         self, latent: jax.Array, mask: jax.Array | None = None, *, keys: jax.Array | None = None, level: Any = None
     ) -> Quantised:
         half = self._half()
-        bounded = half * jnp.tanh(latent / half)
-        indices = jnp.clip(jnp.round(bounded + half), 0, 2 * half)
-        quantised = bounded + jax.lax.stop_gradient(indices - half - bounded)
+        through = latent - jax.lax.stop_gradient(latent)  # exactly zero, with the latent's gradient
+        bounded = jax.lax.stop_gradient(jnp.clip(latent, -half, half)) + through
+        indices = jax.lax.stop_gradient(jnp.clip(jnp.round(bounded + half), 0, 2 * half))
+        quantised = indices - half + through
         losses = {}
         if keys is not None:
             noise = jax.vmap(lambda key: jax.random.uniform(key, latent.shape[1:], minval=-0.5, maxval=0.5))(keys)

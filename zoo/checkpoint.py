@@ -9,8 +9,12 @@ A run directory holds `checkpoints/STEP/`, each written at once (under another n
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import logging
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,22 +86,26 @@ def load(path: str | Path) -> ReadyCodec:
     metadata = read_metadata(checkpoint)
     try:
         module = families.create(metadata["family"], **metadata["model"])
-    except ZooError as error:
-        raise CheckpointError(f"checkpoint {checkpoint}: {error}") from None
-    template = codec_template(module)
+        template = codec_template(module)
+    except (ZooError, TypeError, ValueError) as error:  # the latter of hyper-parameters that were tampered with
+        raise CheckpointError(f"checkpoint {checkpoint}: {' '.join(str(error).split())}") from None
     restored = _restore(checkpoint / "codec", template)
     tables = np.asarray(restored["tables"])
     return ReadyCodec(module, {"params": restored["params"]}, tables, metadata | {"path": str(checkpoint)})
 
 
 def models(root: str | Path = "runs") -> tuple[ModelInfo, ...]:
-    """Weights that `load` finds: the trained runs below `root`."""
+    """Weights that `load` finds: the trained runs below `root`; a damaged one is left out."""
     found = []
     for run in sorted(Path(root).iterdir()) if Path(root).is_dir() else []:
-        if available := steps(run):
+        if not (available := steps(run)):
+            continue
+        try:
             metadata = read_metadata(run / "checkpoints" / str(available[-1]))
             codec = families.create(metadata["family"], **metadata["model"])
-            found.append(ModelInfo(str(run), metadata["family"], codec.sample_rate, codec.channels, available[-1]))
+        except ZooError:
+            continue
+        found.append(ModelInfo(str(run), metadata["family"], codec.sample_rate, codec.channels, available[-1]))
     return tuple(found)
 
 
@@ -120,9 +128,25 @@ def _restore(folder: Path, template: dict[str, Any]) -> dict[str, Any]:
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), template)
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
+        with quiet_failure(), ocp.StandardCheckpointer() as checkpointer:
             restored: dict[str, Any] = checkpointer.restore(folder.absolute(), target)
     except Exception as error:  # orbax and tensorstore raise many kinds, none of which is about us
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"checkpoint {folder.parent} is damaged or truncated: {reason}") from None
     return restored
+
+
+@contextlib.contextmanager
+def quiet_failure() -> Iterator[None]:
+    """Around a read by orbax whose error is caught: the other reads it had begun are then thrown away in silence.
+
+    They end in the garbage collector or in threads, at some later time, and would print a page for each: so the filter,
+    for just that complaint, stays after a failure.
+    """
+    try:
+        yield
+    except BaseException:
+        hook = sys.unraisablehook
+        sys.unraisablehook = lambda info: None if "Event loop is closed" in str(info.exc_value) else hook(info)
+        gc.collect()
+        raise

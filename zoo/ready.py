@@ -194,7 +194,8 @@ class ReadyCodec:
     def _check_codes(self, codes: np.ndarray) -> np.ndarray:
         n = self.symbols.n_codebooks
         fewest = 1 if self.n_levels > 1 and not self.symbols.tables_per_level else n
-        if codes.ndim != 3 or not np.issubdtype(codes.dtype, np.integer) or not fewest <= codes.shape[2] <= n:
+        integers = np.issubdtype(codes.dtype, np.integer)
+        if codes.ndim != 3 or not integers or 0 in codes.shape[:2] or not fewest <= codes.shape[2] <= n:
             raise ZooError(
                 f"codes must be integers (B, F, {n}), got {codes.dtype} {codes.shape}; they come from encode(...).codes"
             )

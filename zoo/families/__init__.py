@@ -33,6 +33,6 @@ def create(name: str, **hyperparameters: Any) -> Codec:
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in hyperparameters.items()}
     try:
         codec: Codec = build(**values)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise ZooError(f"model {name!r}: {error}") from None
     return codec

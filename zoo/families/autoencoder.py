@@ -88,11 +88,11 @@ def autoencoder(
     channels: int = 1,
     hop_length: int = 320,
     latent_dim: int = 256,
-    levels: tuple[int, ...] = (63, 31, 15, 7),
+    levels: tuple[int, ...] = (255, 127, 63, 31),
     width: int = 256,
     n_blocks: int = 4,
-    companding: float = 0.7,
-    latent_scale: float = 8.0,
+    companding: float = 1.0,
+    latent_scale: float = 14.0,
     dtype: Dtype = jnp.float32,
 ) -> Codec:
     """MDCT autoencoder with FSQ; `levels` are those of equal shares of the latent, lowest frequencies first.
@@ -104,6 +104,8 @@ def autoencoder(
             f"latent_dim {latent_dim} must be a multiple of len(levels) = {len(levels)} and at most "
             f"hop_length * channels = {hop_length * channels}"
         )
+    if min(levels) < 2:
+        raise ValueError(f"levels {levels} must be at least 2 each")
     share = latent_dim // len(levels)
     sizes = tuple(level for level in levels for _ in range(share))
     return Codec(
