@@ -16,8 +16,8 @@ class Autoencoder(ModelConfig):
     sample_rate: int = 24_000
     channels: int = 1
     hop_length: int = 320
-    latent_dim: int = 256
-    levels: tuple[int, ...] = (255, 127, 63, 31)
+    latent_dim: int = 320
+    levels: tuple[int, ...] = (1023, 511, 255, 127)
     """quantisation levels of equal shares of the latent, lowest frequencies first"""
     width: int = 256
     n_blocks: int = 4
@@ -27,7 +27,7 @@ class Autoencoder(ModelConfig):
 
 CONFIG = Config(
     model=Autoencoder(),
-    steps=1200,
+    steps=850,
     batch_size=8,
     loss=LossWeights(snr=1.0, mel=1.0, complex_stft=1.0, rate=Schedule("linear", 0.0, 0.018, 100)),
     data=Data(segment_s=1.0),

@@ -2,7 +2,7 @@
 
     python -m train --model autoencoder_44khz_stereo --data.root DIR
 
-86 frames per second of 1024 coefficients (mid and side), of which 768 are coded; 58 M parameters.
+86 frames per second of 1024 coefficients, mid and side.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ CONFIG = Config(
         sample_rate=44_100,
         channels=2,
         hop_length=512,
-        latent_dim=768,
-        levels=(255, 127, 63, 31),
+        latent_dim=1024,
+        levels=(1023, 511, 255, 127),
         width=768,
         n_blocks=8,
     ),

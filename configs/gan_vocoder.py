@@ -30,9 +30,9 @@ class GanVocoder(ModelConfig):
 
 CONFIG = Config(
     model=GanVocoder(),
-    steps=1200,
+    steps=360,
     batch_size=8,
-    adversarial_start=1000,
+    adversarial_start=330,
     loss=LossWeights(mel=15.0, complex_stft=10.0, codebook=1.0, commitment=0.25, adversarial=1.0, feature_matching=2.0),
     data=Data(segment_s=1.0),
     optim=Optim(learning_rate=1e-3),

@@ -27,9 +27,9 @@ class VAE(ModelConfig):
 
 CONFIG = Config(
     model=VAE(),
-    steps=800,
+    steps=560,
     batch_size=8,
-    loss=LossWeights(snr=1.0, mel=8.0, complex_stft=10.0, kl=Schedule("linear", 0.0, 0.03, 100)),
+    loss=LossWeights(snr=1.0, mel=10.0, complex_stft=8.0, kl=Schedule("linear", 0.0, 0.03, 100)),
     data=Data(segment_s=1.0),
     optim=Optim(learning_rate=1e-3),
 )

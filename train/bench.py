@@ -120,8 +120,7 @@ def _run_steps(task: Any, mesh: Any, batches: Any, adversarial: bool, n_steps: i
     metrics: Any = {}
     for n in range(n_steps):
         started = time.perf_counter()
-        batch = parallel.shard_batch(next(batches), mesh)
-        wait_s = time.perf_counter() - started
+        batch, wait_s = parallel.next_batch(batches, mesh, metrics)
         previous, (state, metrics) = metrics, step(state, batch)
         # as in the loop, the host is one step ahead of the device; but what compiling costs is the first step's own
         jax.block_until_ready(previous if n else metrics)

@@ -27,11 +27,10 @@ def finish(name: str, workdir: Path, config: Config) -> None:
     draw_report(workdir, pairs, read_metrics(workdir / "metrics.jsonl"), title=f"{workdir} · {config.steps} steps")
     rows = evaluate(codec_systems(codec, name), clips)
     table.report(rows, workdir / "evaluation", title=f"{workdir}: held-out clips of the embedded generator")
-    root = config.data.root or "DIR"
     chosen = f"--model {config.model.family}"
     print(
         f"\nListen to {workdir}/samples, look at {workdir}/report.png. Next:\n"
-        f"  python -m evaluate --ckpt {workdir} --data.root {root}\n"
+        f"  python -m evaluate --ckpt {workdir} --data.root DIR\n"
         f"  python -m train {chosen} --workdir {workdir} --resume --steps {2 * config.steps}\n"
         f"  python -m train {chosen} --workdir runs/mine --data.root DIR --steps {10 * config.steps}\n"
         f"or in Python:\n"

@@ -106,8 +106,7 @@ def _train(
     with progress:
         for step in range(first, config.steps):
             started = time.monotonic()
-            batch = parallel.shard_batch(next(batches), mesh)
-            waited = time.monotonic() - started
+            batch, waited = parallel.next_batch(batches, mesh, metrics)
             adversarial = task.adversarial and step >= config.adversarial_start
             if adversarial != phase:
                 progress.mark_compile()

@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import functools
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -14,7 +16,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from train.step import Step
+from train.step import Batch, Step
 from zoo.errors import ZooError
 
 
@@ -41,6 +43,19 @@ def shard_batch(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array
     """This process's share of a global batch, spread over its devices."""
     place = functools.partial(jax.make_array_from_process_local_data, NamedSharding(mesh, P("data")))
     return {name: place(values) for name, values in batch.items()}
+
+
+def next_batch(batches: Iterator[dict[str, np.ndarray]], mesh: Mesh, running: Any) -> tuple[Batch, float]:
+    """The next batch on its devices, and the seconds for which they waited for it.
+
+    `running` are results of the step that was dispatched last: as long as they are not ready, nobody waits. (If they
+    are, it is not known since when, and the whole time of fetching counts.)
+    """
+    started = time.monotonic()
+    batch = shard_batch(next(batches), mesh)
+    fetched_s = time.monotonic() - started
+    idle = all(x.is_ready() for x in jax.tree.leaves(running))
+    return batch, fetched_s if idle else 0.0
 
 
 def check_batch_size(batch_size: int, mesh: Mesh) -> None:

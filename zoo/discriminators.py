@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from zoo import dsp
-from zoo.layers import Conv1d, Dtype
+from zoo.layers import Conv1d, Conv2d, Dtype
 
 
 @flax.struct.dataclass
@@ -71,13 +71,10 @@ class STFTDiscriminator(nn.Module):
         features = []
         for i in range(self.n_layers):
             width = min(self.channels * (1 if i < 2 else 2), self.max_channels)
-            strides = (1, 2) if i else (1, 4)
-            conv = nn.Conv(
-                width, (3, 9 if i else 8), strides=strides, dtype=self.dtype, padding="SAME", name=f"conv_{i}"
-            )
+            conv = Conv2d(width, (3, 8), stride=2 if i else 4, dtype=self.dtype, name=f"conv_{i}")
             x = nn.leaky_relu(conv(x), 0.1)
             features.append(x.astype(jnp.float32))
-        logits = nn.Conv(1, (3, 3), dtype=self.dtype, padding="SAME", name="logits")(x)
+        logits = Conv2d(1, (3, 3), dtype=self.dtype, name="logits")(x)
         return Verdict(logits.astype(jnp.float32), tuple(features))
 
 

@@ -69,6 +69,36 @@ class Conv1d(nn.Module):
         return y if bias is None else y + _per_channel(bias, self.dtype)
 
 
+class Conv2d(nn.Module):
+    """Convolution over time and frequency of (B, F, K, C), zero-padded to F frames and K / stride bins.
+
+    The stride, over frequency only, must divide K and the kernel's width; it is computed as space-to-depth, because the
+    gradient of a strided convolution takes a path on XLA:CPU that is a hundred times slower.
+    """
+
+    features: int
+    kernel_size: tuple[int, int]
+    stride: int = 1
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        batch, _, bins, channels = x.shape
+        (height, width), stride = self.kernel_size, self.stride
+        if width % stride or bins % stride:
+            raise ValueError(f"stride {stride} must divide the kernel's width {width} and the {bins} bins")
+        init = nn.initializers.lecun_normal()
+        kernel = self.param("kernel", init, (height, width, channels, self.features), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
+        above, left = (height - 1) // 2, (width - stride) // 2
+        padding = ((0, 0), (above, height - 1 - above), (left, width - stride - left), (0, 0))
+        x = jnp.pad(x.astype(self.dtype), padding)
+        x = x.reshape(batch, x.shape[1], -1, stride * channels)
+        kernel = kernel.astype(self.dtype).reshape(height, width // stride, stride * channels, self.features)
+        y = jax.lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        return y + _per_channel(bias, self.dtype)[None]
+
+
 class ConvTranspose1d(nn.Module):
     """Transposed convolution (B, F, C) -> (B, F * stride, features) with a kernel of twice the stride.
 
@@ -140,8 +170,9 @@ class Snake(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        alpha = _per_channel(self.param("alpha", nn.initializers.ones, (x.shape[-1],), jnp.float32), self.dtype)
-        return x + jnp.square(jnp.sin(alpha * x)) / (alpha + 1e-9)
+        alpha = _per_channel(self.param("alpha", nn.initializers.ones, (x.shape[-1],), jnp.float32), jnp.float32)
+        wide = x.astype(jnp.float32)
+        return (wide + sine_squared(alpha * wide) / (alpha + 1e-9)).astype(self.dtype)
 
 
 class ConvNeXtBlock(nn.Module):
@@ -180,6 +211,21 @@ class ResidualUnit(nn.Module):
         y = Conv1d(channels, self.kernel_size, dilation=self.dilation, dtype=self.dtype, name="dilated")(y, mask)
         y = Snake(dtype=self.dtype, name="snake_out")(y)
         return x + Conv1d(channels, dtype=self.dtype, name="pointwise")(y, mask)
+
+
+def sine_squared(x: jax.Array) -> jax.Array:
+    """sin²(x), by reduction to [−π/2, π/2] and the Taylor series of sine to the eleventh power; error below 5e-7.
+
+    Only products and sums, so that XLA vectorises it and its gradient: the library's sine was two thirds of a residual
+    unit's time on a CPU. The period is subtracted in two parts, which holds for thousands of periods in float32.
+    """
+    period = jnp.round(x * (1.0 / np.pi))
+    x = x - period * 3.140625 - period * (np.pi - 3.140625)
+    square = x * x
+    series = jnp.full_like(x, -1.0 / 39916800)
+    for factorial in (362880, -5040, 120, -6, 1):
+        series = series * square + 1.0 / factorial
+    return jnp.square(x * series)
 
 
 def compand(x: jax.Array, exponent: float) -> jax.Array:

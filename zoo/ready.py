@@ -36,7 +36,7 @@ class Encoded:
     """length at the codec's rate"""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ReadyCodec:
     """What `zoo.load` returns; `module` and `variables` are the pure linen codec and its weights."""
 
@@ -45,6 +45,20 @@ class ReadyCodec:
     tables: np.ndarray
     """entropy coder's frequencies int32 (L, Q, S): L = n_levels where the levels' statistics differ, else 1"""
     metadata: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        module = self.module
+        parts = [
+            str(self.metadata.get("family", "codec")),
+            f"{module.sample_rate} Hz",
+            f"{module.channels} channel{'s' * (module.channels > 1)}",
+            f"{module.frame_rate_hz:g} frames/s of {self.symbols.n_codebooks} codes",
+            f"{self.n_levels} level{'s' * (self.n_levels > 1)}",
+            f"{sum(x.size for x in jax.tree.leaves(self.variables)) / 1e6:.1f} M parameters",
+        ]
+        if "step" in self.metadata:
+            parts.append(f"step {self.metadata['step']}")
+        return f"ReadyCodec({', '.join(parts)})"
 
     @property
     def sample_rate(self) -> int:

@@ -355,8 +355,9 @@ def test_vq_gradients_reach_the_active_stages_alone():
 def test_vq_gradient_passes_straight_through_the_lookup():
     module = ResidualVQ(4, n_codebooks=1, codebook_size=16, code_dim=2)
     latent, weight = noise(1, 3, 4), noise(1, 3, 4, seed=1)
-    gradient = jit(jax.grad(lambda z: (weight * module.apply(init(module), z).latent).sum()))(latent)
-    chain = init(module)["params"]["project_in"][0] @ init(module)["params"]["project_out"][0]
+    variables = init(module)
+    gradient = jit(jax.grad(lambda z: (weight * module.apply(variables, z).latent).sum()))(latent)
+    chain = variables["params"]["project_in"][0] @ variables["params"]["project_out"][0]
     np.testing.assert_allclose(gradient, weight @ chain.T, atol=1e-5)
 
 

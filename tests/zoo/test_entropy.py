@@ -50,7 +50,7 @@ def test_every_row_sums_to_the_total_and_leaves_no_symbol_out(sizes, seed, scale
         counts[q, :size] = scale * rng.dirichlet(np.full(size, 0.1))
     fitted = tables.fit(counts, sizes)
     assert fitted.dtype == np.int32
-    np.testing.assert_array_equal(fitted.sum(-1), 2**16)
+    np.testing.assert_array_equal(fitted.sum(-1), 2**24)
     for q, size in enumerate(sizes):
         assert fitted[q, :size].min() >= 1
         assert not fitted[q, size:].any()
@@ -73,13 +73,13 @@ def test_a_table_costs_little_more_than_the_entropy():
 
 
 def test_ideal_bits_are_minus_log2_of_the_frequencies():
-    table = np.array([[2**15, 2**14, 2**14, 0], [2**16 - 1, 1, 0, 0]], np.int32)
+    table = np.array([[2**23, 2**22, 2**22, 0], [2**24 - 1, 1, 0, 0]], np.int32)
     codes = np.array([[0, 0], [1, 1], [2, 0]], np.int32)
-    expected = (1 + 2 + 2) + 16 - 2 * np.log2(1 - 2**-16)
+    expected = (1 + 2 + 2) + 24 - 2 * np.log2(1 - 2**-24)
     assert tables.ideal_bits(codes, table) == pytest.approx(expected)
 
 
 def test_a_fair_coin_costs_a_bit():
     codes = np.random.default_rng(0).integers(0, 2, (80_000, 1)).astype(np.int32)
-    payload = entropy.encode(codes, np.array([[2**15, 2**15]], np.int32))
+    payload = entropy.encode(codes, np.array([[2**23, 2**23]], np.int32))
     assert abs(len(payload) - 10_000) <= 8

@@ -70,6 +70,20 @@ def test_a_stride_that_does_not_fit_is_refused(options):
         layers.Conv1d(4, **options).init(jax.random.key(0), noise(1, 8, 2))
 
 
+@pytest.mark.parametrize(("size", "stride"), [((3, 8), 4), ((3, 8), 2), ((3, 3), 1), ((2, 6), 3)])
+def test_convolution_over_time_and_frequency_is_the_textbook_one(size, stride):
+    x = noise(2, 5, 12, 3)
+    module = layers.Conv2d(4, size, stride=stride)
+    variables = randomised(module, x)
+    padding = [((size[0] - 1) // 2, size[0] // 2), ((size[1] - stride) // 2, -((stride - size[1]) // 2))]
+    kernel, bias = variables["params"]["kernel"], variables["params"]["bias"]
+    layout = ("NHWC", "HWIO", "NHWC")
+    expected = jax.lax.conv_general_dilated(x, kernel, (1, stride), padding, dimension_numbers=layout)
+    result = jit(module.apply)(variables, x)
+    assert result.shape == (2, 5, 12 // stride, 4)
+    np.testing.assert_allclose(result, expected + bias[None, None, None], atol=5e-5)
+
+
 @pytest.mark.parametrize(("stride", "frames", "channels"), [(1, 4, 1), (2, 1, 3), (5, 3, 2), (4, 6, 2)])
 def test_transposed_convolution_is_the_textbook_one(stride, frames, channels):
     x = noise(2, frames, channels)
@@ -192,12 +206,13 @@ def test_layer_norm_is_its_closed_form():
 
 def test_blocks_are_the_identity_where_their_branch_is_silent():
     x = noise(2, 9, 4)
-    convnext = layers.ConvNeXtBlock(8, layer_scale=0.0)
-    np.testing.assert_array_equal(jit(convnext.apply)(convnext.init(jax.random.key(0), x), x), x)
+    convnext = layers.ConvNeXtBlock(8)
+    variables = randomised(convnext, x)
+    variables["params"]["layer_scale"] *= 0.0
+    np.testing.assert_array_equal(jit(convnext.apply)(variables, x), x)
     residual = layers.ResidualUnit()
     variables = randomised(residual, x)
-    silent = {name: jnp.zeros_like(value) for name, value in variables["params"]["pointwise"].items()}
-    variables = {"params": {**variables["params"], "pointwise": silent}}
+    variables["params"]["pointwise"] = jax.tree.map(jnp.zeros_like, variables["params"]["pointwise"])
     np.testing.assert_array_equal(jit(residual.apply)(variables, x), x)
 
 
@@ -218,3 +233,13 @@ def test_half_precision_computes_in_it_and_keeps_float32_parameters(make):
     half = make(jnp.bfloat16).apply(variables, x.astype(jnp.bfloat16))
     assert half.dtype == jnp.bfloat16
     np.testing.assert_allclose(half.astype(jnp.float32), exact, atol=0.03 * float(jnp.abs(exact).max()))
+
+
+def test_sine_squared_and_its_gradient_agree_with_numpy():
+    x = np.concatenate([np.linspace(-7, 7, 2001), np.linspace(-3000, 3000, 2001)]).astype(np.float32)
+    exact = np.asarray(x, np.float64)
+    # float32 itself resolves an angle of 3000 to 2e-4 rad
+    tolerance = 5e-7 + 4e-7 * np.abs(exact)
+    value, gradient = jax.vmap(jax.value_and_grad(layers.sine_squared))(jnp.asarray(x))
+    assert (np.abs(value - np.sin(exact) ** 2) < tolerance).all()
+    assert (np.abs(gradient - np.sin(2 * exact)) < 4e-6 + tolerance).all()

@@ -305,3 +305,11 @@ def test_what_an_encoded_knows_is_not_asked_again(vae, vq):
         vq.decode(encoded)
     with pytest.raises(ZooError, match="codes must be"):
         vae.decode(dataclasses.replace(encoded, codes=encoded.codes[..., :3]))
+
+
+def test_repr_is_one_line_that_says_what_it_is():
+    module = zoo.create("vae", latent_dim=8, widths=(8, 8), strides=(5, 8), dilations=(1,), sample_rate=8000)
+    params = {"params": {"a": np.zeros((1000, 1000))}}
+    codec = zoo.ReadyCodec(module, params, np.zeros((7, 8, 255), np.int32), {"family": "vae", "step": 12})
+    expected = "ReadyCodec(vae, 8000 Hz, 1 channel, 200 frames/s of 8 codes, 7 levels, 1.0 M parameters, step 12)"
+    assert repr(codec) == expected

@@ -1,7 +1,8 @@
 """Integer frequency tables: what an entropy coder knows of a codec's symbols before it sees any.
 
-A table is int32 (Q, S): row q holds the frequencies of code q's symbols, at least 1 each, that sum to 2**16;
-symbols beyond its alphabet have 0. Integers, because probabilities must be the same bit for bit when decoding.
+A table is int32 (Q, S): row q holds the frequencies of code q's symbols, at least 1 each, that sum to 2**24; symbols
+beyond its alphabet have 0. Integers, because probabilities must be the same bit for bit when decoding; 24 bits, so that
+the least share that each of a thousand symbols gets costs the others nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-PRECISION_BITS = 16
+PRECISION_BITS = 24
 TOTAL = 1 << PRECISION_BITS
 
 
@@ -22,10 +23,10 @@ def count(codes: np.ndarray, codebook_sizes: Sequence[int]) -> np.ndarray:
     return counts
 
 
-def fit(counts: np.ndarray, codebook_sizes: Sequence[int], *, prior: float = 0.1) -> np.ndarray:
+def fit(counts: np.ndarray, codebook_sizes: Sequence[int], *, prior: float = 0.02) -> np.ndarray:
     """Frequencies int32 (Q, S) from counts (Q, S); every symbol first gets `prior` occurrences.
 
-    Rounded by largest remainder, so that a row's cross-entropy is as near to its entropy as 16 bits allow.
+    Rounded by largest remainder, so that a row's cross-entropy is as near to its entropy as 24 bits allow.
     """
     tables = np.zeros(counts.shape, np.int32)
     for q, size in enumerate(codebook_sizes):
