@@ -25,7 +25,7 @@ class GanVocoder(ModelConfig):
     n_codebooks: int = 8
     codebook_size: int = 1024
     code_dim: int = 8
-    quantiser_dropout: float = 0.5
+    quantiser_dropout: float = 0.25
 
 
 CONFIG = Config(

@@ -142,8 +142,8 @@ class Gaussian(nn.Module):
     """
 
     latent_dim: int
-    grid_steps: Sequence[float] = (12.0, 9.0, 6.5, 5.0, 3.5, 2.5, 1.75)
-    codebook_size: int = 255
+    grid_steps: Sequence[float] = (28.0, 20.0, 14.0, 10.0, 7.0, 5.0, 3.5)
+    codebook_size: int = 1023
     initial_std: float = 0.2
 
     def setup(self) -> None:
@@ -208,7 +208,9 @@ class ResidualVQ(nn.Module):
         dense = nn.initializers.lecun_normal(batch_axis=(0,))
         self.project_in = self.param("project_in", dense, (q, d, k), jnp.float32)
         self.project_out = self.param("project_out", dense, (q, k, d), jnp.float32)
-        self.codebooks = self.param("codebooks", nn.initializers.normal(1.0), (q, self.codebook_size, k), jnp.float32)
+        # in tenths: an entry is only moved by the frames that choose it, and must follow the encoder all the same
+        entries = nn.initializers.normal(0.1)
+        self.codebooks = 10 * self.param("codebooks_tenths", entries, (q, self.codebook_size, k), jnp.float32)
         self.bias = self.param("bias", nn.initializers.zeros, (q, d), jnp.float32)
 
     @property

@@ -265,9 +265,8 @@ def vq_reference(params, latent, n_stages):
     """Codes, quantised latent, squared errors per stage, of one clip in float64."""
     residual, total, codes, errors = np.asarray(latent, np.float64), 0.0, [], []
     for q in range(n_stages):
-        w_in, w_out, bias, entries = (
-            np.asarray(params[k][q], np.float64) for k in ("project_in", "project_out", "bias", "codebooks")
-        )
+        w_in, w_out, bias = (np.asarray(params[k][q], np.float64) for k in ("project_in", "project_out", "bias"))
+        entries = 10 * np.asarray(params["codebooks_tenths"][q], np.float64)
         projected = residual @ w_in
         cosine = projected @ entries.T / np.linalg.norm(projected, axis=-1)[:, None] / np.linalg.norm(entries, axis=-1)
         index = cosine.argmax(-1)
@@ -345,10 +344,10 @@ def test_vq_gradients_reach_the_active_stages_alone():
         assert (per_stage[2:] == 0).all(), name
     # each loss moves its own side: entries towards the latent, the latent towards the entries
     codebook = gradient(init(VQ)["params"], 0.0, 1.0, 0.0)
-    assert np.abs(codebook["codebooks"]).max() > 0
+    assert np.abs(codebook["codebooks_tenths"]).max() > 0
     assert np.abs(codebook["project_in"]).max() == 0
     commitment = gradient(init(VQ)["params"], 0.0, 0.0, 1.0)
-    assert np.abs(commitment["codebooks"]).max() == 0
+    assert np.abs(commitment["codebooks_tenths"]).max() == 0
     assert np.abs(commitment["project_in"]).max() > 0
 
 
@@ -367,7 +366,8 @@ def test_vq_usage_of_known_codes():
     circle = np.stack([np.cos(angles), np.sin(angles)], -1).astype(np.float32)
     module = ResidualVQ(2, n_codebooks=1, codebook_size=size, code_dim=2, dropout=0.0)
     identity = jnp.eye(2)[None]
-    params = {"project_in": identity, "project_out": identity, "bias": jnp.zeros((1, 2)), "codebooks": circle[None]}
+    entries = circle[None] / 10
+    params = {"project_in": identity, "project_out": identity, "bias": jnp.zeros((1, 2)), "codebooks_tenths": entries}
     for n in (size, 4, 1):
         latent = np.tile(circle[:: size // n], (4, size // n, 1))
         quantised = compiled(module)({"params": params}, latent, keys=keys(4))

@@ -310,6 +310,6 @@ def test_what_an_encoded_knows_is_not_asked_again(vae, vq):
 def test_repr_is_one_line_that_says_what_it_is():
     module = zoo.create("vae", latent_dim=8, widths=(8, 8), strides=(5, 8), dilations=(1,), sample_rate=8000)
     params = {"params": {"a": np.zeros((1000, 1000))}}
-    codec = zoo.ReadyCodec(module, params, np.zeros((7, 8, 255), np.int32), {"family": "vae", "step": 12})
-    expected = "ReadyCodec(vae, 8000 Hz, 1 channel, 200 frames/s of 8 codes, 7 levels, 1.0 M parameters, step 12)"
+    codec = zoo.ReadyCodec(module, params, np.zeros((8, 8, 1023), np.int32), {"family": "vae", "step": 12})
+    expected = "ReadyCodec(vae, 8000 Hz, 1 channel, 200 frames/s of 8 codes, 8 levels, 1.0 M parameters, step 12)"
     assert repr(codec) == expected

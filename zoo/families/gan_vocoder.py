@@ -51,7 +51,7 @@ class Encoder(nn.Module):
         power = jnp.square(spectrum.real) + jnp.square(spectrum.imag) + 1e-7
         # magnitudes to the power 0.3 with their phase, and their logarithm: loud and soft on one scale
         scale = power**-0.35
-        features = jnp.concatenate([spectrum.real * scale, spectrum.imag * scale, 0.2 * jnp.log(power)], -1)
+        features = jnp.concatenate([spectrum.real * scale, spectrum.imag * scale, 0.2 * jnp.log(power) + 1.5], -1)
         batch, channels, frames, size = features.shape
         features = features.transpose(0, 2, 1, 3).reshape(batch, frames, channels * size)
         x = Backbone(self.width, self.n_blocks, dtype=self.dtype, name="backbone")(features, mask)
@@ -97,7 +97,7 @@ def gan_vocoder(
     n_codebooks: int = 8,
     codebook_size: int = 1024,
     code_dim: int = 8,
-    quantiser_dropout: float = 0.5,
+    quantiser_dropout: float = 0.25,
     dtype: Dtype = jnp.float32,
 ) -> Codec:
     """STFT encoder, residual VQ, ConvNeXt decoder and inverse STFT; levels are numbers of codebooks.

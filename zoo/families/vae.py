@@ -84,7 +84,7 @@ def vae(
     dilations: tuple[int, ...] = (1, 3),
     companding: float = 0.7,
     latent_scale: float = 1.5,
-    grid_steps: tuple[float, ...] = (14.0, 10.0, 7.0, 5.0, 3.5, 2.5, 1.8),
+    grid_steps: tuple[float, ...] = (40.0, 28.0, 20.0, 14.0, 10.0, 7.0, 5.0, 3.5),
     dtype: Dtype = jnp.float32,
 ) -> Codec:
     """Waveform VAE: one stage per entry of `widths` and `strides` (first = nearest the waveform).
