@@ -181,7 +181,7 @@ def test_the_saved_codec_is_the_averaged_one_with_tables_of_its_symbols(finished
         np.testing.assert_array_equal(value, training[key.replace("['params']", "['ema']", 1)])
     assert any((part(training, "ema")[k] != v).any() for k, v in _renamed(part(training, "params"), "ema").items())
     tables = codec["['tables']"]
-    assert (tables.sum(-1) == 2**16).all()
+    assert (tables.sum(-1) == 2**24).all()
     assert int(training["['step']"]) == STEPS
     metadata = json.loads((finished / "checkpoints" / str(STEPS) / "metadata" / "metadata").read_text())
     assert metadata["next_example"] == STEPS * TINY.batch_size
