@@ -1,4 +1,16 @@
-"""GAN-vocoder codec with residual vector quantisation, 24 kHz mono, at most 6 kbps."""
+"""GAN-vocoder codec with residual vector quantisation, 24 kHz mono, at most 6 kbps.
+
+    python -m train --model gan_vocoder
+
+As it stands it takes about four minutes on two CPU cores with the embedded generator. Recorded run
+(recorded/gan_vocoder.png: its curves), two cores of a shared x86-64 virtual machine beside other work, sixteen minutes:
+
+    python -m train --model gan_vocoder --data.root DIR --steps 1300 --adversarial_start 1230
+
+on four hours of music, speech and sounds gave, on 31 clips of other recordings, a mel distance of 0.774 at 5.6 kbps
+(Opus at 5.5 kbps: 0.766) and 1.25 with the clamp of DAC's evaluation (Opus: 2.89). Its phases are still random: SNR
+−0.8 dB.
+"""
 
 from __future__ import annotations
 
