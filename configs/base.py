@@ -40,6 +40,8 @@ class LossWeights:
     """L1 of the complex STFT, each error divided by the root of the reference's magnitude"""
     mel: Weight = 0.0
     """multi-scale log-mel L1"""
+    audible_mel: Weight = 0.0
+    """multi-scale mel L1 of magnitudes and of logarithms with a high floor: soft bands do not count"""
     stft: Weight = 0.0
     """multi-resolution STFT: spectral convergence plus log-magnitude L1"""
     kl: Weight = 0.0

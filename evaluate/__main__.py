@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluate import cli
+from zoo.cli import command, progress
 from zoo.errors import ZooError
 
 if TYPE_CHECKING:
-    from evaluate.evaluation import System
+    from evaluate.clips import Clip
+    from evaluate.evaluation import Row, System
 
 
 @dataclass(frozen=True)
@@ -31,63 +33,114 @@ class Options:
     Examples:
       python -m evaluate --ckpt runs/vae                                       clips of the embedded generator
       python -m evaluate --ckpt runs/vae --data.root DIR --levels all          your files, every rate of the codec
-      python -m evaluate --ckpt runs/vae runs/gan_vocoder --against opus:6     codecs and Opus on the same clips
+      python -m evaluate --ckpt runs/vae runs/gan_vocoder --against opus,mp3,aac,vorbis --data.root DIR --report report
+      python -m evaluate --ckpt runs/vae --require "mel<1.2,snr_db>8"          fails where a codec misses a bound
+      python -m evaluate compare A.json B.json                                 which differences are significant
 
-    Rates are counted from entropy-coded bytes of the clips themselves. All systems get the clips at the same sample
-    rate and with the same channels, those of the first codec unless given.
+    Rates are counted from the bytes of whole files, and of coded audio alone. All systems get the clips at the same
+    sample rate and with the same channels.
     """
 
     ckpt: tuple[str, ...]
     """run directories, or single checkpoints inside them"""
     data: Data = field(default_factory=Data)
-    levels: tuple[str, ...] = ("default",)
-    """operating points of the codecs: all, default, or numbers from 0 (lowest rate)"""
+    levels: tuple[str, ...] = ()
+    """operating points of the codecs: all, default, or numbers from 0 (lowest rate); in a report all, else default"""
     against: tuple[str, ...] = ()
-    """rivals: opus:KBPS"""
+    """rivals, each at one rate (opus:12, mp3:64, aac:32, vorbis:q3, opus-cbr:16: kbps, or a quality) or at those that
+    make a curve (opus,mp3,aac,vorbis)"""
     limit: int | None = None
     """clips of each domain, evenly spaced; None = all"""
     output: str | None = None
-    """folder for results.json and results.csv; None = evaluation/ in the first run directory"""
+    """folder for results.json and results.csv; None = evaluation/ in the first run directory, or that of the report"""
+    report: str | None = None
+    """folder for a page with curves, spectrograms and a player of all systems; it needs no network"""
+    require: str | None = None
+    """bounds on the overall means of the codecs' levels (those of --levels, else the default ones), such as
+    "mel<1.2,snr_db>8": exit status 1 where one is missed"""
+    rate: int | None = None
+    """Hz at which everything is compared; None = the highest of the codecs'"""
+    channels: int | None = None
+    """channels with which everything is compared; None = the most of the codecs'"""
     batch_size: int = 8
     """clips measured at once; no result depends on it"""
-    sample_rate: int | None = None
-    """rate in Hz at which everything is compared; None = the first codec's"""
-    channels: int | None = None
-    """channels with which everything is compared; None = the first codec's"""
+    cache: bool = True
+    """keep finished results beside the others, and use those that are there"""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command; exits with status 2 and one line on standard error for input that cannot be used."""
-    cli.command(Options, "python -m evaluate", run, arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if words[:1] == ["compare"]:
+        from evaluate.compare import main as compare
+
+        compare(words[1:])
+        return
+    command(Options, "python -m evaluate", run, words)
 
 
 def run(options: Options) -> None:
     """Evaluates, prints the table and writes the files; raises ZooError for input that cannot be used."""
-    from evaluate import table
-    from evaluate.evaluation import codec_systems, evaluate
-    from evaluate.peers import create
+    from evaluate import peers, require, table
+    from evaluate.cache import Cache
+    from evaluate.evaluation import evaluate
+    from evaluate.systems import codec_systems
 
-    levels = parse_levels(options.levels)
+    levels = parse_levels(options.levels or (("all",) if options.report else ("default",)))
+    requirements = require.parse(options.require) if options.require else []
     codecs = cli.load_codecs(options.ckpt)
     first = next(iter(codecs.values()))
-    sample_rate = first.sample_rate if options.sample_rate is None else options.sample_rate
-    channels = first.channels if options.channels is None else options.channels
-    if sample_rate < 1 or channels < 1:
-        raise ZooError(f"cannot compare at {sample_rate} Hz with {channels} channels")
+    rate = max(codec.sample_rate for codec in codecs.values()) if options.rate is None else options.rate
+    channels = max(codec.channels for codec in codecs.values()) if options.channels is None else options.channels
+    if rate < 1 or channels < 1:
+        raise ZooError(f"cannot compare at {rate} Hz with {channels} channels")
     systems: list[System] = []
     for name, codec in codecs.items():
-        systems += codec_systems(codec, name, levels, sample_rate=sample_rate, channels=channels)
-    systems += [create(spec, sample_rate=sample_rate, channels=channels) for spec in options.against]
+        systems += codec_systems(codec, name, levels, sample_rate=rate, channels=channels)
+    n_codecs = len(systems)
+    systems += peers.systems(options.against, sample_rate=rate, channels=channels) if options.against else []
     clips = cli.load_clips(options.data.root, first, limit=options.limit)
-    with cli.progress(len(clips) * len(systems), "evaluating") as advance:
-        rows = evaluate(systems, clips, batch_size=options.batch_size, on_clip=lambda system, clip: advance())
+    output = Path(options.output or options.report or cli.run_folder(first) / "evaluation")
+    cache = Cache(output / "cache.jsonl") if options.cache else None
+    with progress(len(clips) * len(systems), "evaluating") as advance:
+        rows = evaluate(
+            systems, clips, batch_size=options.batch_size, on_clip=lambda system, clip: advance(1), cache=cache
+        )
     source = options.data.root or "held-out clips of the embedded generator"
-    output = Path(options.output) if options.output else cli.run_folder(first) / "evaluation"
-    table.report(
-        rows, output, title=f"{source} · {sample_rate} Hz · {'mono' if channels == 1 else f'{channels} channels'}"
-    )
+    title = f"{source} · {rate} Hz · {'mono' if channels == 1 else f'{channels} channels'}"
+    table.report(rows, output, title=title)
+    if options.report:
+        write_report(options.report, rows, systems, clips, title)
     if isinstance(clips, cli.ReadableClips) and clips.skipped:
         print(f"left out {len(clips.skipped)} files that could not be read", file=sys.stderr)
+    # of a curve, that was not asked for, only the point that counts
+    defaults = {name: codec.default_level for name, codec in codecs.items()}
+    mine = {(s.name, s.level) for s in systems[:n_codecs] if options.levels or s.level == defaults[s.name]}
+    failures = require.check([row for row in rows if (row.system, row.level) in mine], requirements)
+    for failure in failures:
+        print(f"missed: {failure}", file=sys.stderr)
+    if failures:
+        raise SystemExit(1)
+
+
+def write_report(directory: str, rows: list[Row], systems: list[System], clips: Iterable[Clip], title: str) -> None:
+    """The page of all systems, and prints where it is; every clip is coded once more, to be heard."""
+    from evaluate import report
+    from evaluate.evaluation import pieces
+    from evaluate.evaluation import run as process
+
+    def examples() -> Iterator[report.Example]:
+        with progress(len(names), "report") as advance:
+            for piece in (piece for clip in clips for piece in pieces(clip)):
+                trials = {report.label(system.name, system.level): process(system, piece) for system in systems}
+                original = next(iter(trials.values())).reference
+                heard = {name: trial.estimate for name, trial in trials.items()}
+                yield report.Example(piece.name, piece.domain, systems[0].sample_rate, original, heard)
+                advance(1)
+
+    names = {row.clip for row in rows}
+    page = report.write(directory, rows, examples(), title=title, n_examples=len(names))
+    print(f"look at {page} ({page.stat().st_size / 1e6:.0f} MB)")
 
 
 def parse_levels(words: Sequence[str]) -> str | list[int]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluate import cli
+from zoo.cli import command
 from zoo.errors import ZooError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Options:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command; exits with status 2 and one line on standard error for input that cannot be used."""
     # compiled programs from earlier runs would hide what the first call costs
-    cli.command(Options, "python -m evaluate.bench", run, arguments, cached=False)
+    command(Options, "python -m evaluate.bench", run, arguments, cached=False)
 
 
 def run(options: Options) -> None:
@@ -95,21 +96,17 @@ def random_codec(family: str, **hyperparameters: Any) -> ReadyCodec:
     """An untrained codec of a family, with flat tables; raises ZooError for an unknown one."""
     import jax
     import jax.numpy as jnp
-    import numpy as np
 
     from zoo import families
-    from zoo.bitstream import tables
+    from zoo.bitstream.entropy import Fitter
     from zoo.ready import ReadyCodec
 
     module = families.create(family, **hyperparameters)
     audio = jnp.zeros((1, 2 * module.hop_length, module.channels))
     variables = jax.jit(module.init)(jax.random.key(0), audio)
     bottleneck: Any = module.bottleneck
-    symbols = bottleneck.symbols()
-    sizes = symbols.codebook_sizes
-    flat = tables.fit(np.zeros((len(sizes), max(sizes)), np.int64), sizes)
-    n = symbols.n_levels if symbols.tables_per_level else 1
-    return ReadyCodec(module, variables, np.stack([flat] * n), {"family": family, "model": hyperparameters})
+    flat = Fitter(bottleneck.symbols()).fit()
+    return ReadyCodec(module, variables, flat, {"family": family, "model": hyperparameters})
 
 
 def measure(name: str, codec: ReadyCodec, *, seconds: float, batch_size: int = 1, repeat: int = 5) -> Speed:

@@ -1,82 +1,21 @@
-"""What the commands of this package share: arguments, errors, and the codecs and clips that are named in them.
+"""What the commands of this package share: the codecs and clips that are named in their arguments.
 
 Imports nothing that computes, so that --help is quick.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import io
-import os
-import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from zoo.errors import ZooError
 
 if TYPE_CHECKING:
     from evaluate.clips import Clip, FolderClips
     from zoo.ready import ReadyCodec
-
-T = TypeVar("T")
-
-
-def command(
-    kind: type[T],
-    program: str,
-    run: Callable[[T], None],
-    arguments: Sequence[str] | None = None,
-    *,
-    cached: bool = True,
-) -> None:
-    """Parses an options dataclass and runs it; bad input ends in one line on standard error and exit status 2.
-
-    With `cached`, compiled programs are kept across runs.
-    """
-    options = parse(kind, program, arguments)
-    try:
-        if cached:
-            use_compilation_cache()
-        run(options)
-    except ZooError as error:
-        fail(str(error))
-    except KeyboardInterrupt:
-        fail("interrupted")
-
-
-def parse(kind: type[T], program: str, arguments: Sequence[str] | None = None) -> T:
-    """An options dataclass from the command line (default: this process's); exits where it is wrong."""
-    import tyro
-
-    errors = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(errors):
-            return tyro.cli(kind, prog=program, args=arguments, use_underscores=True)
-    except SystemExit as error:
-        if not error.code:
-            raise
-        plain = re.sub(r"\x1b\[[0-9;]*m", "", errors.getvalue())
-        lines = [line.strip(" │╭╮╰╯─") for line in plain.splitlines()]
-        fail(" ".join(line for line in lines if line).split(" For full helptext")[0])
-
-
-def fail(message: str) -> NoReturn:
-    """Prints one line and exits with status 2."""
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    raise SystemExit(2)
-
-
-def use_compilation_cache() -> None:
-    """Keeps compiled programs across runs, where the user has not chosen a place for them."""
-    import jax
-
-    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "codec-zoo" / "xla"
-        jax.config.update("jax_compilation_cache_dir", str(cache))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
 
 
 def load_codecs(paths: Sequence[str]) -> dict[str, ReadyCodec]:
@@ -169,18 +108,6 @@ def evaluation_settings(codec: ReadyCodec) -> Any:
 
     stored = codec.metadata.get("config", {}).get("evaluation", {})
     return Evaluation(**{f.name: stored[f.name] for f in dataclasses.fields(Evaluation) if f.name in stored})
-
-
-@contextlib.contextmanager
-def progress(total: int, title: str) -> Iterator[Callable[[], None]]:
-    """A bar on standard error while it is a terminal; gives the function that advances it by one."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda: bar.advance(task)
 
 
 def _evenly(indices: Sequence[int], limit: int | None) -> list[int]:

@@ -7,18 +7,18 @@ for mean in means(rows): print(mean.domain, mean.values["kbps"], mean.values["sn
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Protocol
 
 import numpy as np
 
 from evaluate import metrics
+from evaluate.cache import Cache
+from evaluate.cache import key as cached_key
 from evaluate.clips import Clip
 from zoo import audio
 from zoo.errors import ZooError
-from zoo.ready import ReadyCodec, bucket
 
 OVERALL = "overall"
 PIECE_S = 30.0
@@ -34,6 +34,9 @@ class Coded:
 
     samples: np.ndarray
     n_bytes: int
+    """of the whole file"""
+    payload_bytes: int
+    """of coded audio in it: the rest is headers, checksums, seek table"""
     encode_s: float
     decode_s: float
 
@@ -61,74 +64,12 @@ class System(Protocol):
     @property
     def max_delay_s(self) -> float: ...
 
+    @property
+    def identity(self) -> str:
+        """What its results depend on besides the clip: weights, settings."""
+        ...
+
     def process(self, samples: np.ndarray) -> Coded: ...
-
-
-@dataclass(frozen=True, eq=False)
-class CodecSystem:
-    """A loaded codec at one level, fed audio at `sample_rate` Hz with `channels` (default: the codec's own).
-
-    Raises ZooError for a level that the codec has not.
-    """
-
-    codec: ReadyCodec
-    name: str
-    level: int = -1
-    """-1 = the codec's default"""
-    sample_rate: int = 0
-    channels: int = 0
-    max_delay_s: float = 0.0
-    _warm: set[tuple[int, ...]] = field(default_factory=set, repr=False)
-
-    def __post_init__(self) -> None:
-        if self.level < -1 or self.level >= self.codec.n_levels:
-            raise ZooError(f"{self.name}: level {self.level} is not between 0 and {self.codec.n_levels - 1}")
-        defaults = {
-            "level": (-1, self.codec.default_level),
-            "sample_rate": (0, self.codec.sample_rate),
-            "channels": (0, self.codec.channels),
-        }
-        for name, (unset, default) in defaults.items():
-            if getattr(self, name) == unset:
-                object.__setattr__(self, name, default)
-
-    def process(self, samples: np.ndarray) -> Coded:
-        """Codes and decodes (T, channels); bytes are those of the entropy coder."""
-        n_model = -(-len(samples) * self.codec.sample_rate // self.sample_rate)
-        shape = (bucket(self.codec.module.n_frames(n_model)), samples.shape[1], self.codec.symbols.n_codes(self.level))
-        if shape not in self._warm:
-            self.codec.decode(self.codec.encode(samples, self.sample_rate, level=self.level))
-            self._warm.add(shape)
-        start = time.perf_counter()
-        encoded = self.codec.encode(samples, self.sample_rate, level=self.level)
-        between = time.perf_counter()
-        decoded = self.codec.decode(encoded)
-        end = time.perf_counter()
-        return Coded(decoded, self.codec.count_bytes(encoded), between - start, end - between)
-
-
-def codec_systems(
-    codec: ReadyCodec,
-    name: str,
-    levels: str | Sequence[int] = "default",
-    *,
-    sample_rate: int | None = None,
-    channels: int | None = None,
-) -> list[CodecSystem]:
-    """The systems of a codec at "all" levels, at the "default" one, or at those listed; compiled code is shared."""
-    if levels == "all":
-        chosen: Sequence[int] = range(codec.n_levels)
-    elif levels == "default":
-        chosen = [codec.default_level]
-    elif isinstance(levels, str):
-        raise ZooError(f"levels {levels!r}: choose all, default or numbers")
-    else:
-        chosen = levels
-    for level in chosen:
-        if level < 0:
-            raise ZooError(f"{name}: level {level} is not between 0 and {codec.n_levels - 1}")
-    warm: set[tuple[int, ...]] = set()
-    return [CodecSystem(codec, name, level, sample_rate or 0, channels or 0, _warm=warm) for level in chosen]
 
 
 @dataclass(frozen=True)
@@ -142,7 +83,9 @@ class Row:
     clip: str
     seconds: float
     kbps: float
-    """entropy-coded bits of this clip over its seconds"""
+    """all bits of this clip's file over its seconds"""
+    payload_kbps: float
+    """those of coded audio"""
     snr_db: float
     si_sdr_db: float
     segmental_snr_db: float
@@ -170,7 +113,7 @@ class Mean:
     n_clips: int
     seconds: float
     values: dict[str, float]
-    """one for each of `VALUES`: means over clips; kbps and real-time factors are all bits over all seconds"""
+    """one for each of `VALUES`: means over clips; rates and real-time factors are all bits over all seconds"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,12 +153,13 @@ def evaluate(
     *,
     batch_size: int = 8,
     on_clip: Callable[[System, Clip], None] | None = None,
+    cache: Cache | None = None,
 ) -> list[Row]:
     """A row for each system and clip: systems in their order, clips in theirs.
 
     Each clip is read once and measured at each system's rate and channels. `batch_size` clips of similar lengths are
-    measured together, which changes no result; `on_clip` is called after each. Raises ZooError for a clip with NaN, or
-    if there are no clips.
+    measured together, which changes no result; `on_clip` is called after each. What is in the `cache` is not computed
+    again. Raises ZooError for a clip with NaN, or if there are no clips.
     """
     everyone: Sequence[System] = systems if isinstance(systems, Sequence) else [systems]
     if batch_size < 1:
@@ -223,12 +167,19 @@ def evaluate(
     rows: list[list[Row]] = [[] for _ in everyone]
     for window in _windows(piece for clip in clips for piece in pieces(clip)):
         for system, found in zip(everyone, rows):
+            keys = [cached_key(system, clip) if cache else "" for clip in window]
+            known = [cache.find(key) if cache else None for key in keys]
             trials = []
-            for clip in window:
-                trials.append(run(system, clip))
+            for clip, row in zip(window, known):
+                if row is None:
+                    trials.append(run(system, clip))
                 if on_clip is not None:
                     on_clip(system, clip)
-            found += measure(system, trials, batch_size=batch_size)
+            fresh = iter(measure(system, trials, batch_size=batch_size))
+            for key, row in zip(keys, known):
+                found.append(next(fresh) if row is None else row)
+                if cache and row is None:
+                    cache.keep(key, found[-1])
     if everyone and not rows[0]:
         raise ZooError("there are no clips to evaluate")
     return [row for found in rows for row in found]
@@ -273,7 +224,8 @@ def means(rows: Sequence[Row]) -> list[Mean]:
             chosen = [row for row in members if domain in (row.domain, None)]
             seconds = sum(row.seconds for row in chosen)
             values = {name: float(np.mean([getattr(row, name) for row in chosen])) for name in VALUES}
-            values["kbps"] = sum(row.kbps * row.seconds for row in chosen) / seconds
+            for name in ("kbps", "payload_kbps"):
+                values[name] = sum(getattr(row, name) * row.seconds for row in chosen) / seconds
             for name in ("encode_rtf", "decode_rtf"):
                 values[name] = seconds / max(sum(row.seconds / getattr(row, name) for row in chosen), SHORTEST_S)
             result.append(Mean(system, level, OVERALL if domain is None else domain, len(chosen), seconds, values))
@@ -289,6 +241,7 @@ def _row(system: System, trial: Trial, values: dict[str, float]) -> Row:
         clip=trial.clip.name,
         seconds=seconds,
         kbps=8 * trial.coded.n_bytes / seconds / 1000,
+        payload_kbps=8 * trial.coded.payload_bytes / seconds / 1000,
         encode_rtf=seconds / max(trial.coded.encode_s, SHORTEST_S),
         decode_rtf=seconds / max(trial.coded.decode_s, SHORTEST_S),
         **values,

@@ -23,9 +23,11 @@ import numpy as np
 
 from evaluate import cli
 from evaluate.clips import Clip, clips_from_folder
-from evaluate.evaluation import CodecSystem, Mean, Row, evaluate, means, pieces
+from evaluate.evaluation import Mean, Row, evaluate, means, pieces
+from evaluate.systems import CodecSystem
 from zoo import audio, families, synth
-from zoo.bitstream import entropy, tables
+from zoo.bitstream.entropy import EntropyModel, Fitter
+from zoo.cli import command
 from zoo.codec import Codec
 from zoo.errors import ZooError
 from zoo.ready import ReadyCodec
@@ -33,6 +35,8 @@ from zoo.ready import ReadyCodec
 COMPANDINGS = (1.0, 0.7)
 """Exponents of the coefficients before the transform; the better one is the rival."""
 RATE_TOLERANCE = 0.0025
+TABLE_S = 180.0
+"""Seconds of training audio on which the entropy coder is fitted."""
 SYNTHETIC_S = 4.0
 """Length of the embedded generator's training clips."""
 _PART_FRAMES = 256
@@ -87,12 +91,12 @@ class Analysis:
 def rival_codec(codec: ReadyCodec, transform: Transform, companding: float, gain: float) -> ReadyCodec:
     """An autoencoder of two linear layers, gain · basis and its transpose / gain, with the quantiser of `codec`.
 
-    Its tables are empty until `with_tables`.
+    Its entropy coder is still the other's.
     """
     overrides = {"n_blocks": 0, "companding": companding, "latent_scale": 1.0}
     module = families.create("autoencoder", **(codec.metadata["model"] | overrides))
     params = _linear_params(module, transform.basis, gain)
-    return ReadyCodec(module, {"params": params}, np.zeros((1, 0, 0), np.int32), dict(codec.metadata))
+    return ReadyCodec(module, {"params": params}, codec.entropy, dict(codec.metadata))
 
 
 def _linear_params(module: Codec, basis: np.ndarray, gain: float) -> dict[str, Any]:
@@ -160,22 +164,38 @@ def fit_rival(
     parts = [piece for clip in evaluated for piece in pieces(clip)]
     seconds = sum(len(piece.samples) / piece.sample_rate for piece in parts)
     clips = [analysis(piece) @ transform.basis for piece in parts]
-    ends = np.cumsum([len(frames) for frames in clips])
     wanted = np.concatenate(clips)
-    sizes = codec.symbols.codebook_sizes
+    packets = _packets([len(latent)], codec.packet_frames())
+    # as much as the codec's own tables are fitted on, from all over
+    packets = packets[:: max(1, round(len(latent) / codec.module.frame_rate_hz / TABLE_S))]
+    sample = [latent[packet] for packet in packets]
+    measured = _packets([len(frames) for frames in clips], codec.packet_frames())
     quantise = Quantiser(rival_codec(codec, transform, companding, 1.0))
 
-    def fit(gain: float) -> np.ndarray:
-        return tables.fit(tables.count(quantise(gain * latent), sizes), sizes)
+    def fit(gain: float) -> EntropyModel:
+        fitter = Fitter(codec.symbols)
+        ends = np.cumsum([len(frames) for frames in sample])
+        for codes in np.split(quantise(gain * np.concatenate(sample)), ends[:-1]):
+            fitter.update(codes[None])
+        return fitter.fit()
 
     def rate(gain: float) -> float:
-        fitted = fit(gain)
-        coded = [entropy.encode(codes, fitted) for codes in np.split(quantise(gain * wanted), ends[:-1])]
-        return 8 * sum(map(len, coded)) / seconds / 1000
+        fitted, codes = fit(gain), quantise(gain * wanted)
+        return 8 * sum(len(fitted.encode(codes[None, packet])) for packet in measured) / seconds / 1000
 
     gain = find_gain(rate, kbps)
     rival = rival_codec(codec, transform, companding, gain)
-    return ReadyCodec(rival.module, rival.variables, fit(gain)[None], rival.metadata)
+    return ReadyCodec(rival.module, rival.variables, fit(gain), rival.metadata)
+
+
+def _packets(lengths: Sequence[int], packet_frames: int) -> list[slice]:
+    """Where the packets of clips of so many frames lie, when the clips are laid end to end."""
+    starts = np.cumsum([0, *lengths])
+    return [
+        slice(i, min(i + packet_frames, int(start) + length))
+        for start, length in zip(starts, lengths)
+        for i in range(int(start), int(start) + length, packet_frames)
+    ]
 
 
 def training_clips(root: str | None, codec: ReadyCodec, seconds: float) -> Iterator[Clip]:
@@ -239,7 +259,7 @@ def run(options: Options) -> None:
     training = list(training_clips(options.data.root or trained_on, codec, options.train_s))
     clips = list(cli.load_clips(options.eval.root, codec, limit=options.limit))
     rows = evaluate(CodecSystem(codec, name), clips)
-    rate = overall(rows).values["kbps"]
+    rate = overall(rows).values["payload_kbps"]
     rivals: dict[float, list[Row]] = {}
     for companding in COMPANDINGS:
         rival = fit_rival(codec, training, clips, rate, companding)
@@ -259,7 +279,7 @@ def overall(rows: Sequence[Row]) -> Mean:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command; exits with status 2 and one line on standard error for input that cannot be used."""
-    cli.command(Options, "python -m evaluate.pca", run, arguments)
+    command(Options, "python -m evaluate.pca", run, arguments)
 
 
 if __name__ == "__main__":

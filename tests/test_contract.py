@@ -21,7 +21,7 @@ from train.checkpoints import Checkpoints
 from train.state import create_state
 from train.step import make_step
 from train.task import CodecTask
-from zoo.bitstream import tables
+from zoo.bitstream.entropy import Fitter
 
 SMALL = {
     "autoencoder": {
@@ -180,11 +180,7 @@ def training(family) -> Training:
 def codec(training) -> zoo.ReadyCodec:
     """The family's small codec, ready to use, with the same random parameters."""
     module = training.task.module
-    symbols = module.bottleneck.symbols()
-    sizes = symbols.codebook_sizes
-    fitted = tables.fit(np.ones((len(sizes), max(sizes))), sizes)
-    n_tables = symbols.n_levels if symbols.tables_per_level else 1
-    return zoo.ReadyCodec(module, {"params": training.state.params}, np.stack([fitted] * n_tables))
+    return zoo.ReadyCodec(module, {"params": training.state.params}, Fitter(module.bottleneck.symbols()).fit())
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:
@@ -347,7 +343,7 @@ def test_saved_is_loaded_and_resumed(training, codec, tmp_path):
     state, _ = training.run()
     state = state.replace(ema=codec.variables["params"])
     checkpoints = Checkpoints(tmp_path, training.config)
-    checkpoints.save(state, codec.tables)
+    checkpoints.save(state, codec.entropy)
     checkpoints.close()
     loaded = zoo.load(tmp_path)
     audio = noise(LENGTH, 1)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import orbax.checkpoint as ocp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -16,7 +15,9 @@ from configs import loading
 from configs.base import Config
 from train.state import TrainState
 from zoo import checkpoint, families
+from zoo.bitstream.entropy import EntropyModel
 from zoo.errors import CheckpointError
+from zoo.ready import ReadyCodec
 
 ITEMS = ("codec", "training", "metadata")
 
@@ -33,7 +34,7 @@ class Checkpoints:
         )
         self._manager = ocp.CheckpointManager(self._folder, options=options, item_names=ITEMS)
 
-    def save(self, state: TrainState, tables: np.ndarray) -> None:
+    def save(self, state: TrainState, entropy: EntropyModel) -> None:
         """Saves everything after `state.step` steps; step and data position stand in the metadata too."""
         step = int(state.step)
         config = self._config
@@ -45,8 +46,11 @@ class Checkpoints:
             "next_example": int(state.next_example),
             "config": json.loads(json.dumps(loading.to_dict(config))),
         }
+        module = families.create(config.model.family, **config.model.kwargs())
+        # by which the codec of a coded file is found
+        metadata["weights_hash"] = ReadyCodec(module, {"params": state.ema}, entropy, metadata).digest.hex()
         args = ocp.args.Composite(
-            codec=ocp.args.StandardSave({"params": state.ema, "tables": tables}),
+            codec=ocp.args.StandardSave({"params": state.ema, "entropy": entropy.arrays}),
             training=ocp.args.StandardSave(state),
             metadata=ocp.args.JsonSave(metadata),
         )

@@ -16,7 +16,7 @@ from typing import Any
 
 from configs import loading
 from configs.base import Config, Schedule, Weight
-from evaluate.cli import fail
+from zoo.cli import fail
 
 DESCRIPTION = """Trains a codec.
 

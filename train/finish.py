@@ -7,7 +7,8 @@ from pathlib import Path
 from configs.base import Config
 from evaluate import table
 from evaluate.clips import Clip, held_out_clips
-from evaluate.evaluation import codec_systems, evaluate
+from evaluate.evaluation import evaluate
+from evaluate.systems import codec_systems
 from train.report import SamplePair, draw_report, read_metrics, write_samples
 from zoo import checkpoint
 from zoo.ready import ReadyCodec

@@ -18,7 +18,6 @@ from jax.sharding import Mesh
 
 from configs import loading
 from configs.base import Config
-from evaluate.cli import use_compilation_cache
 from train import data, parallel
 from train.checkpoints import Checkpoints
 from train.finish import finish
@@ -29,6 +28,7 @@ from train.step import make_step
 from train.tables import TableFitter
 from train.task import CodecTask
 from zoo import families
+from zoo.cli import use_compilation_cache
 from zoo.errors import ZooError
 
 

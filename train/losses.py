@@ -5,7 +5,7 @@ Signals are (B, T, C) float32; channels are judged separately and averaged. STFT
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -61,15 +61,20 @@ def mel(
     reference: jax.Array, estimate: jax.Array, sample_rate: int, scales: Sequence[tuple[int, int]] = MEL_SCALES
 ) -> jax.Array:
     """Multi-scale mel L1 (DAC, Kumar et al., 2023): |log10 max(m, 1e-5)| differences, averaged over bins and scales."""
+    pairs = _mels(reference, estimate, sample_rate, scales)
+    return sum((_log_distance(x, y, 1e-5) for x, y in pairs), jnp.zeros(reference.shape[0])) / len(scales)
+
+
+def audible_mel(
+    reference: jax.Array, estimate: jax.Array, sample_rate: int, scales: Sequence[tuple[int, int]] = MEL_SCALES
+) -> jax.Array:
+    """Multi-scale mel L1 that leaves out what is too soft to matter: |log10 max(m, 1e-3)| plus |m| differences.
+
+    The magnitudes themselves, as in EnCodec's loss (Défossez et al., 2022), keep loud bands at their level.
+    """
     total = jnp.zeros(reference.shape[0])
-    for n_fft, n_mels in scales:
-        bank = jnp.asarray(dsp.mel_filterbank(sample_rate, n_fft, n_mels))
-
-        def log_mel(audio: jax.Array, n_fft: int = n_fft, bank: jax.Array = bank) -> jax.Array:
-            spectrum = dsp.stft(audio.swapaxes(1, 2), n_fft, n_fft // 4)
-            return jnp.log10(jnp.maximum(dsp.magnitude(spectrum) @ bank, 1e-5))
-
-        total += _mean(jnp.abs(log_mel(reference) - log_mel(estimate)))
+    for x, y in _mels(reference, estimate, sample_rate, scales):
+        total += _log_distance(x, y, 1e-3) + _mean(jnp.abs(x - y))
     return total / len(scales)
 
 
@@ -92,6 +97,7 @@ def reconstruction_losses(sample_rate: int) -> dict[str, Callable[[jax.Array, ja
         "spectrogram_mse": spectrogram_mse,
         "complex_stft": complex_stft,
         "mel": lambda reference, estimate: mel(reference, estimate, sample_rate),
+        "audible_mel": lambda reference, estimate: audible_mel(reference, estimate, sample_rate),
         "stft": stft,
     }
 
@@ -126,6 +132,20 @@ def _stft(audio: jax.Array, n_fft: int) -> jax.Array:
     """Complex STFT (B, C, F, K) with a window of unit energy: noise of variance s² has mean power s²."""
     energy = float(np.square(dsp.hann_window(n_fft)).sum())
     return dsp.stft(audio.swapaxes(1, 2), n_fft, n_fft // 4) / energy**0.5
+
+
+def _mels(
+    reference: jax.Array, estimate: jax.Array, sample_rate: int, scales: Sequence[tuple[int, int]]
+) -> Iterator[tuple[jax.Array, jax.Array]]:
+    """Mel magnitudes (B, C, F, n_mels) of both signals for each (window, mels)."""
+    for n_fft, n_mels in scales:
+        bank = jnp.asarray(dsp.mel_filterbank(sample_rate, n_fft, n_mels))
+        x, y = (dsp.stft(audio.swapaxes(1, 2), n_fft, n_fft // 4) for audio in (reference, estimate))
+        yield dsp.magnitude(x) @ bank, dsp.magnitude(y) @ bank
+
+
+def _log_distance(x: jax.Array, y: jax.Array, floor: float) -> jax.Array:
+    return _mean(jnp.abs(jnp.log10(jnp.maximum(x, floor)) - jnp.log10(jnp.maximum(y, floor))))
 
 
 def _log_magnitude(audio: jax.Array, n_fft: int) -> jax.Array:

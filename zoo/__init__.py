@@ -1,8 +1,8 @@
 """A zoo of neural audio codecs in JAX/Flax.
 
 codec = zoo.load("runs/vae")
-encoded = codec.encode(audio, sample_rate=44100)
-audio = codec.decode(encoded)
+blob = codec.compress(audio, sample_rate=44100, bitrate=12.0)
+audio, sample_rate = codec.decompress(blob)
 """
 
 from __future__ import annotations
@@ -11,27 +11,31 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zoo.checkpoint import ModelInfo, load, models
+    from zoo.arrays import Encoded
+    from zoo.checkpoint import ModelInfo, decompress, load, models
     from zoo.codec import Codec, CodecOutput
-    from zoo.errors import CheckpointError, ZooError
+    from zoo.errors import BitstreamError, CheckpointError, ZooError
     from zoo.families import create, names
-    from zoo.ready import Encoded, ReadyCodec
+    from zoo.ready import ReadyCodec
 
 _HOME = {
+    "decompress": "checkpoint",
     "load": "checkpoint",
     "models": "checkpoint",
     "ModelInfo": "checkpoint",
     "Codec": "codec",
     "CodecOutput": "codec",
+    "BitstreamError": "errors",
     "CheckpointError": "errors",
     "ZooError": "errors",
     "create": "families",
     "names": "families",
-    "Encoded": "ready",
+    "Encoded": "arrays",
     "ReadyCodec": "ready",
 }
 
 __all__ = [
+    "BitstreamError",
     "CheckpointError",
     "Codec",
     "CodecOutput",
@@ -40,6 +44,7 @@ __all__ = [
     "ReadyCodec",
     "ZooError",
     "create",
+    "decompress",
     "load",
     "models",
     "names",

@@ -29,12 +29,12 @@ _SUFFIXES = """
 SUFFIXES = frozenset(_SUFFIXES.split())
 """File name endings, in lower case, that soundfile reads without being told the format."""
 
-_FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
-_INTEGER_BITS = {"PCM_16": 16, "PCM_24": 24}
+FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
+INTEGER_BITS = {"PCM_16": 16, "PCM_24": 24}
 _FILTER_REACH = 128  # samples of the lower rate: beyond this soxr's HQ filter is below 1e-5 (measured: 91)
 _MPEG_PREROLL = 16 * 1152  # samples: frames borrow bits from up to ~10 earlier ones, which a seek does not decode
 _VORBIS_TAIL = 1 << 18  # samples: the longest page (255 packets); libsndfile misplaces what it seeks in the last one
-_WRITE_BLOCK = 1 << 16  # frames per call: libvorbis overflows its stack when handed minutes at once
+WRITE_BLOCK = 1 << 16  # frames per call: libvorbis overflows its stack when handed minutes at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,22 +120,30 @@ def _fit(samples: np.ndarray, n: int) -> np.ndarray:
 
 
 @contextlib.contextmanager
+def blame(path: str | Path, verb: str) -> Iterator[None]:
+    """Whatever soundfile raises inside becomes a ZooError: "`path`: cannot be `verb` (the reason)"."""
+    import soundfile
+
+    try:
+        yield
+    except (soundfile.SoundFileError, OSError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split()).rstrip(": ") or "damaged"
+        raise ZooError(f"{path}: cannot be {verb} ({reason})") from error
+
+
+@contextlib.contextmanager
 def _open(path: Path) -> Iterator[soundfile.SoundFile]:
     """An open file with at least one frame; whatever goes wrong inside becomes a ZooError naming the path."""
     import soundfile
 
     if not path.is_file():
         raise ZooError(f"{path}: {'is not a file' if path.exists() else 'no such file'}")
-    try:
-        with soundfile.SoundFile(path) as file:
-            if file.frames < 1:
-                raise ZooError(f"{path}: holds no samples")
-            if file.frames >= 1 << 62:
-                raise ZooError(f"{path}: its header does not say how long it is; write it anew")
-            yield file
-    except (soundfile.SoundFileError, OSError, RuntimeError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split()).rstrip(": ") or "damaged"
-        raise ZooError(f"{path}: cannot be read as audio ({reason})") from error
+    with blame(path, "read as audio"), soundfile.SoundFile(path) as file:
+        if file.frames < 1:
+            raise ZooError(f"{path}: holds no samples")
+        if file.frames >= 1 << 62:
+            raise ZooError(f"{path}: its header does not say how long it is; write it anew")
+        yield file
 
 
 def probe(path: str | Path) -> FileInfo:
@@ -224,6 +232,12 @@ def read(
         return Audio(_crop(file, start, n_samples, rate, channels), rate)
 
 
+def quantise(samples: np.ndarray, bits: int) -> np.ndarray:
+    """Rounds samples in [-1, 1) to whole numbers (float64) in [-2^(bits-1), 2^(bits-1)), clipping what lies beyond."""
+    scale = 2.0 ** (bits - 1)
+    return np.clip(np.round(np.asarray(samples, np.float64) * scale), -scale, scale - 1)
+
+
 def write(path: str | Path, samples: np.ndarray, sample_rate: int, *, subtype: str | None = None) -> None:
     """Writes (T, C) as .wav, .flac (16 bits unless `subtype` is "PCM_24", or "FLOAT" for wav) or .ogg (Vorbis).
 
@@ -234,27 +248,25 @@ def write(path: str | Path, samples: np.ndarray, sample_rate: int, *, subtype: s
 
     path = Path(path)
     validate(samples, name=str(path))
-    if path.suffix.lower() not in _FORMATS:
-        raise ZooError(f"{path}: cannot write '{path.suffix}', only {', '.join(_FORMATS)}")
+    if path.suffix.lower() not in FORMATS:
+        raise ZooError(f"{path}: cannot write '{path.suffix}', only {', '.join(FORMATS)}")
     if not path.parent.is_dir():
         raise ZooError(f"{path}: no folder {path.parent}")
-    file_format, default = _FORMATS[path.suffix.lower()]
+    file_format, default = FORMATS[path.suffix.lower()]
     subtype = subtype or default
     samples = np.asarray(samples)
-    if subtype in _INTEGER_BITS:
-        scale = 2.0 ** (_INTEGER_BITS[subtype] - 1)
-        integers = np.clip(np.round(samples.astype(np.float64) * scale), -scale, scale - 1)
+    if subtype in INTEGER_BITS:
+        integers = quantise(samples, INTEGER_BITS[subtype])
         # libsndfile takes 24 bits as the upper ones of 32.
         samples = integers.astype(np.int16) if subtype == "PCM_16" else (integers * 256).astype(np.int32)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}-{threading.get_ident()}{path.suffix}")
     channels = samples.shape[1]
     try:
-        with soundfile.SoundFile(temporary, "w", sample_rate, channels, subtype, format=file_format) as file:
-            for first in range(0, len(samples), _WRITE_BLOCK):
-                file.write(np.ascontiguousarray(samples[first : first + _WRITE_BLOCK]))
-        os.replace(temporary, path)
-    except (soundfile.SoundFileError, OSError, RuntimeError, TypeError, ValueError) as error:
-        raise ZooError(f"{path}: cannot be written ({' '.join(str(error).split())})") from error
+        with blame(path, "written"):
+            with soundfile.SoundFile(temporary, "w", sample_rate, channels, subtype, format=file_format) as file:
+                for first in range(0, len(samples), WRITE_BLOCK):
+                    file.write(np.ascontiguousarray(samples[first : first + WRITE_BLOCK]))
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 

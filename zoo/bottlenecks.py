@@ -41,13 +41,16 @@ class SymbolFormat:
     """What an entropy coder must know of the codes.
 
     `tables_per_level` says whether the symbols' statistics differ from level to level (a grid step); where they do
-    not and there are several levels, level l is the first l + 1 codes (a number of codebooks).
+    not and there are several levels, level l is the first l + 1 codes (a number of codebooks). `ordered` codes are
+    scalars on a grid whose zero is symbol size // 2, so that neighbours tell how large a symbol may be; the others are
+    mere names.
     """
 
     codebook_sizes: tuple[int, ...]
     """alphabet of each code of a frame"""
     n_levels: int = 1
     tables_per_level: bool = False
+    ordered: bool = False
 
     @property
     def n_codebooks(self) -> int:
@@ -101,7 +104,7 @@ class FSQ(nn.Module):
         return 0
 
     def symbols(self) -> SymbolFormat:
-        return SymbolFormat(tuple(self.levels))
+        return SymbolFormat(tuple(self.levels), ordered=True)
 
     def __call__(
         self, latent: jax.Array, mask: jax.Array | None = None, *, keys: jax.Array | None = None, level: Any = None
@@ -158,7 +161,7 @@ class Gaussian(nn.Module):
         return int(np.argmin(np.abs(np.log(np.array(self.grid_steps) / np.sqrt(12.0)))))
 
     def symbols(self) -> SymbolFormat:
-        return SymbolFormat((self.codebook_size,) * self.latent_dim, len(self.grid_steps), True)
+        return SymbolFormat((self.codebook_size,) * self.latent_dim, len(self.grid_steps), True, ordered=True)
 
     def __call__(
         self, latent: jax.Array, mask: jax.Array | None = None, *, keys: jax.Array | None = None, level: Any = None

@@ -2,7 +2,7 @@
 
 A run directory holds `checkpoints/STEP/`, each written at once (under another name, then renamed) by orbax:
 
-    codec/      {"params", "tables"}: averaged weights and integer tables, all that using the codec takes
+    codec/      {"params", "entropy"}: averaged weights and integer tables, all that using the codec takes
     training/   the whole training state, discriminators and optimisers included
     metadata/   JSON: format, family and hyper-parameters of the module, step, configuration of the run
 """
@@ -11,25 +11,31 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import io
 import json
 import logging
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from zoo import families
-from zoo.bottlenecks import SymbolFormat
+from zoo.bitstream import entropy
+from zoo.bitstream.container import ContainerReader
 from zoo.codec import Codec
 from zoo.errors import CheckpointError, ZooError
 from zoo.ready import ReadyCodec
 
-FORMAT = 1
+if TYPE_CHECKING:
+    from zoo.decoding import DecodedAudio
+
+FORMAT = 2
+"""Format 1 had other tables for the entropy coder; its training state is the same."""
 
 
 @dataclass(frozen=True)
@@ -84,14 +90,42 @@ def load(path: str | Path) -> ReadyCodec:
     """
     checkpoint = find(path)
     metadata = read_metadata(checkpoint)
+    if metadata["format"] < FORMAT:
+        raise CheckpointError(
+            f"{checkpoint} has format {metadata['format']}, whose tables this version cannot use: train it anew, or "
+            f"resume its run for at least one step"
+        )
     try:
         module = families.create(metadata["family"], **metadata["model"])
         template = codec_template(module)
     except (ZooError, TypeError, ValueError) as error:  # the latter of hyper-parameters that were tampered with
         raise CheckpointError(f"checkpoint {checkpoint}: {' '.join(str(error).split())}") from None
     restored = _restore(checkpoint / "codec", template)
-    tables = np.asarray(restored["tables"])
-    return ReadyCodec(module, {"params": restored["params"]}, tables, metadata | {"path": str(checkpoint)})
+    arrays = {name: np.asarray(array) for name, array in restored["entropy"].items()}
+    model = entropy.EntropyModel(module.bottleneck.symbols(), arrays)
+    return ReadyCodec(module, {"params": restored["params"]}, model, metadata | {"path": str(checkpoint)})
+
+
+def find_by_hash(weights_hash: bytes, root: str | Path = "runs") -> ReadyCodec:
+    """The codec below `root` whose `ReadyCodec.digest` this is; raises CheckpointError if none is."""
+    for run in sorted(Path(root).iterdir()) if Path(root).is_dir() else []:
+        for step in reversed(steps(run)):
+            place = run / "checkpoints" / str(step)
+            try:
+                found = read_metadata(place).get("weights_hash") == weights_hash.hex()
+            except CheckpointError:
+                continue  # a damaged checkpoint may lie beside the one that is looked for
+            if found:
+                return load(place)
+    raise CheckpointError(f"no codec below {root}/ has the weights {weights_hash.hex()} that the file was made with")
+
+
+def decompress(blob: bytes, root: str | Path = "runs") -> DecodedAudio:
+    """`audio, sample_rate` of a `.zac` file, by the codec below `root` that it was made with.
+
+    Raises BitstreamError for a damaged file, CheckpointError if the codec is not there.
+    """
+    return find_by_hash(ContainerReader(io.BytesIO(blob)).header.weights_hash, root).decompress(blob)
 
 
 def models(root: str | Path = "runs") -> tuple[ModelInfo, ...]:
@@ -105,6 +139,8 @@ def models(root: str | Path = "runs") -> tuple[ModelInfo, ...]:
             codec = families.create(metadata["family"], **metadata["model"])
         except ZooError:
             continue
+        if metadata["format"] < FORMAT:
+            continue
         found.append(ModelInfo(str(run), metadata["family"], codec.sample_rate, codec.channels, available[-1]))
     return tuple(found)
 
@@ -114,10 +150,9 @@ def codec_template(module: Codec) -> dict[str, Any]:
     length = 2 * module.hop_length
     audio = jax.ShapeDtypeStruct((1, length, module.channels), jnp.float32)
     params = jax.eval_shape(module.init, jax.random.key(0), audio)["params"]
-    symbols: SymbolFormat = module.bottleneck.symbols()
-    n = symbols.n_levels if symbols.tables_per_level else 1
-    shape = (n, symbols.n_codebooks, max(symbols.codebook_sizes, default=1))
-    return {"params": params, "tables": jax.ShapeDtypeStruct(shape, jnp.int32)}
+    arrays = entropy.template(module.bottleneck.symbols())
+    tables = {name: jax.ShapeDtypeStruct(array.shape, array.dtype) for name, array in arrays.items()}
+    return {"params": params, "entropy": tables}
 
 
 def _restore(folder: Path, template: dict[str, Any]) -> dict[str, Any]:

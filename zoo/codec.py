@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import flax.linen as nn
@@ -10,6 +11,28 @@ import jax
 import jax.numpy as jnp
 
 from zoo.bottlenecks import Quantised
+from zoo.errors import ZooError
+from zoo.layers import Span, apply_mask
+
+
+@dataclass(frozen=True)
+class Context:
+    """How many neighbouring frames matter: frame f depends on nothing outside frames [f - before, f + after]."""
+
+    before: int
+    after: int
+
+    @classmethod
+    def of_encoder(cls, encoder: Any, hop_length: int) -> Context:
+        """Of a latent frame on frames of hop_length samples; `encoder.inputs` carries spans of frames to samples."""
+        span = encoder.inputs(Span(0, 0))
+        return cls(max(0, -(span.first // hop_length)), max(0, span.last // hop_length))
+
+    @classmethod
+    def of_decoder(cls, decoder: Any, hop_length: int) -> Context:
+        """Of hop_length samples on latent frames; `decoder.inputs` carries spans of samples to frames."""
+        span = decoder.inputs(Span(0, hop_length - 1))
+        return cls(max(0, -span.first), max(0, span.last))
 
 
 @flax.struct.dataclass
@@ -30,6 +53,9 @@ class Codec(nn.Module):
     overlap by half (hop_length // 2 of lead) reach its first and last sample; T samples give
     ceil((T + 2·lead) / hop_length) frames. Shapes: audio (B, T, channels) in [-1, 1], latent (B, F, D), codes
     (B, F, Q).
+
+    On the padded time line, where sample t of a clip stands at t + lead, frame f is the samples from f * hop_length on.
+    The contexts are tight, on both sides of a frame: a window that reaches that much further gives the frame itself.
     """
 
     encoder: nn.Module
@@ -39,6 +65,10 @@ class Codec(nn.Module):
     """Hz"""
     hop_length: int
     """samples per latent frame"""
+    encoder_context: Context
+    """frames of the padded time line on which a latent frame depends"""
+    decoder_context: Context
+    """latent frames on which a frame of the decoded time line depends"""
     channels: int = 1
     lead: int = 0
     """samples"""
@@ -46,6 +76,17 @@ class Codec(nn.Module):
     @property
     def frame_rate_hz(self) -> float:
         return self.sample_rate / self.hop_length
+
+    @property
+    def algorithmic_latency_samples(self) -> int:
+        """How many samples must have come in, from a sample on and with it, before it can be given out decoded.
+
+        A hop, and what encoder and decoder look ahead: for causal convolutions between two STFTs, a window.
+        """
+        hop = self.hop_length
+        last_sample = self.encoder.inputs(Span(0, 0)).last
+        last_frames = [self.decoder.inputs(Span(t, t)).last for t in range(hop)]
+        return max(last_sample + frame * hop - t for t, frame in enumerate(last_frames)) + 1
 
     def n_frames(self, n_samples: Any) -> Any:
         """Latent frames of a clip of `n_samples` (an int or an integer array)."""
@@ -80,7 +121,19 @@ class Codec(nn.Module):
             audio = _zero_after(audio, n_samples)
         frames = self.n_frames(length)
         padded = jnp.pad(audio, ((0, 0), (self.lead, frames * self.hop_length - self.lead - length), (0, 0)))
-        return self.encoder(padded, self.frame_mask(length, n_samples)).astype(jnp.float32)
+        return self.encode_frames(padded, self.frame_mask(length, n_samples))
+
+    def encode_frames(self, audio: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+        """Latent (B, F, D) of a stretch (B, F * hop_length, C) of the padded time line; what is masked is not heard.
+
+        `mask` bool (B, F), None for all: frames that belong to the clip. At its borders all is as at a clip's ends, so
+        that a window of a long clip, with the frames outside the clip masked and `encoder_context` more frames on each
+        side than are kept, gives the long clip's latent. Latents of masked frames mean nothing. Raises ZooError for a
+        length that is not a whole number of frames.
+        """
+        if audio.shape[1] % self.hop_length:
+            raise ZooError(f"{audio.shape[1]} samples are not a whole number of frames of {self.hop_length}")
+        return self.encoder(apply_mask(audio, mask), mask).astype(jnp.float32)
 
     def quantise(self, latent: jax.Array, level: Any = None) -> Quantised:
         return self.bottleneck(latent, level=level)
@@ -91,9 +144,16 @@ class Codec(nn.Module):
     def decode(self, latent: jax.Array, length: int | None = None, n_samples: jax.Array | None = None) -> jax.Array:
         """Audio (B, length, C) of a quantised latent (B, F, D); `length` defaults to all that the frames hold."""
         length = self.max_samples(latent.shape[1]) if length is None else length
-        audio = self.decoder(latent, self.frame_mask(length, n_samples)).astype(jnp.float32)
+        audio = self.decode_frames(latent, self.frame_mask(length, n_samples))
         audio = audio[:, self.lead : self.lead + length]
         return audio if n_samples is None else _zero_after(audio, n_samples)
+
+    def decode_frames(self, latent: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+        """Stretch (B, F * hop_length, C) of the padded time line of a quantised latent (B, F, D), zero where masked.
+
+        The counterpart of `encode_frames`, with `decoder_context`.
+        """
+        return apply_mask(self.decoder(latent, mask).astype(jnp.float32), mask)
 
     def decode_codes(
         self, codes: jax.Array, length: int | None = None, n_samples: jax.Array | None = None, level: Any = None

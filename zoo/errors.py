@@ -7,3 +7,7 @@ class ZooError(Exception):
 
 class CheckpointError(ZooError):
     """A checkpoint that is missing, truncated, or of something else."""
+
+
+class BitstreamError(ZooError):
+    """A coded file or payload that is damaged, truncated, or of something else."""

@@ -6,6 +6,8 @@ Conventions shared by every block:
   length of any inner signal is a whole multiple: what lies outside a clip is set to zero before every
   convolution, so that edges, padded batches and chunks agree;
 * nothing normalises over time;
+* `inputs(span)` says on which input samples those of an output `Span` depend; `causal` convolutions depend on
+  nothing later than themselves;
 * `dtype` is the precision of the arithmetic, parameters are float32.
 
 The forms look unusual because the plain ones are slow on XLA: strided convolutions become space-to-depth and a
@@ -16,6 +18,7 @@ numbers of the textbook operation.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import flax.linen as nn
@@ -25,6 +28,25 @@ import numpy as np
 
 Dtype = Any
 Initializer = Callable[..., jax.Array]
+
+
+@dataclass(frozen=True)
+class Span:
+    """A run of samples, first and last index; it is carried from the output of a stack of layers to its input."""
+
+    first: int
+    last: int
+
+    def analysed(self, size: int, hop: int, left: int) -> Span:
+        """The samples under windows `first` … `last`, where window f is the `size` samples from f * hop - left on."""
+        return Span(self.first * hop - left, self.last * hop - left + size - 1)
+
+    def synthesised(self, size: int, hop: int, left: int) -> Span:
+        """The windows, laid out as for `analysed`, that cover any of the samples."""
+        return Span(-((size - 1 - left - self.first) // hop), (self.last + left) // hop)
+
+    def __or__(self, other: Span) -> Span:
+        return Span(min(self.first, other.first), max(self.last, other.last))
 
 
 def apply_mask(x: jax.Array, mask: jax.Array | None) -> jax.Array:
@@ -39,7 +61,8 @@ def apply_mask(x: jax.Array, mask: jax.Array | None) -> jax.Array:
 class Conv1d(nn.Module):
     """Convolution over time of masked (B, T, C), zero-padded on both sides to T / stride outputs.
 
-    A stride must divide the kernel size, and is computed as space-to-depth followed by a dense convolution.
+    If `causal`, all padding is on the left. A stride must divide the kernel size, and is computed as space-to-depth
+    followed by a dense convolution.
     """
 
     features: int
@@ -49,6 +72,12 @@ class Conv1d(nn.Module):
     use_bias: bool = True
     kernel_init: Initializer = nn.initializers.lecun_normal()
     dtype: Dtype = jnp.float32
+    causal: bool = False
+
+    @nn.nowrap
+    def inputs(self, span: Span) -> Span:
+        size = (self.kernel_size - 1) * self.dilation + 1
+        return span.analysed(size, self.stride, _left_padding(size - self.stride, self.causal))
 
     @nn.compact
     def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
@@ -60,11 +89,11 @@ class Conv1d(nn.Module):
         if stride > 1:
             if size % stride or self.dilation > 1:
                 raise ValueError(f"kernel_size {size} must be a multiple of stride {stride}, undilated")
-            x = _pad_time(x, size - stride)
+            x = _pad_time(x, size - stride, self.causal)
             x = x.reshape(x.shape[0], x.shape[1] // stride, stride * channels)
             kernel = kernel.reshape(size // stride, stride * channels, self.features)
         else:
-            x = _pad_time(x, (size - 1) * self.dilation)
+            x = _pad_time(x, (size - 1) * self.dilation, self.causal)
         y = _dense_convolution(x, kernel, self.dilation)
         return y if bias is None else y + _per_channel(bias, self.dtype)
 
@@ -111,6 +140,10 @@ class ConvTranspose1d(nn.Module):
     kernel_init: Initializer = nn.initializers.lecun_normal()
     dtype: Dtype = jnp.float32
 
+    @nn.nowrap
+    def inputs(self, span: Span) -> Span:
+        return span.synthesised(2 * self.stride, self.stride, self.stride // 2)
+
     @nn.compact
     def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
         batch, frames, channels = x.shape
@@ -135,13 +168,18 @@ class DepthwiseConv1d(nn.Module):
 
     kernel_size: int
     dtype: Dtype = jnp.float32
+    causal: bool = False
+
+    @nn.nowrap
+    def inputs(self, span: Span) -> Span:
+        return span.analysed(self.kernel_size, 1, _left_padding(self.kernel_size - 1, self.causal))
 
     @nn.compact
     def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
         channels, length = x.shape[-1], x.shape[1]
         kernel = self.param("kernel", _depthwise_init, (self.kernel_size, channels), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (channels,), jnp.float32)
-        x = _pad_time(apply_mask(x, mask).astype(self.dtype), self.kernel_size - 1)
+        x = _pad_time(apply_mask(x, mask).astype(self.dtype), self.kernel_size - 1, self.causal)
         y = x[:, :length] * _per_channel(kernel[0], self.dtype)
         for tap in range(1, self.kernel_size):
             y = y + x[:, tap : tap + length] * _per_channel(kernel[tap], self.dtype)
@@ -185,11 +223,16 @@ class ConvNeXtBlock(nn.Module):
     kernel_size: int = 7
     layer_scale: float = 0.25
     dtype: Dtype = jnp.float32
+    causal: bool = False
+
+    @nn.nowrap
+    def inputs(self, span: Span) -> Span:
+        return span | DepthwiseConv1d(self.kernel_size, causal=self.causal).inputs(span)
 
     @nn.compact
     def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
         channels = x.shape[-1]
-        y = DepthwiseConv1d(self.kernel_size, dtype=self.dtype)(x, mask)
+        y = DepthwiseConv1d(self.kernel_size, dtype=self.dtype, causal=self.causal)(x, mask)
         y = LayerNorm(dtype=self.dtype)(y)
         y = nn.gelu(Conv1d(self.hidden, dtype=self.dtype, name="expand")(y))
         y = Conv1d(channels, dtype=self.dtype, name="project")(y)
@@ -203,6 +246,10 @@ class ResidualUnit(nn.Module):
     dilation: int = 1
     kernel_size: int = 7
     dtype: Dtype = jnp.float32
+
+    @nn.nowrap
+    def inputs(self, span: Span) -> Span:
+        return span | Conv1d(1, self.kernel_size, dilation=self.dilation).inputs(span)
 
     @nn.compact
     def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
@@ -253,8 +300,12 @@ def _per_channel(parameter: jax.Array, dtype: Dtype = jnp.float32) -> jax.Array:
     return parameter.astype(dtype)[None, None]
 
 
-def _pad_time(x: jax.Array, total: int) -> jax.Array:
-    left = total // 2
+def _left_padding(total: int, causal: bool) -> int:
+    return total if causal else total // 2
+
+
+def _pad_time(x: jax.Array, total: int, causal: bool) -> jax.Array:
+    left = _left_padding(total, causal)
     return jnp.pad(x, ((0, 0), (left, total - left), (0, 0))) if total else x
 
 

@@ -3,37 +3,24 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from zoo import audio as zoo_audio
-from zoo.bitstream import entropy
+from zoo.arrays import Encoded, as_array, as_batch, from_model, to_model
+from zoo.bitstream.entropy import EntropyModel
 from zoo.bottlenecks import SymbolFormat
 from zoo.codec import Codec
 from zoo.errors import ZooError
+from zoo.stream import CHUNK_S, MAX_PACKET_FRAMES, Chunks, FrameDecoder, FrameEncoder
 
-
-@dataclass(frozen=True)
-class Encoded:
-    """Codes, and what `decode` needs to give back the shape, rate, channels and exact length of what went in.
-
-    codes: int32 (N, F, Q). N is the batch; a codec with fewer channels than the audio codes channels as clips of
-    their own (row b·C + c is channel c of clip b).
-    """
-
-    codes: np.ndarray
-    level: int
-    """operating point that the codes were made at"""
-    sample_rate: int
-    """of the audio that went in, Hz"""
-    shape: tuple[int, ...]
-    """of the audio that went in"""
-    model_samples: int
-    """length at the codec's rate"""
+if TYPE_CHECKING:
+    from zoo.coding import StreamEncoder
+    from zoo.decoding import DecodedAudio, StreamDecoder
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -42,8 +29,8 @@ class ReadyCodec:
 
     module: Codec
     variables: dict[str, Any]
-    tables: np.ndarray
-    """entropy coder's frequencies int32 (L, Q, S): L = n_levels where the levels' statistics differ, else 1"""
+    entropy: EntropyModel
+    """coder of the codes, with the integer tables that were fitted to them"""
     metadata: dict[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -101,17 +88,15 @@ class ReadyCodec:
         for residual vector quantisation, by `n_codebooks`. Raises ZooError for NaN, an empty or misshapen array, a
         level that is none.
         """
-        samples = _as_batch(audio)
+        samples = as_batch(audio)
         rate = self.sample_rate if sample_rate is None else int(sample_rate)
         chosen = self._level(level, n_codebooks)
-        model_audio = self._to_model(samples, rate)
-        n_samples = model_audio.shape[1]
-        frames = bucket(self.module.n_frames(n_samples))
-        padded = np.pad(model_audio, ((0, 0), (0, self.module.max_samples(frames) - n_samples), (0, 0)))
-        lengths = np.full(len(padded), n_samples, np.int32)
-        codes = np.asarray(self._encode(self.variables, padded, lengths, np.int32(chosen)))
-        codes = codes[:, : self.module.n_frames(n_samples), : self.symbols.n_codes(chosen)]
-        return Encoded(codes, chosen, rate, np.shape(audio), n_samples)
+        model_audio = to_model(samples, rate, self.module)
+        packet_frames = self.packet_frames()
+        encoder = FrameEncoder(self.chunks(packet_frames), len(model_audio))
+        packets = encoder.push(model_audio) + encoder.finish()
+        codes = np.concatenate([self.quantise(latents, chosen, packet_frames) for latents in packets], axis=1)
+        return Encoded(codes, chosen, rate, np.shape(audio), model_audio.shape[1])
 
     def decode(self, encoded: Encoded | Any, length: int | None = None, *, level: int | None = None) -> np.ndarray:
         """Audio float32 of `encoded`, shaped as what went in; or (N, length, channels) of bare codes (N, F, Q).
@@ -120,7 +105,7 @@ class ReadyCodec:
         operating point they were made at. Raises ZooError for codes that are none of this codec's.
         """
         if not isinstance(encoded, Encoded):
-            codes = self._check_codes(_as_array(encoded, "codes"))
+            codes = self._check_codes(as_array(encoded, "codes"))
             longest = self.module.max_samples(codes.shape[1])
             if length is not None and not 0 <= length <= longest:
                 raise ZooError(f"length {length} does not fit {codes.shape[1]} frames of up to {longest} samples")
@@ -128,39 +113,143 @@ class ReadyCodec:
         if length is not None or level is not None:
             raise ZooError("length and level belong to bare codes; an Encoded knows its own")
         decoded = self._decode(self._check_codes(encoded.codes), encoded.model_samples, encoded.level)
-        return self._from_model(decoded, encoded)
+        return from_model(decoded, encoded, self.module)
+
+    @functools.cached_property
+    def digest(self) -> bytes:
+        """16 bytes that stand for all that decoding takes: family, hyper-parameters, weights and tables (SHA-256)."""
+        model = json.dumps([self.metadata.get("family"), self.metadata.get("model")], sort_keys=True, default=str)
+        content = hashlib.sha256(model.encode())
+        leaves = jax.tree_util.tree_leaves_with_path({"variables": self.variables, "entropy": self.entropy.arrays})
+        for path, leaf in leaves:  # in the order of sorted names
+            array = np.asarray(leaf)
+            content.update(f"{jax.tree_util.keystr(path)} {array.dtype.name} {array.shape}".encode())
+            content.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
+        return content.digest()[:16]
+
+    def compress(
+        self,
+        audio: Any,
+        sample_rate: int | None = None,
+        *,
+        bitrate: float | None = None,
+        level: int | None = None,
+        packet_s: float | None = None,
+    ) -> bytes:
+        """A `.zac` file of audio (T,) or (T, C), as `encode` takes it, at any sample rate (Hz).
+
+        The payload's mean rate lands just below `bitrate` (kbps, all channels together); or all packets get the same
+        `level`, by default the codec's. Raises ZooError where the codec cannot do that.
+        """
+        from zoo import coding
+
+        samples = as_batch(audio)
+        if np.ndim(audio) == 3:
+            raise ZooError(f"a file holds one clip (T,) or (T, C), got shape {np.shape(audio)}")
+        rate = self.sample_rate if sample_rate is None else int(sample_rate)
+        return coding.compress(self, samples[0], rate, bitrate=bitrate, level=level, packet_s=packet_s).data
+
+    def decompress(self, blob: bytes) -> DecodedAudio:
+        """`audio, sample_rate` of a `.zac` file: float32 (T, C) and Hz, just what `compress` was given.
+
+        Raises BitstreamError for a file that is damaged, or not this codec's.
+        """
+        from zoo import decoding
+
+        return decoding.decompress(self, blob)
+
+    def stream_encoder(
+        self,
+        sample_rate: int,
+        channels: int = 1,
+        *,
+        bitrate: float | None = None,
+        level: int | None = None,
+        packet_s: float | None = None,
+    ) -> StreamEncoder:
+        """Takes blocks of any size, gives the bytes of a `.zac` file as they come: `push(block)`, then `finish()`.
+
+        At a constant level they are those of `compress`; at a `bitrate` the future is not known, and a reservoir of
+        `zoo.rate.RESERVOIR_S` seconds evens it out. Raises ZooError where the codec cannot do that.
+        """
+        from zoo import coding
+
+        policy = coding.level_policy(self, bitrate, level)
+        packet_frames = self.packet_frames(packet_s)
+        return coding.StreamEncoder(self, sample_rate, channels, policy=policy, packet_frames=packet_frames)
+
+    def stream_decoder(self) -> StreamDecoder:
+        """Takes pieces of a `.zac` file, gives its audio as it becomes known: `push(data)`, then `finish()`."""
+        from zoo import decoding
+
+        return decoding.StreamDecoder(self)
+
+    def stream_latency_s(self, packet_s: float | None = None) -> float:
+        """Most seconds from a sample's going into a stream encoder to its coming out of a stream decoder.
+
+        A packet, what encoder and decoder look ahead, and the end of a frame of which it is not yet known how far the
+        clip fills it; resampling, where there is any, adds a few milliseconds.
+        """
+        module = self.module
+        frames = self.packet_frames(packet_s) + module.encoder_context.after + max(module.decoder_context.after, 1)
+        return (frames * module.hop_length + 2 * module.lead) / self.sample_rate
 
     def count_bytes(self, encoded: Encoded) -> int:
-        """Size in bytes of all codes after entropy coding under the codec's static tables."""
-        tables = self.tables[encoded.level if self.symbols.tables_per_level else 0]
-        return sum(len(entropy.encode(codes, tables)) for codes in encoded.codes)
+        """Bytes of all codes after entropy coding, in packets as `compress` makes them, without the container."""
+        step = self.packet_frames()
+        clips = encoded.shape[0] if len(encoded.shape) == 3 else 1
+        streams = np.split(encoded.codes, clips)
+        packets = [codes[:, i : i + step] for codes in streams for i in range(0, codes.shape[1], step)]
+        return sum(len(self.entropy.encode(codes, encoded.level)) for codes in packets)
+
+    def packet_frames(self, packet_s: float | None = None) -> int:
+        """Latent frames in a packet (and chunk) of about `packet_s` seconds, by default one second.
+
+        Raises ZooError where that is no number of frames that a file may have.
+        """
+        wanted = CHUNK_S if packet_s is None else packet_s
+        frames = round(wanted * self.module.frame_rate_hz) if 0 < wanted < 1e6 else 0
+        if not 1 <= frames <= MAX_PACKET_FRAMES:
+            longest = MAX_PACKET_FRAMES / self.module.frame_rate_hz
+            raise ZooError(f"packets of {wanted:g} s: choose {1 / self.module.frame_rate_hz:.3f} to {longest:.1f} s")
+        return frames
+
+    def chunks(self, packet_frames: int) -> Chunks:
+        """Compiled functions for chunks of so many frames; the same ones at every call."""
+        cache = self._chunks
+        if packet_frames not in cache:
+            cache[packet_frames] = Chunks(self.module, self.variables, packet_frames)
+        return cache[packet_frames]
 
     @functools.cached_property
-    def _encode(self) -> Any:
-        def run(variables: Any, audio: jax.Array, n_samples: jax.Array, level: jax.Array) -> jax.Array:
-            latent = self.module.apply(variables, audio, n_samples, method="encode")
-            codes: jax.Array = self.module.apply(variables, latent, level, method="quantise").codes  # type: ignore[union-attr]
-            return codes
+    def _chunks(self) -> dict[int, Chunks]:
+        return {}
 
-        return jax.jit(run)
+    def quantise(self, latents: np.ndarray, level: int, packet_frames: int) -> np.ndarray:
+        """Codes int32 (N, n, q) at a level of the latents (N, n, D) of one packet, n up to packet_frames."""
+        missing = packet_frames - latents.shape[1]
+        padded = np.pad(latents, ((0, 0), (0, missing), (0, 0))) if missing else latents
+        chunks = self.chunks(packet_frames)
+        codes = np.stack([chunks.quantise(stream, level) for stream in padded])
+        return codes[:, : latents.shape[1], : self.symbols.n_codes(level)]
 
-    @functools.cached_property
-    def _decode_codes(self) -> Any:
-        def run(variables: Any, codes: jax.Array, n_samples: jax.Array, level: jax.Array) -> jax.Array:
-            length = self.module.max_samples(codes.shape[1])
-            audio: jax.Array = self.module.apply(  # type: ignore[assignment]
-                variables, codes, length, n_samples, level, method="decode_codes"
-            )
-            return audio
-
-        return jax.jit(run)
+    def dequantise(self, codes: np.ndarray, level: int, packet_frames: int) -> np.ndarray:
+        """Latents (N, n, D) of the codes (N, n, q) of one packet."""
+        chunks = self.chunks(packet_frames)
+        return np.stack([chunks.dequantise(stream, level) for stream in codes])
 
     def _decode(self, codes: np.ndarray, n_samples: int, level: int) -> np.ndarray:
-        frames = bucket(codes.shape[1])
-        padded = np.pad(codes, ((0, 0), (0, frames - codes.shape[1]), (0, 0)))
-        lengths = np.full(len(codes), n_samples, np.int32)
-        decoded = self._decode_codes(self.variables, jnp.asarray(padded), lengths, np.int32(level))
-        return np.asarray(decoded)[:, :n_samples]
+        packet_frames = self.packet_frames()
+        decoder = FrameDecoder(self.chunks(packet_frames), len(codes))
+        pieces = []
+        for start in range(0, codes.shape[1], packet_frames):
+            latents = self.dequantise(codes[:, start : start + packet_frames], level, packet_frames)
+            pieces.append(decoder.push(latents))
+        return np.concatenate([*pieces, decoder.finish(n_samples)], axis=1)
+
+    def check_level(self, level: int | None) -> int:
+        """The level, by default the codec's; raises ZooError for one that it has not."""
+        return self._level(level, None)
 
     def _level(self, level: int | None, n_codebooks: int | None, codes: np.ndarray | None = None) -> int:
         by_codebooks = self.n_levels > 1 and not self.symbols.tables_per_level
@@ -178,33 +267,6 @@ class ReadyCodec:
             raise ZooError(f"level {level} is not between 0 and {self.n_levels - 1}")
         return level
 
-    def _to_model(self, samples: np.ndarray, sample_rate: int) -> np.ndarray:
-        """(B, T, C) at any rate -> (N, T', channels) at the codec's."""
-        if sample_rate <= 0:
-            raise ZooError(f"sample_rate {sample_rate} is not positive")
-        resampled = np.stack([zoo_audio.resample(clip, sample_rate, self.sample_rate) for clip in samples])
-        channels = resampled.shape[2]
-        if channels == self.channels:
-            return resampled
-        if channels == 1:
-            return np.repeat(resampled, self.channels, axis=2)
-        if self.channels == 1:
-            return resampled.swapaxes(1, 2).reshape(-1, resampled.shape[1], 1)
-        raise ZooError(f"audio has {channels} channels, this codec {self.channels}: give it 1 or {self.channels}")
-
-    def _from_model(self, decoded: np.ndarray, encoded: Encoded) -> np.ndarray:
-        shape = encoded.shape
-        batch = shape[0] if len(shape) == 3 else 1
-        length = shape[0] if len(shape) < 3 else shape[1]
-        channels = shape[-1] if len(shape) > 1 else 1
-        if channels != self.channels:
-            if channels == 1:
-                decoded = decoded.mean(axis=2, keepdims=True)
-            else:
-                decoded = decoded.reshape(batch, channels, -1).swapaxes(1, 2)
-        clips = [zoo_audio.resample(c, self.sample_rate, encoded.sample_rate, n_samples=length) for c in decoded]
-        return np.stack(clips).reshape(shape)
-
     def _check_codes(self, codes: np.ndarray) -> np.ndarray:
         n = self.symbols.n_codebooks
         fewest = 1 if self.n_levels > 1 and not self.symbols.tables_per_level else n
@@ -217,34 +279,3 @@ class ReadyCodec:
         if codes.size and (codes.min() < 0 or (codes.max(axis=(0, 1)) >= sizes).any()):
             raise ZooError(f"codes out of range: they must lie in [0, size), sizes {sizes.min()}–{sizes.max()}")
         return codes.astype(np.int32)
-
-
-def _as_batch(audio: Any) -> np.ndarray:
-    samples = _as_array(audio, "audio")
-    if samples.dtype in (np.int8, np.int16, np.int32):
-        samples = samples.astype(np.float32) / -float(np.iinfo(samples.dtype).min)
-    elif not jnp.issubdtype(samples.dtype, jnp.floating):
-        raise ZooError(f"audio must be floating-point, or signed integers of 8, 16 or 32 bits, got {samples.dtype}")
-    if samples.ndim not in (1, 2, 3) or 0 in samples.shape:
-        raise ZooError(f"audio must be (T,), (T, C) or (B, T, C) and not empty, got shape {samples.shape}")
-    samples = samples.astype(np.float32)
-    bad = np.flatnonzero(~np.isfinite(samples))
-    if bad.size:
-        position = tuple(int(i) for i in np.unravel_index(bad[0], samples.shape))
-        raise ZooError(f"audio holds NaN or infinity, first at index {position}")
-    if samples.ndim == 1:
-        return samples[None, :, None]
-    return samples[None] if samples.ndim == 2 else samples
-
-
-def _as_array(values: Any, name: str) -> np.ndarray:
-    try:
-        return np.asarray(values)
-    except ValueError:
-        raise ZooError(f"{name} must be an array, got parts of different shapes") from None
-
-
-def bucket(frames: int) -> int:
-    """Frames rounded up to one of four sizes per octave, so that few shapes are ever compiled."""
-    step = max(1, 1 << max(frames.bit_length() - 3, 0))
-    return max(-(-frames // step) * step, 8)

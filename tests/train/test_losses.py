@@ -102,6 +102,17 @@ def mel(x: np.ndarray, y: np.ndarray) -> float:
     return float(np.mean(terms))
 
 
+@per_channel
+def audible_mel(x: np.ndarray, y: np.ndarray) -> float:
+    terms = []
+    for n_fft, n_mels in ((2048, 160), (1024, 80), (512, 40), (256, 20), (128, 10)):
+        filters = dsp.mel_filterbank(RATE, n_fft, n_mels).astype(np.float64)
+        a, b = (np.abs(spectrogram(z, n_fft)) @ filters for z in (x, y))
+        logs = np.abs(np.log10(np.maximum(a, 1e-3)) - np.log10(np.maximum(b, 1e-3)))
+        terms.append(np.mean(logs + np.abs(a - b)))
+    return float(np.mean(terms))
+
+
 def stft(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     values = []
     for a, b in zip(x, y):
@@ -120,6 +131,7 @@ REFERENCES = {
     "spectrogram_mse": spectrogram_mse,
     "complex_stft": complex_stft,
     "mel": mel,
+    "audible_mel": audible_mel,
     "stft": stft,
 }
 

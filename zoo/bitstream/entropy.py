@@ -1,46 +1,112 @@
-"""Range coding of symbols under static integer tables (the coder is constriction's; Martin, 1979)."""
+"""From codes to bytes and back under a model's integer arrays: `EntropyModel`, and `Fitter` that learns them."""
 
 from __future__ import annotations
 
+import functools
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from zoo.bitstream.tables import TOTAL
+from zoo.bitstream import fit_names, fit_scalars, names, scalars
+from zoo.bitstream.coder import REFUSED
+from zoo.bottlenecks import SymbolFormat
+from zoo.errors import BitstreamError, ZooError
+
+_PACKET_FRAMES = 96
 
 
-def encode(codes: np.ndarray, tables: np.ndarray) -> bytes:
-    """Bytes of codes int32 (F, q) under the first q rows of the tables; code by code, all frames of each."""
-    import constriction
+@dataclass(frozen=True, eq=False, repr=False)
+class EntropyModel:
+    """Codes packets of a codec's symbols; each packet by itself. The format is in zoo/bitstream/FORMAT.md.
 
-    encoder = constriction.stream.queue.RangeEncoder()
-    for q in range(codes.shape[1]):
-        if _is_certain(tables[q]):
-            continue
-        encoder.encode(np.ascontiguousarray(codes[:, q], np.int32), _model(tables[q]))
-    payload: bytes = encoder.get_compressed().astype("<u4").tobytes()
-    return payload
+    `arrays` are integer arrays of the shapes in `template(symbols)`: all that a decoder must know. Raises ZooError
+    where they have other shapes.
+    """
+
+    symbols: SymbolFormat
+    arrays: dict[str, np.ndarray]
+
+    def __post_init__(self) -> None:
+        wanted = template(self.symbols)
+        if set(self.arrays) != set(wanted):
+            raise ZooError(f"entropy coder: expected arrays {sorted(wanted)}, got {sorted(self.arrays)}")
+        for name, array in self.arrays.items():
+            if array.shape != wanted[name].shape or array.dtype != wanted[name].dtype:
+                raise ZooError(f"entropy coder: {name} is {array.dtype} {array.shape}, expected {wanted[name]}")
+
+    @functools.cached_property
+    def _coder(self) -> scalars.ScalarCoder | names.NameCoder:
+        kind = scalars.ScalarCoder if self.symbols.ordered else names.NameCoder
+        return kind(self.symbols, self.arrays)
+
+    def encode(self, codes: np.ndarray, level: int = 0) -> bytes:
+        """One packet of codes int32 (N, F, q): N streams of F frames; q as the level has.
+
+        Its length is about a byte more than `bits` says. Raises ZooError for codes that are none of the level's.
+        """
+        codes = self._check(codes, level)
+        return self._coder.encode(codes, level) if codes.size else b""
+
+    def decode(self, payload: bytes, *, n_streams: int, n_frames: int, level: int = 0) -> np.ndarray:
+        """Codes int32 (n_streams, n_frames, q) of a packet.
+
+        Raises BitstreamError for any payload but those that `encode` gives for so many streams and frames.
+        """
+        n_codes = self.symbols.n_codes(level)
+        if not n_streams * n_frames * n_codes:
+            if payload:
+                raise BitstreamError(f"{REFUSED}: there is nothing to code")
+            return np.zeros((n_streams, n_frames, n_codes), np.int32)
+        return self._coder.decode(bytes(payload), n_streams, n_frames, n_codes, level)
+
+    def bits(self, codes: np.ndarray, level: int = 0) -> float:
+        """Ideal cost in bits of a packet of codes int32 (N, F, q), before the coder's overhead; errors as `encode`."""
+        codes = self._check(codes, level)
+        return self._coder.bits(codes, level) if codes.size else 0.0
+
+    def _check(self, codes: np.ndarray, level: int) -> np.ndarray:
+        codes = np.asarray(codes, np.int32)
+        sizes = np.array(self.symbols.codebook_sizes[: self.symbols.n_codes(level)])
+        if codes.ndim != 3 or codes.shape[2] != len(sizes):
+            raise ZooError(f"entropy coder: expected codes (N, F, {len(sizes)}) at level {level}, got {codes.shape}")
+        if codes.size and (codes.min() < 0 or (codes.max(axis=(0, 1)) >= sizes).any()):
+            raise ZooError("entropy coder: codes out of the range of their codebooks")
+        return codes
 
 
-def decode(payload: bytes, tables: np.ndarray, n_frames: int, n_codes: int) -> np.ndarray:
-    """Inverse of `encode`: codes int32 (n_frames, n_codes)."""
-    import constriction
+@dataclass(frozen=True)
+class ArrayFormat:
+    """Shape and type of an array."""
 
-    decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(payload, "<u4").astype(np.uint32))
-    columns = [
-        np.zeros(n_frames, np.int32) if _is_certain(tables[q]) else decoder.decode(_model(tables[q]), n_frames)
-        for q in range(n_codes)
-    ]
-    return np.stack(columns, axis=1).astype(np.int32) if columns else np.zeros((n_frames, 0), np.int32)
+    shape: tuple[int, ...]
+    dtype: Any
 
 
-def _is_certain(row: np.ndarray) -> bool:
-    # an alphabet of one symbol costs nothing, and the coder has no model for it
-    return bool(row[0] == TOTAL)
+def template(symbols: SymbolFormat) -> dict[str, ArrayFormat]:
+    """The arrays of an `EntropyModel` of these symbols."""
+    shapes = (scalars if symbols.ordered else names).template(symbols)
+    return {name: ArrayFormat(shape, np.dtype(dtype)) for name, (shape, dtype) in shapes.items()}
 
 
-def _model(row: np.ndarray) -> Any:
-    import constriction
+class Fitter:
+    """Collects a codec's codes on training audio and fits an `EntropyModel` to them."""
 
-    # a ratio of small integers to a power of two is exact in a float
-    return constriction.stream.model.Categorical(row[row > 0] / TOTAL, perfect=False)
+    def __init__(self, symbols: SymbolFormat) -> None:
+        self._symbols = symbols
+        self._parts: list[list[np.ndarray]] = [[] for _ in range(symbols.n_levels if symbols.tables_per_level else 1)]
+
+    def update(self, codes: np.ndarray, level: int = 0) -> None:
+        """Adds codes int32 (N, F, q) of N clips at a level."""
+        codes = np.asarray(codes)
+        kept = codes.astype(np.int16) if max(self._symbols.codebook_sizes, default=1) < 2**15 else codes
+        part = self._parts[level if self._symbols.tables_per_level else 0]
+        # clips in packets about as long as those of a file
+        n = -(-codes.shape[1] // _PACKET_FRAMES)
+        part += [packet for packet in np.array_split(kept, max(n, 1), axis=1) if packet.size]
+
+    def fit(self) -> EntropyModel:
+        """The model of all codes so far; without any it takes whatever comes as likely as anything else."""
+        if self._symbols.ordered:
+            return EntropyModel(self._symbols, fit_scalars.fit(self._symbols, self._parts))
+        return EntropyModel(self._symbols, fit_names.fit(self._symbols, self._parts[0]))

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 
 from zoo import dsp
 from zoo.bottlenecks import FSQ
-from zoo.codec import Codec
-from zoo.layers import Conv1d, ConvNeXtBlock, Dtype, LayerNorm, apply_mask, compand, expand
+from zoo.codec import Codec, Context
+from zoo.layers import Conv1d, ConvNeXtBlock, Dtype, LayerNorm, Span, apply_mask, compand, expand
 
 
 class Trunk(nn.Module):
@@ -27,6 +27,14 @@ class Trunk(nn.Module):
     width: int
     n_blocks: int
     dtype: Dtype = jnp.float32
+
+    @nn.nowrap
+    def inputs(self, span: Span) -> Span:
+        if not self.n_blocks:
+            return span
+        for _ in range(self.n_blocks):
+            span = ConvNeXtBlock(1).inputs(span)
+        return Conv1d(1, 3).inputs(span)
 
     @nn.compact
     def __call__(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
@@ -50,6 +58,11 @@ class Encoder(nn.Module):
     latent_scale: float
     dtype: Dtype
 
+    @nn.nowrap
+    def inputs(self, frames: Span) -> Span:
+        frames = Trunk(self.latent_dim, self.width, self.n_blocks).inputs(frames)
+        return frames.analysed(2 * self.hop_length, self.hop_length, self.hop_length // 2)
+
     @nn.compact
     def __call__(self, audio: jax.Array, mask: jax.Array | None = None) -> jax.Array:
         spectrum = dsp.mdct(_to_mid_side(audio).swapaxes(1, 2), self.hop_length)  # (B, C, F, M)
@@ -70,6 +83,11 @@ class Decoder(nn.Module):
     companding: float
     latent_scale: float
     dtype: Dtype
+
+    @nn.nowrap
+    def inputs(self, samples: Span) -> Span:
+        frames = samples.synthesised(2 * self.hop_length, self.hop_length, self.hop_length // 2)
+        return Trunk(self.hop_length * self.channels, self.width, self.n_blocks).inputs(frames)
 
     @nn.compact
     def __call__(self, latent: jax.Array, mask: jax.Array | None = None) -> jax.Array:
@@ -108,12 +126,16 @@ def autoencoder(
         raise ValueError(f"levels {levels} must be at least 2 each")
     share = latent_dim // len(levels)
     sizes = tuple(level for level in levels for _ in range(share))
+    encoder = Encoder(hop_length, latent_dim, width, n_blocks, companding, latent_scale, dtype)
+    decoder = Decoder(hop_length, channels, width, n_blocks, companding, latent_scale, dtype)
     return Codec(
-        encoder=Encoder(hop_length, latent_dim, width, n_blocks, companding, latent_scale, dtype),
+        encoder=encoder,
         bottleneck=FSQ(sizes),
-        decoder=Decoder(hop_length, channels, width, n_blocks, companding, latent_scale, dtype),
+        decoder=decoder,
         sample_rate=sample_rate,
         hop_length=hop_length,
+        encoder_context=Context.of_encoder(encoder, hop_length),
+        decoder_context=Context.of_decoder(decoder, hop_length),
         channels=channels,
         lead=hop_length // 2,
     )

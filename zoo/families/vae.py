@@ -16,8 +16,8 @@ import numpy as np
 
 from zoo import dsp
 from zoo.bottlenecks import Gaussian
-from zoo.codec import Codec
-from zoo.layers import Conv1d, ConvTranspose1d, Dtype, ResidualUnit, Snake, compand, expand
+from zoo.codec import Codec, Context
+from zoo.layers import Conv1d, ConvTranspose1d, Dtype, ResidualUnit, Snake, Span, compand, expand
 
 
 class Encoder(nn.Module):
@@ -28,6 +28,16 @@ class Encoder(nn.Module):
     companding: float
     latent_scale: float
     dtype: Dtype
+
+    @nn.nowrap
+    def inputs(self, frames: Span) -> Span:
+        hop = int(np.prod(self.strides))
+        samples = Conv1d(1, 3).inputs(frames)
+        for stride in reversed(self.strides):
+            for dilation in reversed(self.dilations):
+                samples = ResidualUnit(dilation).inputs(samples)
+            samples = Conv1d(1, 2 * stride, stride=stride).inputs(samples)
+        return samples | Conv1d(1, 2 * hop, stride=hop).inputs(frames)
 
     @nn.compact
     def __call__(self, audio: jax.Array, mask: jax.Array | None = None) -> jax.Array:
@@ -53,6 +63,17 @@ class Decoder(nn.Module):
     companding: float
     latent_scale: float
     dtype: Dtype
+
+    @nn.nowrap
+    def inputs(self, samples: Span) -> Span:
+        linear = ConvTranspose1d(1, int(np.prod(self.strides))).inputs(samples)
+        for i, stride in enumerate(self.strides):
+            samples = ConvTranspose1d(1, stride).inputs(samples)
+            if i == len(self.strides) - 1:
+                samples = samples | Conv1d(1, 3).inputs(linear)  # through the correction of the latent
+            for dilation in reversed(self.dilations):
+                samples = ResidualUnit(dilation).inputs(samples)
+        return linear | Conv1d(1, 3).inputs(samples)
 
     @nn.compact
     def __call__(self, latent: jax.Array, mask: jax.Array | None = None) -> jax.Array:
@@ -97,12 +118,15 @@ def vae(
     if latent_dim > hop * channels:
         raise ValueError(f"latent_dim {latent_dim} exceeds the samples in a frame, {hop * channels}")
     shared = (widths, strides, dilations, companding, latent_scale, dtype)
+    encoder, decoder = Encoder(latent_dim, *shared), Decoder(channels, *shared)
     return Codec(
-        encoder=Encoder(latent_dim, *shared),
+        encoder=encoder,
         bottleneck=Gaussian(latent_dim, grid_steps),
-        decoder=Decoder(channels, *shared),
+        decoder=decoder,
         sample_rate=sample_rate,
         hop_length=hop,
+        encoder_context=Context.of_encoder(encoder, hop),
+        decoder_context=Context.of_decoder(decoder, hop),
         channels=channels,
         lead=hop // 2,
     )

@@ -1,0 +1,16 @@
+"""GAN-vocoder codec for live use, 24 kHz mono, at most 6 kbps: its convolutions look at nothing to come.
+
+    python -m train --model gan_vocoder_causal
+
+What is left of algorithmic latency is one STFT window, 27 ms; the non-causal model has to wait for half a second. It is
+trained like `gan_vocoder`, in the same time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from configs.gan_vocoder import CONFIG as NON_CAUSAL
+from configs.gan_vocoder import GanVocoder
+
+CONFIG = dataclasses.replace(NON_CAUSAL, model=GanVocoder(n_fft=640, hop_length=320, causal=True))

@@ -1,0 +1,84 @@
+"""Finished results, kept on disk by what they depend on: an interrupted or extended evaluation goes on where it was.
+
+A key covers the clip's samples, the system (a codec by the hash of its weights, a rival by its settings and the
+versions of its libraries), the format of the comparison and `REVISION`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from zoo.errors import ZooError
+
+if TYPE_CHECKING:
+    from evaluate.clips import Clip
+    from evaluate.evaluation import Row, System
+
+REVISION = 1
+"""raised whenever a metric or the way of measuring changes"""
+_LIBRARIES = ("soundfile", "soxr", "av", "constriction", "jax")
+
+
+class Cache:
+    """Rows by key in a file of JSON lines, one appended as each row is finished."""
+
+    def __init__(self, path: Path) -> None:
+        """Reads what is there; a line that an interruption cut short is left out. Raises ZooError if it cannot."""
+        self._path = path
+        self._rows: dict[str, dict[str, object]] = {}
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        except OSError as error:
+            raise ZooError(f"{path}: cannot be used as a cache ({error.strerror})") from None
+        for line in lines:
+            try:
+                entry = json.loads(line)
+                self._rows[entry["key"]] = entry["row"]
+            except (ValueError, KeyError, TypeError):
+                continue
+
+    def find(self, key: str) -> Row | None:
+        """The row of a key; None if it is not there, or was written by a version with other columns."""
+        from evaluate.evaluation import Row
+
+        values = self._rows.get(key)
+        try:
+            return Row(**values) if values is not None else None  # type: ignore[arg-type]
+        except TypeError:
+            return None
+
+    def keep(self, key: str, row: Row) -> None:
+        """Appends a row; raises ZooError if it cannot be written."""
+        self._rows[key] = asdict(row)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"key": key, "row": asdict(row)}) + "\n")
+        except OSError as error:
+            raise ZooError(f"{self._path}: cannot be written ({error.strerror})") from None
+
+
+def key(system: System, clip: Clip) -> str:
+    """Of a clip through a system."""
+    content = hashlib.sha256()
+    for part in (REVISION, system.identity, system.name, system.level, system.sample_rate, system.channels):
+        content.update(f"{part}\n".encode())
+    for name in _LIBRARIES:
+        content.update(f"{name} {_version(name)}\n".encode())
+    content.update(f"{clip.name}\n{clip.domain}\n{clip.sample_rate} {clip.samples.shape}\n".encode())
+    content.update(np.ascontiguousarray(clip.samples, np.float32).tobytes())
+    return content.hexdigest()
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"

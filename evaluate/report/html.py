@@ -1,0 +1,181 @@
+"""The page itself: a template filled with styles, programs and data, written clip by clip."""
+
+from __future__ import annotations
+
+import base64
+import html
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from evaluate import table
+from evaluate.report import content, sound, spectrogram
+from zoo.errors import ZooError
+
+if TYPE_CHECKING:
+    from evaluate.evaluation import Row
+
+PAGE_MB = 58.0
+SILENT_DB = -60.0  # of a spectrogram's strongest band: a silent clip's picture is black
+STYLES = ("page.css", "player.css")
+PROGRAMS = ("format.js", "summary.js", "curves.js", "deck.js", "player.js", "abx.js", "page.js")
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A clip to be listened to: float32 (T, C) at `sample_rate` Hz as the systems got it, and what each made of it.
+
+    `clip` is the rows' name of it, and versions are named by `report.label`: so the page finds their values.
+    """
+
+    clip: str
+    domain: str
+    sample_rate: int
+    original: np.ndarray
+    versions: Mapping[str, np.ndarray]
+
+
+def write(
+    directory: str | Path,
+    rows: Sequence[Row],
+    examples: Iterable[Example],
+    *,
+    title: str = "",
+    n_examples: int | None = None,
+    page_mb: float = PAGE_MB,
+) -> Path:
+    """Writes index.html, which needs no other file and no network, and results.json beside it; gives the page's path.
+
+    Examples are taken one by one. Their sound is Opus, so long and at such a rate that `n_examples` (default: the
+    number of examples where they have one, or else of the rows' clips) fit into `page_mb` megabytes; should they not,
+    the last ones are left out and the page says so. Raises ZooError without rows, for versions of another shape than
+    their original, and, naming the path, for a folder that cannot be written.
+    """
+    if not rows:
+        raise ZooError("the report has no results to show")
+    directory = Path(directory)
+    table.write_json(rows, directory / "results.json")
+    if n_examples is None:
+        n_examples = len(examples) if isinstance(examples, Sized) else len({row.clip for row in rows})
+    page, unfinished = directory / "index.html", directory / "index.html.partial"
+    try:
+        with unfinished.open("w", encoding="utf-8") as file:
+            for part in _parts(rows, examples, title, n_examples, page_mb * 1e6):
+                file.write(part)
+        unfinished.replace(page)
+    except OSError as error:
+        raise ZooError(f"{page}: cannot be written ({error.strerror})") from None
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return page
+
+
+def _parts(
+    rows: Sequence[Row], examples: Iterable[Example], title: str, n_examples: int, n_bytes: float
+) -> Iterator[str]:
+    """The page's text, an example at a time."""
+    head, tail = _asset("page.html").split("{{clips}}")
+    summary = content.summary(rows) | {
+        "title": title,
+        "clips": len({row.clip for row in rows}),
+        "seconds": round(sum({row.clip: row.seconds for row in rows}.values()), 1),
+    }
+    fills = {
+        "title": html.escape(title or "comparison"),
+        "styles": "\n".join(map(_asset, STYLES)),
+        "data": content.embed(summary),
+        "programs": "\n".join(map(_asset, PROGRAMS)),
+    }
+    head = re.sub(r"{{(\w+)}}", lambda match: fills[match[1]], head)  # at once: what is filled in is not filled again
+    yield head
+    left = n_bytes - len(head.encode()) - len(tail)
+    found = {(content.label(row.system, row.level), row.clip): row for row in rows}
+    labels = list(dict.fromkeys(name for name, _ in found))
+    plan: sound.Plan | None = None
+    left_out = 0
+    with ThreadPoolExecutor(2) as pool:
+        for i, example in enumerate(examples):
+            _check(example)
+            plan = plan or sound.plan(n_examples * (1 + len(labels)), min(example.original.shape[1], 2), left)
+            values = {
+                name: content.values_of(found[name, example.clip])
+                for name in example.versions
+                if (name, example.clip) in found
+            }
+            text = _clip(example, i, values, plan, pool)
+            if len(text) > left:
+                left_out += 1
+                continue
+            left -= len(text)
+            yield text
+    notes = {"left_out": left_out, "seconds": plan.seconds if plan else 0, "kbps": plan.kbps if plan else 0}
+    yield tail.replace("{{notes}}", content.embed(notes))
+
+
+def _clip(
+    example: Example,
+    i: int,
+    values: Mapping[str, Mapping[str, float | None]],
+    plan: sound.Plan,
+    pool: ThreadPoolExecutor,
+) -> str:
+    """A script element that holds one clip: sounds, spectrograms, values."""
+    rate = example.sample_rate
+    part = sound.excerpt(example.original, rate, plan.seconds)
+    original = sound.faded(example.original[part], rate)
+    versions = {"original": original, **{name: sound.faded(x[part], rate) for name, x in example.versions.items()}}
+    gains_db = {name: sound.matching_gain_db(original, x, rate) for name, x in versions.items()}
+    # one factor for all, so that none is clipped, be it raised to the original's loudness or not
+    peak = max(float(np.max(np.abs(x))) * max(1.0, 10 ** (gains_db[name] / 20)) for name, x in versions.items())
+    room = min(1.0, sound.PEAK / max(peak, 1e-9))
+    coded = pool.map(lambda x: sound.encode(x * np.float32(room), rate, plan.kbps), versions.values())
+    peak_db = max(float(spectrogram.bands_db(original, rate).max()), SILENT_DB)
+    data: dict[str, Any] = {
+        "clip": example.clip,
+        "domain": example.domain,
+        "seconds": round(len(original) / rate, 4),
+        "start": round(part.start / rate, 2),
+        "whole": round(len(example.original) / rate, 2),
+        "ticks": spectrogram.ticks(rate),
+        "versions": [
+            {
+                "label": name,
+                "values": dict(values.get(name, {})),
+                "gain_db": round(gains_db[name], 2),
+                "picture": _base64(spectrogram.picture(x, rate, peak_db)),
+                "sound": _base64(file),
+            }
+            for (name, x), file in zip(versions.items(), coded)
+        ],
+    }
+    name = html.escape(example.clip, quote=True)
+    domain = html.escape(example.domain, quote=True)
+    return (
+        f'<script type="application/json" class="clip" id="clip{i}" data-name="{name}" data-domain="{domain}">'
+        f"{content.embed(data)}</script>\n"
+    )
+
+
+def _check(example: Example) -> None:
+    shape = example.original.shape
+    if len(shape) != 2 or 0 in shape:
+        raise ZooError(f"{example.clip}: the report needs samples (T, C), got {shape}")
+    for name, version in example.versions.items():
+        if version.shape != shape:
+            raise ZooError(f"{example.clip}: {name} has shape {version.shape}, the original {shape}")
+        if not np.isfinite(version).all():
+            raise ZooError(f"{example.clip}: {name} has samples that are not finite")
+
+
+def _asset(name: str) -> str:
+    return resources.files("evaluate.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")

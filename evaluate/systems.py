@@ -1,0 +1,87 @@
+"""Loaded codecs as systems that can be measured: at each of their levels, through real `.zac` files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from evaluate.evaluation import Coded
+from zoo import coding
+from zoo.coding import CodedFile
+from zoo.errors import ZooError
+from zoo.ready import ReadyCodec
+
+
+@dataclass(frozen=True, eq=False)
+class CodecSystem:
+    """A loaded codec at one level, fed audio at `sample_rate` Hz with `channels` (default: the codec's own).
+
+    Raises ZooError for a level that the codec has not.
+    """
+
+    codec: ReadyCodec
+    name: str
+    level: int = -1
+    """-1 = the codec's default"""
+    sample_rate: int = 0
+    channels: int = 0
+    max_delay_s: float = 0.0
+    _warm: set[int] = field(default_factory=set, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.level < -1 or self.level >= self.codec.n_levels:
+            raise ZooError(f"{self.name}: level {self.level} is not between 0 and {self.codec.n_levels - 1}")
+        defaults = {
+            "level": (-1, self.codec.default_level),
+            "sample_rate": (0, self.codec.sample_rate),
+            "channels": (0, self.codec.channels),
+        }
+        for name, (unset, default) in defaults.items():
+            if getattr(self, name) == unset:
+                object.__setattr__(self, name, default)
+
+    @property
+    def identity(self) -> str:
+        return f"codec {self.codec.digest.hex()}"
+
+    def process(self, samples: np.ndarray) -> Coded:
+        """Codes (T, channels) to a `.zac` file in memory and decodes that."""
+        if self.level not in self._warm:
+            self.codec.decompress(self._compress(samples).data)
+            self._warm.add(self.level)
+        start = time.perf_counter()
+        file = self._compress(samples)
+        between = time.perf_counter()
+        decoded = self.codec.decompress(file.data).audio
+        end = time.perf_counter()
+        return Coded(decoded, len(file.data), file.payload_bytes, between - start, end - between)
+
+    def _compress(self, samples: np.ndarray) -> CodedFile:
+        return coding.compress(self.codec, samples, self.sample_rate, level=self.level)
+
+
+def codec_systems(
+    codec: ReadyCodec,
+    name: str,
+    levels: str | Sequence[int] = "default",
+    *,
+    sample_rate: int | None = None,
+    channels: int | None = None,
+) -> list[CodecSystem]:
+    """The systems of a codec at "all" levels, at the "default" one, or at those listed; compiled code is shared."""
+    if levels == "all":
+        chosen: Sequence[int] = range(codec.n_levels)
+    elif levels == "default":
+        chosen = [codec.default_level]
+    elif isinstance(levels, str):
+        raise ZooError(f"levels {levels!r}: choose all, default or numbers")
+    else:
+        chosen = levels
+    for level in chosen:
+        if level < 0:
+            raise ZooError(f"{name}: level {level} is not between 0 and {codec.n_levels - 1}")
+    warm: set[int] = set()
+    return [CodecSystem(codec, name, level, sample_rate or 0, channels or 0, _warm=warm) for level in chosen]

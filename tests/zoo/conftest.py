@@ -1,0 +1,76 @@
+"""Small codecs of every family with fitted tables, and sounds to code with them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import zoo
+from zoo.bitstream import entropy
+
+RATE = 8_000
+SMALL = {
+    "autoencoder": {
+        "hop_length": 40, "latent_dim": 40, "levels": (127, 31), "width": 16, "n_blocks": 1, "latent_scale": 40.0,
+    },
+    "vae": {
+        "latent_dim": 20, "widths": (8, 8), "strides": (5, 8), "dilations": (1,),
+        "grid_steps": (8.0, 4.0, 2.0, 1.0, 0.5),
+    },
+    "gan_vocoder": {
+        "n_fft": 80, "hop_length": 40, "latent_dim": 8, "encoder_width": 16, "encoder_blocks": 1, "decoder_width": 16,
+        "decoder_blocks": 1, "n_codebooks": 4, "codebook_size": 16, "code_dim": 4,
+    },
+}  # fmt: skip
+SMALL["causal"] = {**SMALL["gan_vocoder"], "causal": True}
+"""Hyper-parameters with which a test takes seconds: 8 kHz, 40 samples a frame."""
+
+Build = Callable[..., zoo.ReadyCodec]
+
+
+def sound(n_samples: int, channels: int = 1, *, sample_rate: int = RATE, seed: int = 0) -> np.ndarray:
+    """Tones that come and go over a little noise, (T, channels); channels are alike, but not equal."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(n_samples)[:, None] / sample_rate
+    out = 0.003 * rng.standard_normal((n_samples, channels))
+    for _ in range(6):
+        tone = np.sin(2 * np.pi * (rng.uniform(80, 1800) * t + rng.random()))
+        swell = np.clip(np.sin(2 * np.pi * (rng.uniform(0.2, 2.0) * t + rng.random())), 0, None)
+        out = out + 0.1 * tone * swell * rng.uniform(0.5, 1.0, channels)
+    return out.astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def build() -> Build:
+    """build("vae", channels=2, …): an untrained codec with tables fitted to its own codes; the same one each time."""
+
+    @functools.cache
+    def make(name: str, **changes: object) -> zoo.ReadyCodec:
+        family = "gan_vocoder" if name == "causal" else name
+        options = {"sample_rate": RATE, **SMALL[name], **changes}
+        module = zoo.create(family, **options)
+        silence = jnp.zeros((1, 4 * module.hop_length, module.channels))
+        init = jax.jit(module.init, compiler_options={"xla_backend_optimization_level": 0})
+        params = _shaken(init(jax.random.key(0), silence)["params"])
+        fitter = entropy.Fitter(module.bottleneck.symbols())
+        metadata = {"family": family, "model": options}
+        empty = zoo.ReadyCodec(module, {"params": params}, fitter.fit(), metadata)
+        audio = sound(4 * RATE, module.channels, seed=9)
+        for level in range(empty.n_levels):
+            fitter.update(empty.encode(audio, level=level).codes, level)
+        return zoo.ReadyCodec(module, {"params": params}, fitter.fit(), metadata)
+
+    return make
+
+
+def _shaken(params: dict) -> dict:
+    """Zero kernels get values, as after training: an untrained head would hide what the layers below it hear."""
+    leaves, tree = jax.tree.flatten(params)
+    rng = np.random.default_rng(1)
+    drawn = [jnp.asarray(0.02 * rng.standard_normal(x.shape), x.dtype) for x in leaves]
+    return jax.tree.unflatten(tree, [x if np.any(x) or x.ndim < 2 else y for x, y in zip(leaves, drawn)])

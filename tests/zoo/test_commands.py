@@ -1,0 +1,281 @@
+"""`python -m zoo`: files, pipes, parts, a library that is killed and resumed, and what is refused in one line."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import soundfile
+
+import zoo
+from configs.base import Config
+from configs.vae import VAE
+from train.checkpoints import Checkpoints
+from train.state import create_state
+from train.task import CodecTask
+from zoo.__main__ import main
+from zoo.bitstream import entropy
+
+RATE = 8_000
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory) -> Path:
+    """A folder with runs/tiny, the checkpoint of an untrained VAE, and song.wav, 3.3 s of stereo at 11,025 Hz."""
+    folder = tmp_path_factory.mktemp("place")
+    model = VAE(
+        sample_rate=RATE, latent_dim=20, widths=(8, 8), strides=(5, 8), dilations=(1,), grid_steps=(8.0, 3.0, 1.0)
+    )
+    task = CodecTask(Config(model=model))
+    shapes = jax.eval_shape(lambda: create_state(task, seed=0))
+    state = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+    init = jax.jit(task.module.init, compiler_options={"xla_backend_optimization_level": 0})
+    params = init(jax.random.key(0), np.zeros((1, 160, 1), np.float32))["params"]
+    checkpoints = Checkpoints(folder / "runs" / "tiny", task.config)
+    coder = entropy.Fitter(task.module.bottleneck.symbols()).fit()
+    checkpoints.save(state.replace(step=np.int32(3), ema=params), coder)
+    checkpoints.close()
+    soundfile.write(folder / "song.wav", music(36_411), 11_025)
+    return folder
+
+
+@pytest.fixture
+def here(place, tmp_path, monkeypatch) -> Path:
+    """An empty working directory that sees the run and the song."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").symlink_to(place / "runs")
+    (tmp_path / "song.wav").symlink_to(place / "song.wav")
+    return tmp_path
+
+
+def music(n_samples: int, channels: int = 2, seed: int = 0) -> np.ndarray:
+    t = np.arange(n_samples)[:, None] / 11_025
+    return 0.3 * np.sin(2 * np.pi * np.array([[220.0 + seed, 331.0]])[:, :channels] * t)
+
+
+def refused(*arguments: str) -> str:
+    """Runs the command, which must end with status 2; its complaint."""
+    done = subprocess.run([sys.executable, "-c", f"from zoo.__main__ import main; main({list(arguments)})"],
+                          capture_output=True, text=True, env=environment())  # fmt: skip
+    assert done.returncode == 2, done
+    assert done.stderr.count("\n") == 1, done.stderr
+    return done.stderr
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+
+
+def complaint(capfd, *arguments: str) -> str:
+    """As `refused`, in this process."""
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    line = capfd.readouterr().err
+    assert line.startswith("error: ")
+    assert line.count("\n") == 1
+    return line
+
+
+def test_there_and_back(here, capfd):
+    main(["encode", "song.wav", "song.zac"])
+    assert "payload" in capfd.readouterr().err
+    main(["decode", "song.zac", "back.wav"])
+    audio, rate = soundfile.read("back.wav")
+    assert (audio.shape, rate) == ((36_411, 2), 11_025)
+    codec = zoo.load("runs/tiny")
+    blob = Path("song.zac").read_bytes()
+    samples, _ = soundfile.read("song.wav", dtype="float32")
+    assert blob == codec.compress(samples, 11_025)
+    expected = zoo.decompress(blob).audio
+    np.testing.assert_allclose(audio, np.clip(expected, -1, 1), atol=2**-15)
+    main(["decode", "song.zac", "part.flac", "--start", "1.2", "--seconds", "0.5"])
+    part, _ = soundfile.read("part.flac")
+    np.testing.assert_allclose(part, audio[round(1.2 * 11_025) :][: len(part)], atol=2**-14)
+    assert len(part) == round(0.5 * 11_025)
+    capfd.readouterr()
+    main(["info", "song.zac"])
+    told = capfd.readouterr().out
+    for expected_line in ("36411 samples, 11025 Hz, 2 channels as mid and side", codec.digest.hex(), "4 of 200 frames"):
+        assert expected_line in told
+
+
+def test_a_bitrate(here, capfd):
+    main(["encode", "song.wav", "all.zac", "--level", "2"])
+    full = Path("all.zac").stat().st_size
+    rate = 0.9 * full / 125 / 3.3
+    main(["encode", "song.wav", "less.zac", "--bitrate", f"{rate:.2f}", "--packet_s", "0.25"])
+    assert 0.85 * full < Path("less.zac").stat().st_size < 0.95 * full
+    main(["encode", "song.wav", "more.zac", "--bitrate", "900"])
+    assert "the most that the codec can spend" in capfd.readouterr().err
+    assert "cannot be reached" in complaint(capfd, "encode", "song.wav", "x.zac", "--bitrate", "0.01")
+    assert not Path("x.zac").exists()
+
+
+def test_pipes(here):
+    program = [sys.executable, "-m", "zoo"]
+    run = {"env": environment(), "check": True, "capture_output": True}
+    song = Path("song.wav").read_bytes()
+    coded = subprocess.run([*program, "encode", "-", "-"], input=song, **run).stdout
+    main(["encode", "song.wav", "song.zac"])
+    assert coded == Path("song.zac").read_bytes()
+    wav = subprocess.run([*program, "decode", "-", "-"], input=coded, **run).stdout
+    main(["decode", "song.zac", "back.wav"])
+    expected, _ = soundfile.read("back.wav", dtype="int16")
+    np.testing.assert_array_equal(np.frombuffer(wav[-expected.nbytes :], "<i2").reshape(-1, 2), expected)
+    raw = soundfile.read("song.wav", dtype="int16")[0].astype("<i2").tobytes()
+    flags = ["--raw.sample_rate", "11025", "--raw.channels", "2"]
+    assert subprocess.run([*program, "encode", "-", "-", *flags], input=raw, **run).stdout == coded
+
+
+def test_an_interrupted_recording_is_kept(here):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "zoo", "encode", "-", "live.zac", "--raw.sample_rate", "8000", "--raw.channels", "1"],
+        stdin=subprocess.PIPE,
+        env=environment(),
+    )
+    second = (1000 * music(8000, 1)).astype("<i2").tobytes()
+    process.stdin.write(3 * second)
+    process.stdin.flush()
+    deadline = time.time() + 120
+    hidden = lambda: [p for p in Path.cwd().glob(".live*") if p.stat().st_size > 100]  # noqa: E731
+    while not hidden() and time.time() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    process.stdin.close()
+    assert process.wait(60) == 0
+    main(["decode", "live.zac", "live.wav"])
+    assert soundfile.info("live.wav").frames == 3 * 8000
+    assert not list(Path.cwd().glob(".live*"))
+
+
+def test_a_terminated_encode_leaves_nothing(here):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "zoo", "decode", "-", "x.wav"], stdin=subprocess.PIPE, env=environment()
+    )
+    main(["encode", "song.wav", "song.zac"])
+    process.stdin.write(Path("song.zac").read_bytes()[:-30])
+    process.stdin.flush()
+    deadline = time.time() + 120
+    while not list(Path.cwd().glob(".x*")) and time.time() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 128 + signal.SIGTERM
+    assert not list(Path.cwd().glob("*x.wav")) + list(Path.cwd().glob(".x*"))
+
+
+def test_a_library(here, capfd):
+    for name, seed in (("a/one.wav", 1), ("a/two.flac", 2), ("one.wav", 3), ("same.wav", 4), ("same.flac", 5)):
+        path = here / "music" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, music(15_000 + seed, seed=seed), 11_025)
+    (here / "music" / "broken.wav").write_bytes(b"RIFF----")
+    main(["encode", "--corpus", "music", "coded", "--tokens"])
+    told = capfd.readouterr().err
+    assert "broken.wav" in told
+    assert "5 files, 0.00 hours" in told
+    assert "left out 1" in told
+    names = {str(p.relative_to("coded")) for p in Path("coded").rglob("*.zac")}
+    assert names == {"a/one.zac", "a/two.zac", "one.zac", "same.wav.zac", "same.flac.zac"}
+    codec = zoo.load("runs/tiny")
+    blob = Path("coded/a/two.zac").read_bytes()
+    samples, _ = soundfile.read("music/a/two.flac", dtype="float32")
+    assert blob == codec.compress(samples, 11_025)
+    tokens = np.load("coded/a/two.npy")
+    frames = codec.module.n_frames(-(-len(samples) * RATE // 11_025))
+    assert tokens.shape == (2, frames, 20)
+    packets = zoo_codes(codec, blob)
+    np.testing.assert_array_equal(tokens, packets)
+    # what is finished is kept, what is missing is done
+    kept = Path("coded/one.zac")
+    before = kept.stat().st_mtime_ns
+    Path("coded/a/one.zac").unlink()
+    main(["encode", "--corpus", "music", "coded", "--tokens"])
+    told = capfd.readouterr().err
+    assert "4 of 6 files are coded already" in told
+    assert "1 files" in told
+    assert kept.stat().st_mtime_ns == before
+    assert Path("coded/a/one.zac").exists()
+    Path("coded/one.zac").write_bytes(b"mine")
+    assert "coded/one.zac: in the way" in complaint(capfd, "encode", "--corpus", "music", "coded")
+
+
+def zoo_codes(codec: zoo.ReadyCodec, blob: bytes) -> np.ndarray:
+    import io
+
+    from zoo.bitstream.container import ContainerReader
+
+    return np.concatenate(
+        [
+            codec.entropy.decode(packet.payload, n_streams=2, n_frames=packet.n_frames, level=packet.level)
+            for packet in ContainerReader(io.BytesIO(blob))
+        ],
+        axis=1,
+    )
+
+
+def test_damage(here, capfd):
+    main(["encode", "song.wav", "song.zac"])
+    data = bytearray(Path("song.zac").read_bytes())
+    data[len(data) // 2] ^= 4
+    Path("hurt.zac").write_bytes(data)
+    assert "hurt.zac: packet" in complaint_after(capfd, "decode", "hurt.zac", "x.wav")
+    assert not Path("x.wav").exists()
+    main(["decode", "hurt.zac", "x.wav", "--lenient"])
+    assert "is damaged and silent" in capfd.readouterr().err
+    assert soundfile.info("x.wav").frames == 36_411
+    Path("short.zac").write_bytes(data[: len(data) // 3])
+    assert "short.zac" in complaint(capfd, "decode", "short.zac", "y.wav")
+    main(["decode", "short.zac", "y.wav", "--lenient"])
+    assert "has no intact end" in capfd.readouterr().err
+    assert 0 < soundfile.info("y.wav").frames < 36_411
+
+
+def complaint_after(capfd, *arguments: str) -> str:
+    capfd.readouterr()
+    return complaint(capfd, *arguments)
+
+
+def test_what_is_refused(here, capfd):
+    main(["encode", "song.wav", "song.zac"])
+    (here / "folder").mkdir()
+    (here / "text.wav").write_text("no audio")
+    capfd.readouterr()
+    for arguments, culprit in (
+        (["encode", "missing.wav", "x.zac"], "missing.wav: no such file"),
+        (["encode", "folder", "x.zac"], "folder: is a folder"),
+        (["encode", "text.wav", "x.zac"], "text.wav"),
+        (["encode", "song.wav", "song.zac"], "song.zac: exists already"),
+        (["encode", "song.wav", "folder"], "folder: is a folder"),
+        (["encode", "song.wav", "nowhere/x.zac"], "nowhere"),
+        (["encode", "song.wav", "x.zac", "--ckpt", "nothing"], "no checkpoint at nothing"),
+        (["encode", "song.wav", "x.zac", "--level", "3"], "level 3"),
+        (["encode", "song.wav", "x.zac", "--level", "1", "--bitrate", "2"], "give one of them"),
+        (["encode", "song.wav", "/dev/full"], "no space left"),
+        (["encode", "--corpus", "folder", "out"], "folder"),
+        (["encode", "--corpus", "song.wav", "out"], "song.wav"),
+        (["decode", "missing.zac", "x.wav"], "missing.zac: no such file"),
+        (["decode", "song.wav", "x.wav"], "song.wav: not a .zac file"),
+        (["decode", "song.zac", "x.mp3"], "x.mp3"),
+        (["decode", "song.zac", "song.wav"], "song.wav: exists already"),
+        (["decode", "song.zac", "x.wav", "--start", "99"], "ends at 3.30 s"),
+        (["decode", "song.zac", "x.wav", "--seconds", "-1"], "--seconds"),
+        (["info", "song.wav"], "song.wav: not a .zac file"),
+    ):
+        assert culprit in complaint(capfd, *arguments)
+    assert sorted(p.name for p in here.iterdir()) == ["folder", "runs", "song.wav", "song.zac", "text.wav"]
+
+
+def test_help_is_quick_and_wrong_arguments_are_one_line(here):
+    begin = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "zoo", "--help"], env=environment(), check=True, capture_output=True)
+    assert time.perf_counter() - begin < 6  # (1.5 s on a machine with nothing else to do)
+    assert "bitrate" in refused("encode", "song.wav", "x.zac", "--bitrat", "3")

@@ -1,0 +1,82 @@
+"""Rate control: never above the target, as near to it as packets allow, whatever the packets cost."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from zoo.errors import ZooError
+from zoo.rate import Constant, Planned, Reservoir, plan
+
+many = settings(max_examples=60, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
+
+
+def costs(n_packets: int, n_levels: int, seed: int) -> np.ndarray:
+    """Bytes (packets, levels) that grow with the level; some packets are ten times as dear as others."""
+    rng = np.random.default_rng(seed)
+    return np.cumsum(rng.uniform(20, 60, (n_packets, n_levels)), axis=1) * 10 ** rng.uniform(-1, 0, (n_packets, 1))
+
+
+@given(n=st.integers(20, 200), n_levels=st.integers(2, 9), share=st.floats(0.001, 1.0), seed=st.integers(0, 99))
+@many
+def test_a_plan_lands_within_five_per_cent_below(n, n_levels, share, seed):
+    sizes = costs(n, n_levels, seed)
+    lowest, highest = sizes[:, 0].sum(), sizes[:, -1].sum()
+    target = lowest + share * (highest - lowest)
+    levels = plan(sizes, n, target / 125 / n)
+    spent = sizes[np.arange(n), levels].sum()
+    assert spent <= target * (1 + 1e-9)
+    assert spent >= 0.95 * target
+    assert max(levels) - min(levels) <= 2  # of nearly constant quality
+
+
+def test_a_plan_says_what_is_possible():
+    sizes = np.array([[100.0, 200.0], [300.0, 400.0]])
+    assert plan(sizes, 2.0, 2.4) == [1, 1]
+    assert plan(sizes, 2.0, 100.0) == [1, 1]
+    assert plan(sizes, 2.0, 1.6) == [0, 0]
+    with pytest.raises(ZooError, match=r"1\.5 kbps cannot be reached.*1\.60 kbps"):
+        plan(sizes, 2.0, 1.5)
+    # a single packet climbs as far as it may
+    assert plan(np.array([[10.0, 20.0, 30.0, 40.0]]), 1.0, 35 / 125) == [2]
+
+
+def test_upgrades_are_spread_over_time():
+    levels = np.array(plan(np.tile([[100.0, 200.0]], (100, 1)), 100.0, 150 * 100 / 125 / 100))
+    assert levels.sum() == 50
+    assert all(4 <= part.sum() <= 6 for part in levels.reshape(10, 10))
+
+
+@given(n=st.integers(1, 120), n_levels=st.integers(2, 9), share=st.floats(0.1, 1.0), seed=st.integers(0, 99))
+@many
+def test_a_reservoir_never_overdraws(n, n_levels, share, seed):
+    sizes = costs(n, n_levels, seed)
+    lowest, highest = sizes[:, 0].max(), sizes[:, -1].mean()
+    per_packet = lowest + share * max(highest - lowest, 0.0)
+    policy = Reservoir(per_packet / 125, n_levels)
+    spent = 0.0
+    for k, row in enumerate(sizes):
+        level = policy.choose(lambda level, row=row: row[level], 1.0)
+        policy.spent(int(row[level]))
+        spent += row[level]
+        assert spent <= (k + 1) * per_packet + k + 1  # (bytes are whole)
+
+
+def test_a_reservoir_comes_close_to_its_target():
+    sizes = costs(600, 8, 3)
+    target = sizes.mean()
+    policy = Reservoir(target / 125, 8)
+    spent = 0.0
+    for row in sizes:
+        level = policy.choose(lambda level, row=row: row[level], 1.0)
+        policy.spent(int(row[level]))
+        spent += row[level]
+    assert 0.9 * 600 * target < spent <= 600 * target + 600
+
+
+def test_levels_known_beforehand():
+    assert [Constant(3).choose(lambda level: 0.0, 1.0) for _ in range(2)] == [3, 3]
+    planned = Planned([2, 0, 1])
+    assert [planned.choose(lambda level: 0.0, 1.0) for _ in range(3)] == [2, 0, 1]

@@ -1,0 +1,126 @@
+"""`python -m zoo encode | decode | info`: audio files to `.zac` files and back, with any trained codec."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, subcommand
+
+from zoo.cli import command
+
+
+@dataclass(frozen=True)
+class Raw:
+    """PCM without a header, for pipes; all three are needed (the encoding has a default)."""
+
+    sample_rate: int | None = None
+    """Hz"""
+    channels: int | None = None
+    encoding: Literal["u8", "s16le", "s24le", "s32le", "f32le"] = "s16le"
+
+
+@dataclass(frozen=True)
+class Encode:
+    """Codes audio: one file, standard input, or a whole library.
+
+    Examples:
+      python -m zoo encode song.flac song.zac --ckpt runs/vae                  at the codec's default level
+      python -m zoo encode song.flac song.zac --ckpt runs/vae --bitrate 12     just below 12 kbps
+      python -m zoo encode --corpus DIR OUT --ckpt runs/vae --tokens           all below DIR; resumes when run again
+      arecord -f cd | python -m zoo encode - live.zac --ckpt runs/vae          codes while it records
+    """
+
+    input: Positional[str]
+    """an audio file of any rate and length, - for standard input (WAV), or with --corpus a folder"""
+    output: Positional[str]
+    """the .zac file, - for standard output, or with --corpus a folder"""
+    ckpt: str | None = None
+    """a run directory or checkpoint; None = the only one below runs/"""
+    bitrate: float | None = None
+    """kbps of payload, all channels together: its mean over the file lands just below this"""
+    level: int | None = None
+    """operating point of every packet, from 0 (lowest rate); None = the codec's default"""
+    packet_s: float = 1.0
+    """seconds to a packet: shorter ones cost more bits and less delay"""
+    stereo: Literal["mid_side", "separate"] = "mid_side"
+    """how a codec of one channel gets two"""
+    corpus: bool = False
+    """code every audio file below INPUT, each to OUTPUT/same/path.zac; finished ones are kept"""
+    tokens: bool = False
+    """write the codes too, as .npy (streams, frames, codes) beside each .zac"""
+    force: bool = False
+    """overwrite what exists"""
+    raw: Raw = Raw()
+
+
+@dataclass(frozen=True)
+class Decode:
+    """Decodes a .zac file to wav, flac or ogg: what went in has its rate, channels and number of samples again.
+
+    Examples:
+      python -m zoo decode song.zac song.wav                                   the codec is found by the file's hash
+      python -m zoo decode song.zac part.wav --start 61.5 --seconds 4
+      python -m zoo decode - - < live.zac | aplay                              plays while it arrives
+    """
+
+    input: Positional[str]
+    """a .zac file, or - for standard input"""
+    output: Positional[str]
+    """a .wav, .flac or .ogg file, or - for standard output (WAV)"""
+    ckpt: str | None = None
+    """a run directory or checkpoint; None = the one below runs/ that the file was made with"""
+    start: float = 0.0
+    """second at which to begin; the file must not be a pipe"""
+    seconds: float | None = None
+    """how many seconds; None = to the end"""
+    lenient: bool = False
+    """a damaged packet costs its own second, which is silent and reported, instead of everything"""
+    subtype: str | None = None
+    """of the samples, for instance PCM_24 or FLOAT; None = PCM_16 for wav and flac"""
+    force: bool = False
+    """overwrite what exists"""
+
+
+@dataclass(frozen=True)
+class Info:
+    """Tells what a .zac file holds, without the codec; with it, more."""
+
+    input: Positional[str]
+    """a .zac file"""
+    ckpt: str | None = None
+    """a run directory or checkpoint; None = the one below runs/ that the file was made with, if it is there"""
+
+
+Command = (
+    Annotated[Encode, subcommand("encode")]
+    | Annotated[Decode, subcommand("decode")]
+    | Annotated[Info, subcommand("info")]
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command; exits with status 2 and one line on standard error for input that cannot be used."""
+    command(Command, "python -m zoo", run, arguments)
+
+
+def run(options: Encode | Decode | Info) -> None:
+    """Does what the options say; raises ZooError for input that cannot be used."""
+    # after the arguments are known to be right: importing jax takes a second
+    from zoo import commands
+
+    # as an exception, so that no half-written file stays behind
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    if isinstance(options, Encode):
+        commands.encode(options)
+    elif isinstance(options, Decode):
+        commands.decode(options)
+    else:
+        commands.info(options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,11 @@
+"""Audio in and out block by block, at constant memory: files of any length, and pipes.
+
+A path of "-" is standard input or output. Files are written under a temporary name and appear whole or not at all.
+"""
+
+from zoo.audio_io.output import check_output, open_output
+from zoo.audio_io.reader import Reader, open_reader
+from zoo.audio_io.wav import RawFormat
+from zoo.audio_io.writer import Writer, open_writer
+
+__all__ = ["RawFormat", "Reader", "Writer", "check_output", "open_output", "open_reader", "open_writer"]

@@ -1,0 +1,138 @@
+"""Bytes out: files that appear whole or not at all, and standard output."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from zoo.errors import ZooError
+
+_REASONS = {
+    errno.ENOSPC: "no space left on the device",
+    errno.EDQUOT: "the quota of disk space is used up",
+    errno.EFBIG: "the file has become larger than is allowed here",
+    errno.EPIPE: "whoever reads it has closed the pipe",
+}
+
+
+def standard(stream: Any, name: str) -> BinaryIO:
+    """The bytes of sys.stdin or sys.stdout; raises ZooError, naming `name`, if it is closed or a terminal."""
+    buffer = getattr(stream, "buffer", None)
+    if buffer is None:
+        raise ZooError(f"{name}: is closed")
+    if hasattr(stream, "isatty") and stream.isatty():
+        raise ZooError(f"{name}: is a terminal, neither a pipe nor a file")
+    with contextlib.suppress(OSError, AttributeError, ValueError):
+        os.set_blocking(buffer.fileno(), True)  # a pipe that is not ready must not look like one that has ended
+    return cast(BinaryIO, buffer)
+
+
+def describe(error: Exception) -> str:
+    """What went wrong, in one line without the path that Python adds to it."""
+    if isinstance(error, OSError) and error.errno in _REASONS:
+        return _REASONS[error.errno]
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split()) or type(error).__name__
+
+
+@contextlib.contextmanager
+def _blame(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise ZooError(f"{name}: cannot be written ({describe(error)})") from error
+
+
+class Output(io.RawIOBase):
+    """A stream whose failures are ZooErrors that name it; what is written to a pipe leaves at once."""
+
+    def __init__(self, stream: BinaryIO, name: str) -> None:
+        self._stream, self.name = stream, name
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return isinstance(self._stream, io.BufferedRandom)
+
+    def write(self, data: Any) -> int:
+        """Writes all of `data`."""
+        view = memoryview(data).cast("B")
+        with _blame(self.name):
+            done = 0
+            while done < len(view):
+                done += self._stream.write(view[done:]) or 0
+        return len(view)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        with _blame(self.name):
+            return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def flush(self) -> None:
+        if not self._stream.closed:
+            with _blame(self.name):
+                self._stream.flush()
+
+
+def check_output(path: str | Path, *, force: bool = False) -> None:
+    """Raises ZooError, naming `path`, if it is a folder, in no folder, or there already (unless `force`).
+
+    "-" and what is no ordinary file (/dev/null, a named pipe) is never in the way.
+    """
+    place = Path(path)
+    if str(path) == "-":
+        standard(sys.stdout, "standard output")
+    elif place.is_dir():
+        raise ZooError(f"{path}: is a folder, not a file to write")
+    elif place.is_file() and not force:
+        raise ZooError(f"{path}: exists already; --force writes over it")
+    elif not place.exists() and not (folder := Path(os.path.realpath(place)).parent).is_dir():
+        raise ZooError(f"{path}: no folder {folder if place.is_symlink() else place.parent}")
+
+
+@contextlib.contextmanager
+def open_output(path: str | Path, *, force: bool = False) -> Iterator[BinaryIO]:
+    """A context manager that yields a stream to append bytes to, "-" being standard output.
+
+    A file lies under a hidden temporary name beside its own until the context is left, and then takes its name at once;
+    after any exception nothing is left of it. Raises ZooError, naming `path`, where `check_output` does, and if writing
+    fails (no space, a pipe that nobody reads any more).
+    """
+    check_output(path, force=force)
+    place = Path(path)
+    if str(path) == "-":
+        buffer = standard(sys.stdout, "standard output")
+        with _blame("standard output"):
+            buffer.flush()
+        # Not through Python's buffer: what could not be written would be tried again when Python ends.
+        yield cast(BinaryIO, Output(getattr(buffer, "raw", buffer), "standard output"))
+    elif place.exists() and not place.is_file():
+        with _blame(str(path)):
+            device = place.open("wb", buffering=0)
+        with device:
+            yield cast(BinaryIO, Output(device, str(path)))
+    else:
+        target = Path(os.path.realpath(place))  # a link stays one
+        unique = f"{os.getpid()}-{threading.get_ident()}"
+        temporary = target.with_name(f".{target.stem[:40]}.{unique}{target.suffix[:10]}")
+        with _blame(str(path)):
+            stream = temporary.open("w+b")
+        try:
+            yield cast(BinaryIO, Output(stream, str(path)))
+            with _blame(str(path)):
+                stream.close()
+                os.replace(temporary, target)
+        finally:
+            with contextlib.suppress(OSError):
+                stream.close()
+            temporary.unlink(missing_ok=True)

@@ -1,0 +1,297 @@
+"""Audio ↔ `.zac`: blocks of samples to packets and back, in memory, as streams, offline at a bitrate.
+
+    blocks → resampling → streams (channels of the model) → chunked encoder → level → entropy coder → container
+
+Everything here runs at constant memory whatever the length, and gives the same bytes however the blocks are cut.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from zoo.bitstream.container import ContainerWriter, Header
+from zoo.errors import ZooError
+from zoo.rate import Constant, LevelPolicy, Planned, Reservoir, plan
+from zoo.resample import Resampler
+from zoo.stream import FrameEncoder
+
+if TYPE_CHECKING:
+    from zoo.ready import ReadyCodec
+
+BLOCK_SAMPLES = 1 << 15
+MAX_PACKET_CODES = 1 << 22
+"""so that a few bytes that claim to be a packet cannot ask for much memory"""
+Blocks = Callable[[], Iterable[np.ndarray]]
+"""starts reading from the beginning: blocks (m, C) at the source's rate"""
+
+
+@dataclass(frozen=True)
+class ChannelLayout:
+    """How the channels of a source become streams of a codec: each stream is (T, codec channels)."""
+
+    channels: int
+    """of the source"""
+    model_channels: int
+    mid_side: bool
+
+    @property
+    def n_streams(self) -> int:
+        return self.channels if self.model_channels == 1 else 1
+
+    def split(self, block: np.ndarray) -> np.ndarray:
+        """(m, channels) -> (n_streams, m, model_channels)."""
+        if self.model_channels > 1:
+            return (block if self.channels > 1 else np.repeat(block, self.model_channels, axis=1))[None]
+        return (_rotate(block) if self.mid_side else block).T[..., None]
+
+    def join(self, streams: np.ndarray) -> np.ndarray:
+        """(n_streams, m, model_channels) -> (m, channels)."""
+        if self.model_channels > 1:
+            return streams[0] if self.channels > 1 else streams[0].mean(axis=1, keepdims=True)
+        block = streams[..., 0].T
+        return _rotate(block) if self.mid_side else block
+
+
+def channel_layout(
+    codec: ReadyCodec, channels: int, packet_frames: int, *, mid_side: bool | None = None
+) -> ChannelLayout:
+    """The layout for a source of so many channels; a pair of channels goes as mid and side through a mono codec.
+
+    Raises ZooError if the codec cannot take them, or a packet of them would be larger than MAX_PACKET_CODES.
+    """
+    if channels < 1 or (codec.channels > 1 and channels not in (1, codec.channels)):
+        raise ZooError(f"audio has {channels} channels, this codec {codec.channels}: give it 1 or {codec.channels}")
+    n_codes = (channels if codec.channels == 1 else 1) * packet_frames * codec.symbols.n_codebooks
+    if n_codes > MAX_PACKET_CODES:
+        raise ZooError(f"packets of {packet_frames} frames of {channels} channels hold {n_codes} codes, too many")
+    possible = channels == 2 and codec.channels == 1
+    return ChannelLayout(channels, codec.channels, possible if mid_side is None else mid_side and possible)
+
+
+def _rotate(block: np.ndarray) -> np.ndarray:
+    """Left and right to mid and side and back: orthonormal, and its own inverse."""
+    left, right = block[:, :1], block[:, 1:]
+    return np.concatenate([left + right, left - right], axis=1) * np.float32(0.5**0.5)
+
+
+class LatentEncoder:
+    """Blocks of a source to latents (n_streams, n, D), packet by packet."""
+
+    def __init__(self, codec: ReadyCodec, sample_rate: int, layout: ChannelLayout, packet_frames: int) -> None:
+        self._layout = layout
+        self._resampler = Resampler(sample_rate, codec.sample_rate, layout.channels)
+        self._encoder = FrameEncoder(codec.chunks(packet_frames), layout.n_streams)
+
+    @property
+    def n_samples(self) -> int:
+        """of the source, so far"""
+        return self._resampler.n_in
+
+    def push(self, block: np.ndarray) -> list[np.ndarray]:
+        return self._encoder.push(self._layout.split(self._resampler.push(block)))
+
+    def finish(self) -> list[np.ndarray]:
+        rest = self._encoder.push(self._layout.split(self._resampler.finish()))
+        return rest + self._encoder.finish()
+
+
+class StreamEncoder:
+    """Audio in blocks of any size to the bytes of a `.zac` file, which leave as soon as a packet is complete."""
+
+    def __init__(
+        self,
+        codec: ReadyCodec,
+        sample_rate: int,
+        channels: int,
+        *,
+        policy: LevelPolicy,
+        packet_frames: int,
+        mid_side: bool | None = None,
+        on_codes: Callable[[np.ndarray, int], None] | None = None,
+    ) -> None:
+        self._codec, self._policy = codec, policy
+        self._layout = channel_layout(codec, channels, packet_frames, mid_side=mid_side)
+        self._latents = LatentEncoder(codec, sample_rate, self._layout, packet_frames)
+        self._packet_frames = packet_frames
+        self._on_codes = on_codes
+        self._out = io.BytesIO()
+        header = Header(codec.digest, sample_rate, channels, packet_frames, self._layout.mid_side)
+        self._writer = ContainerWriter(self._out, header)
+        self.payload_bytes = 0
+        self.levels: list[int] = []
+
+    @property
+    def n_samples(self) -> int:
+        """of the source, so far"""
+        return self._latents.n_samples
+
+    @property
+    def file_bytes(self) -> int:
+        """header, packets and trailer, so far"""
+        return self._writer.n_bytes
+
+    def push(self, block: np.ndarray) -> bytes:
+        """Takes samples (m,) or (m, channels), float in [-1, 1]; gives the bytes that they complete, maybe none.
+
+        Raises ZooError for other shapes, and for NaN.
+        """
+        block = np.asarray(block, np.float32)
+        block = block[:, None] if block.ndim == 1 else block
+        if block.ndim != 2 or block.shape[1] != self._layout.channels:
+            raise ZooError(f"a block must be (m, {self._layout.channels}), got shape {block.shape}")
+        if not np.isfinite(block).all():
+            bad = int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
+            raise ZooError(f"audio holds NaN or infinity, first at sample {self.n_samples + bad}")
+        for start in range(0, len(block), BLOCK_SAMPLES):
+            for latents in self._latents.push(block[start : start + BLOCK_SAMPLES]):
+                self._write(latents)
+        return self._drain()
+
+    def finish(self) -> bytes:
+        """The last packet and the trailer."""
+        for latents in self._latents.finish():
+            self._write(latents)
+        self._writer.finish(self.n_samples)
+        return self._drain()
+
+    def _write(self, latents: np.ndarray) -> None:
+        codec, n_frames = self._codec, latents.shape[1]
+        quantise = functools.cache(lambda level: codec.quantise(latents, level, self._packet_frames))
+        sizes = functools.cache(lambda level: packet_bytes(codec, quantise(level), level))
+        level = self._policy.choose(sizes, n_frames / codec.module.frame_rate_hz)
+        codes = quantise(level)
+        payload = codec.entropy.encode(codes, level)
+        self._writer.write(level, payload, n_frames if n_frames < self._packet_frames else None)
+        self._policy.spent(len(payload))
+        self.payload_bytes += len(payload)
+        self.levels.append(level)
+        if self._on_codes is not None:
+            self._on_codes(codes, level)
+
+    def _drain(self) -> bytes:
+        written = self._out.getvalue()
+        self._out.seek(0)
+        self._out.truncate()
+        return written
+
+
+def packet_bytes(codec: ReadyCodec, codes: np.ndarray, level: int) -> float:
+    """What the payload of a packet with these codes takes, from above: the coder ends on whole bytes."""
+    return codec.entropy.bits(codes, level) / 8 + 1
+
+
+@dataclass(frozen=True)
+class CodedFile:
+    """A whole `.zac` file in memory."""
+
+    data: bytes
+    payload_bytes: int
+    """of coded audio in it"""
+
+
+def compress(
+    codec: ReadyCodec,
+    samples: np.ndarray,
+    sample_rate: int,
+    *,
+    bitrate: float | None = None,
+    level: int | None = None,
+    packet_s: float | None = None,
+) -> CodedFile:
+    """Codes (T, C) at `sample_rate` Hz; raises ZooError where the codec cannot."""
+    out = bytearray()
+    encoder = encode_blocks(
+        codec,
+        lambda: [samples],
+        sample_rate,
+        samples.shape[1],
+        write=out.extend,
+        bitrate=bitrate,
+        level=level,
+        packet_s=packet_s,
+    )
+    return CodedFile(bytes(out), encoder.payload_bytes)
+
+
+def encode_blocks(
+    codec: ReadyCodec,
+    blocks: Blocks,
+    sample_rate: int,
+    channels: int,
+    *,
+    write: Callable[[bytes], object],
+    bitrate: float | None = None,
+    level: int | None = None,
+    packet_s: float | None = None,
+    mid_side: bool | None = None,
+    seekable: bool = True,
+    on_codes: Callable[[np.ndarray, int], None] | None = None,
+) -> StreamEncoder:
+    """Codes a whole source; what comes back tells its length, payload and levels.
+
+    With a `bitrate` (kbps of payload) a `seekable` source is read twice, first for what each packet costs at each
+    level; another is coded as a stream. Raises ZooError for a bitrate or level that the codec has not.
+    """
+    packet_frames = codec.packet_frames(packet_s)
+    policy = level_policy(codec, bitrate, level)
+    if bitrate is not None and seekable and codec.n_levels > 1:
+        policy = Planned(_plan(codec, blocks(), sample_rate, channels, packet_frames, mid_side, bitrate))
+    encoder = StreamEncoder(
+        codec,
+        sample_rate,
+        channels,
+        policy=policy,
+        packet_frames=packet_frames,
+        mid_side=mid_side,
+        on_codes=on_codes,
+    )
+    for block in blocks():
+        if written := encoder.push(block):
+            write(written)
+    write(encoder.finish())
+    return encoder
+
+
+def level_policy(codec: ReadyCodec, bitrate: float | None, level: int | None) -> LevelPolicy:
+    """A constant level, the codec's default one, or the reservoir of a stream at `bitrate` kbps; raises ZooError."""
+    if bitrate is None:
+        return Constant(codec.check_level(level))
+    if level is not None:
+        raise ZooError("bitrate and level both say how much to spend: give one of them")
+    if not 0 < bitrate < float("inf"):
+        raise ZooError(f"bitrate {bitrate:g} kbps is not positive")
+    return Reservoir(bitrate, codec.n_levels)
+
+
+def _plan(
+    codec: ReadyCodec,
+    blocks: Iterable[np.ndarray],
+    sample_rate: int,
+    channels: int,
+    packet_frames: int,
+    mid_side: bool | None,
+    bitrate: float,
+) -> list[int]:
+    encoder = LatentEncoder(
+        codec, sample_rate, channel_layout(codec, channels, packet_frames, mid_side=mid_side), packet_frames
+    )
+
+    def packets() -> Iterator[np.ndarray]:
+        for block in blocks:
+            for start in range(0, len(block), BLOCK_SAMPLES):
+                yield from encoder.push(block[start : start + BLOCK_SAMPLES])
+        yield from encoder.finish()
+
+    sizes = [
+        [packet_bytes(codec, codec.quantise(latents, k, packet_frames), k) for k in range(codec.n_levels)]
+        for latents in packets()
+    ]
+    if not sizes:
+        return []
+    return plan(np.array(sizes), encoder.n_samples / sample_rate, bitrate)

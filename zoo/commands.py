@@ -1,0 +1,280 @@
+"""What `python -m zoo` does with files: coding, decoding, telling what is in one."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from zoo import audio_io, checkpoint, coding, decoding
+from zoo.audio_io import output
+from zoo.bitstream.container import ContainerReader
+from zoo.cli import progress
+from zoo.errors import BitstreamError, ZooError
+
+if TYPE_CHECKING:
+    from zoo.__main__ import Decode, Encode, Info, Raw
+    from zoo.ready import ReadyCodec
+
+BLOCK_SAMPLES = 1 << 15
+
+
+def encode(options: Encode) -> None:
+    """One file or pipe, or a corpus; raises ZooError for input that cannot be used."""
+    if options.corpus:
+        from zoo import corpus
+
+        corpus.encode(options)
+        return
+    if options.tokens and options.output == "-":
+        raise ZooError("--tokens needs a file name to stand beside, not standard output")
+    audio_io.check_output(options.output, force=options.force)
+    tokens = Path(options.output).with_suffix(".npy") if options.tokens else None
+    if tokens:
+        audio_io.check_output(tokens, force=options.force)
+    codec = find_codec(options.ckpt)
+    begin = time.perf_counter()
+    with audio_io.open_reader(options.input, raw=raw_format(options.raw)) as reader:
+        passes = 2 if options.bitrate is not None and reader.seekable else 1
+        codes: list[np.ndarray] = []
+        with (
+            audio_io.open_output(options.output, force=options.force) as stream,
+            progress(passes * reader.n_samples if reader.n_samples else None, "encoding") as advance,
+        ):
+            encoder = encode_reader(codec, reader, stream, options, codes, advance)
+            if tokens:
+                save_tokens(tokens, codes, force=options.force)
+        if reader.warning:
+            print(f"warning: {reader.warning}", file=sys.stderr)
+    seconds = encoder.n_samples / reader.sample_rate
+    report(
+        f"{reader.name} → {options.output}: {seconds:.1f} s, payload {_kbps(encoder.payload_bytes, seconds):.2f} kbps, "
+        f"file {_kbps(encoder.file_bytes, seconds):.2f} kbps, {seconds / (time.perf_counter() - begin):.0f}× real time"
+    )
+    if options.bitrate is not None and seconds and _kbps(encoder.payload_bytes, seconds) < 0.95 * options.bitrate:
+        if min(encoder.levels, default=0) == codec.n_levels - 1:
+            report("that is the most that the codec can spend on this audio")
+        else:
+            report("so short a file cannot mix the codec's levels to come closer")
+
+
+def encode_reader(
+    codec: ReadyCodec,
+    reader: audio_io.Reader,
+    stream: BinaryIO,
+    options: Encode,
+    codes: list[np.ndarray],
+    advance: Callable[[int], None],
+) -> coding.StreamEncoder:
+    """Codes what a reader holds into a stream; its codes, if options.tokens, are appended to `codes`."""
+    started = False
+
+    def blocks() -> Iterator[np.ndarray]:
+        nonlocal started
+        if started:
+            reader.rewind()
+        started = True
+        with contextlib.nullcontext(threading.Event()) if reader.seekable else until_interrupted() as stop:
+            while not stop.is_set() and len(block := reader.read(BLOCK_SAMPLES)):
+                yield block
+                advance(len(block))
+
+    return coding.encode_blocks(
+        codec,
+        blocks,
+        reader.sample_rate,
+        reader.channels,
+        write=stream.write,
+        bitrate=options.bitrate,
+        level=options.level,
+        packet_s=options.packet_s,
+        mid_side=options.stereo == "mid_side",
+        seekable=reader.seekable,
+        on_codes=(lambda packet, level: codes.append(packet)) if options.tokens else None,
+    )
+
+
+@contextlib.contextmanager
+def until_interrupted() -> Iterator[threading.Event]:
+    """While a pipe is coded: whoever presses Ctrl-C wants the recording to end there, not to be thrown away.
+
+    The event is set by the first interruption; a second one interrupts.
+    """
+    stop = threading.Event()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def end(number: int, frame: object) -> None:
+        stop.set()
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in before:
+        signal.signal(number, end)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def save_tokens(path: Path, packets: list[np.ndarray], *, force: bool) -> None:
+    """Codes of all packets as .npy (streams, frames, codes), in the smallest type; −1 stands for a code not used."""
+    width = max((packet.shape[2] for packet in packets), default=0)
+    padded = [np.pad(p, ((0, 0), (0, 0), (0, width - p.shape[2])), constant_values=-1) for p in packets]
+    whole = np.concatenate(padded, axis=1) if padded else np.zeros((0, 0, 0), np.int16)
+    kind = np.int16 if whole.size == 0 or whole.max() < 1 << 15 else np.int32
+    with audio_io.open_output(path, force=force) as stream:
+        np.save(stream, whole.astype(kind))
+
+
+def decode(options: Decode) -> None:
+    """A file or pipe to audio; raises ZooError for input that cannot be used, BitstreamError for damage."""
+    for name, value in (("start", options.start), ("seconds", options.seconds)):
+        if value is not None and not 0 <= value < float("inf"):
+            raise ZooError(f"--{name} {value:g} is no time")
+    is_part = options.start > 0 or options.seconds is not None
+    audio_io.check_output(options.output, force=options.force)
+    with ExitStack() as stack:
+        stream = stack.enter_context(open_input(options.input))
+        try:
+            reader = ContainerReader(stream, lenient=options.lenient)
+            codec = find_codec(options.ckpt, reader.header.weights_hash)
+            decoding.expect(codec, reader)
+            damaged: list[int] = []
+            rate = reader.header.sample_rate
+            if is_part:
+                if reader.n_samples is None:
+                    raise ZooError("--start and --seconds need a whole file, not a pipe")
+                start = round(options.start * rate)
+                if start >= max(reader.n_samples, 1):
+                    raise ZooError(f"--start {options.start:g}: the file ends at {reader.n_samples / rate:.2f} s")
+                stop = reader.n_samples if options.seconds is None else start + round(options.seconds * rate)
+                n_samples: int | None = min(stop, reader.n_samples) - start
+                blocks = decoding.decode_range(codec, reader, start, stop, damaged)
+            else:
+                n_samples = reader.n_samples
+                blocks = decoding.decode_blocks(codec, reader, damaged)
+            writer = stack.enter_context(
+                audio_io.open_writer(
+                    options.output,
+                    rate,
+                    reader.header.channels,
+                    n_samples=n_samples,
+                    subtype=options.subtype,
+                    force=options.force,
+                )
+            )
+            with progress(n_samples, "decoding") as advance:
+                for block in blocks:
+                    writer.write(block)
+                    advance(len(block))
+        except BitstreamError as error:
+            raise BitstreamError(f"{options.input}: {error}") from None
+    packet_s = reader.header.packet_frames / codec.module.frame_rate_hz
+    for index in damaged:
+        report(f"{options.input}: packet {index}, from {index * packet_s:.2f} s on, is damaged and silent")
+    if reader.truncated:
+        report(f"{options.input}: has no intact end; it may have been longer")
+
+
+def info(options: Info) -> None:
+    """Prints what a file holds; raises BitstreamError where it is damaged."""
+    with open_input(options.input) as stream:
+        try:
+            reader = ContainerReader(stream)
+            header = reader.header
+            packets = list(_lengths(reader))
+        except BitstreamError as error:
+            raise BitstreamError(f"{options.input}: {error}") from None
+        size = Path(options.input).stat().st_size if options.input != "-" else None
+    n_samples = reader.n_samples or 0
+    seconds = n_samples / header.sample_rate
+    payload = sum(length for _, length in packets)
+    lines = {
+        "audio": f"{seconds:.3f} s, {n_samples} samples, {header.sample_rate} Hz, "
+        f"{header.channels} channel{'s' * (header.channels > 1)}{' as mid and side' if header.mid_side else ''}",
+        "payload": f"{payload} bytes, {_kbps(payload, seconds):.2f} kbps",
+        "file": f"{size} bytes, {_kbps(size, seconds):.2f} kbps" if size else None,
+        "packets": f"{len(packets)} of {header.packet_frames} frames",
+        "levels": ", ".join(f"{level}: {n}" for level, n in sorted(Counter(level for level, _ in packets).items())),
+        "weights": header.weights_hash.hex(),
+    }
+    try:
+        codec = find_codec(options.ckpt, header.weights_hash)
+        module = codec.module
+        warm_up = decoding.packets_to_warm_up(module, header.packet_frames)
+        packet_s = header.packet_frames / module.frame_rate_hz
+        lines |= {
+            "codec": repr(codec),
+            "from": str(codec.metadata.get("path")),
+            "packet": f"{packet_s:.3f} s; warm-up {warm_up} packet{'s' * (warm_up > 1)}",
+            "latency": f"{1000 * module.algorithmic_latency_samples / module.sample_rate:.1f} ms of the model, "
+            f"{1000 * codec.stream_latency_s(packet_s):.0f} ms streamed in these packets",
+        }
+    except ZooError as error:
+        if options.ckpt is not None:
+            raise
+        lines["codec"] = str(error)
+    for name, value in lines.items():
+        if value is not None:
+            print(f"{name:8} {value}")
+
+
+@contextlib.contextmanager
+def open_input(path: str) -> Iterator[BinaryIO]:
+    """Bytes of a file, or of standard input for "-"; raises ZooError naming what cannot be opened."""
+    if path == "-":
+        yield output.standard(sys.stdin, "standard input")
+        return
+    place = Path(path)
+    if place.is_dir() or not place.exists():
+        raise ZooError(f"{path}: {'is a folder' if place.is_dir() else 'no such file'}")
+    try:
+        stream = place.open("rb")
+    except OSError as error:
+        raise ZooError(f"{path}: cannot be opened ({error.strerror})") from None
+    with stream:
+        yield stream
+
+
+def find_codec(ckpt: str | None, weights_hash: bytes | None = None) -> ReadyCodec:
+    """The codec named, the one that a file was made with, or the only one there is below runs/."""
+    if ckpt is not None:
+        return checkpoint.load(ckpt)
+    if weights_hash is not None:
+        return checkpoint.find_by_hash(weights_hash)
+    found = checkpoint.models()
+    if len(found) != 1:
+        names = ", ".join(model.name for model in found)
+        raise ZooError(f"--ckpt is needed: {f'there are {names}' if names else 'there is no run in runs/'}")
+    return checkpoint.load(found[0].name)
+
+
+def raw_format(raw: Raw) -> audio_io.RawFormat | None:
+    if raw.sample_rate is None and raw.channels is None:
+        return None
+    if raw.sample_rate is None or raw.channels is None:
+        raise ZooError("raw audio needs both --raw.sample_rate and --raw.channels")
+    return audio_io.RawFormat(raw.sample_rate, raw.channels, raw.encoding)
+
+
+def report(line: str) -> None:
+    """A line for the user; standard output may be carrying audio."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def _lengths(reader: ContainerReader) -> Iterator[tuple[int, int]]:
+    for packet in reader:
+        yield packet.level, len(packet.payload)
+
+
+def _kbps(n_bytes: int, seconds: float) -> float:
+    return n_bytes / 125 / seconds if seconds else 0.0
