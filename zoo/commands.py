@@ -88,12 +88,16 @@ def encode_reader(
                 yield block
                 advance(len(block))
 
+    def write(data: bytes) -> None:
+        stream.write(data)
+        stream.flush()  # a packet leaves as soon as it is complete
+
     return coding.encode_blocks(
         codec,
         blocks,
         reader.sample_rate,
         reader.channels,
-        write=stream.write,
+        write=write,
         bitrate=options.bitrate,
         level=options.level,
         packet_s=options.packet_s,
