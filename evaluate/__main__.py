@@ -58,6 +58,8 @@ class Options:
     require: str | None = None
     """bounds on the overall means of the codecs' levels (those of --levels, else the default ones), such as
     "mel<1.2,snr_db>8": exit status 1 where one is missed"""
+    perceptual: tuple[str, ...] = ()
+    """scores that need the extra of this name: visqol, pesq, stoi, estoi; slow"""
     rate: int | None = None
     """Hz at which everything is compared; None = the highest of the codecs'"""
     channels: int | None = None
@@ -104,7 +106,12 @@ def run(options: Options) -> None:
     cache = Cache(output / "cache.jsonl") if options.cache else None
     with progress(len(clips) * len(systems), "evaluating") as advance:
         rows = evaluate(
-            systems, clips, batch_size=options.batch_size, on_clip=lambda system, clip: advance(1), cache=cache
+            systems,
+            clips,
+            batch_size=options.batch_size,
+            on_clip=lambda system, clip: advance(1),
+            cache=cache,
+            perceptual=options.perceptual,
         )
     source = options.data.root or "held-out clips of the embedded generator"
     title = f"{source} · {rate} Hz · {'mono' if channels == 1 else f'{channels} channels'}"

@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from evaluate.perceptual import METRICS
 from zoo.errors import ZooError
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 REVISION = 1
 """raised whenever a metric or the way of measuring changes"""
+PACKAGES = {name: metric.package for name, metric in METRICS.items()}
 _LIBRARIES = ("soundfile", "soxr", "av", "constriction", "jax")
 
 
@@ -65,14 +68,15 @@ class Cache:
             raise ZooError(f"{self._path}: cannot be written ({error.strerror})") from None
 
 
-def key(system: System, clip: Clip) -> str:
-    """Of a clip through a system."""
+def key(system: System, clip: Clip, perceptual: Sequence[str] = ()) -> str:
+    """Of a clip through a system, with these perceptual scores."""
     content = hashlib.sha256()
     for part in (REVISION, system.identity, system.name, system.level, system.sample_rate, system.channels):
         content.update(f"{part}\n".encode())
-    for name in _LIBRARIES:
+    for name in (*_LIBRARIES, *(PACKAGES[name] for name in sorted(perceptual))):
         content.update(f"{name} {_version(name)}\n".encode())
-    content.update(f"{clip.name}\n{clip.domain}\n{clip.sample_rate} {clip.samples.shape}\n".encode())
+    for part in (sorted(perceptual), clip.name, clip.domain, clip.sample_rate, clip.samples.shape):
+        content.update(f"{part}\n".encode())
     content.update(np.ascontiguousarray(clip.samples, np.float32).tobytes())
     return content.hexdigest()
 

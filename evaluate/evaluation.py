@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
 import numpy as np
 
 from evaluate import metrics
+from evaluate import perceptual as scores
 from evaluate.cache import Cache
 from evaluate.cache import key as cached_key
 from evaluate.clips import Clip
@@ -98,6 +99,11 @@ class Row:
     encode_rtf: float
     """seconds of audio per wall second"""
     decode_rtf: float
+    visqol: float | None = None
+    """perceptual scores (evaluate.perceptual), None where they were not asked for or do not apply to the clip"""
+    pesq: float | None = None
+    stoi: float | None = None
+    estoi: float | None = None
 
 
 VALUES = tuple(f.name for f in fields(Row))[5:]
@@ -113,7 +119,8 @@ class Mean:
     n_clips: int
     seconds: float
     values: dict[str, float]
-    """one for each of `VALUES`: means over clips; rates and real-time factors are all bits over all seconds"""
+    """one for each of `VALUES`: means over the clips that have one, NaN if none has; rates and real-time factors are
+    all bits over all seconds"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,20 +161,24 @@ def evaluate(
     batch_size: int = 8,
     on_clip: Callable[[System, Clip], None] | None = None,
     cache: Cache | None = None,
+    perceptual: Sequence[str] = (),
 ) -> list[Row]:
     """A row for each system and clip: systems in their order, clips in theirs.
 
     Each clip is read once and measured at each system's rate and channels. `batch_size` clips of similar lengths are
     measured together, which changes no result; `on_clip` is called after each. What is in the `cache` is not computed
-    again. Raises ZooError for a clip with NaN, or if there are no clips.
+    again. `perceptual` names scores of evaluate.perceptual. Raises ZooError for a clip with NaN, if there are no clips,
+    and if a library that a score needs is not installed.
     """
     everyone: Sequence[System] = systems if isinstance(systems, Sequence) else [systems]
     if batch_size < 1:
         raise ZooError(f"batch_size must be at least 1, got {batch_size}")
+    if perceptual:
+        scores.require(perceptual)
     rows: list[list[Row]] = [[] for _ in everyone]
     for window in _windows(piece for clip in clips for piece in pieces(clip)):
         for system, found in zip(everyone, rows):
-            keys = [cached_key(system, clip) if cache else "" for clip in window]
+            keys = [cached_key(system, clip, perceptual) if cache else "" for clip in window]
             known = [cache.find(key) if cache else None for key in keys]
             trials = []
             for clip, row in zip(window, known):
@@ -175,7 +186,7 @@ def evaluate(
                     trials.append(run(system, clip))
                 if on_clip is not None:
                     on_clip(system, clip)
-            fresh = iter(measure(system, trials, batch_size=batch_size))
+            fresh = iter(measure(system, trials, batch_size=batch_size, perceptual=perceptual))
             for key, row in zip(keys, known):
                 found.append(next(fresh) if row is None else row)
                 if cache and row is None:
@@ -194,7 +205,9 @@ def pieces(clip: Clip, longest_s: float = PIECE_S) -> Iterator[Clip]:
         yield Clip(name, clip.domain, clip.samples[i * length : (i + 1) * length], clip.sample_rate)
 
 
-def measure(system: System, trials: Sequence[Trial], *, batch_size: int = 8) -> list[Row]:
+def measure(
+    system: System, trials: Sequence[Trial], *, batch_size: int = 8, perceptual: Sequence[str] = ()
+) -> list[Row]:
     """Rows of finished trials, in their order; metrics in batches of similar lengths."""
     values: dict[int, dict[str, float]] = {}
     waiting = sorted(range(len(trials)), key=lambda i: -len(trials[i].reference))
@@ -210,7 +223,11 @@ def measure(system: System, trials: Sequence[Trial], *, batch_size: int = 8) -> 
             estimate[place, : lengths[place]] = trials[i].estimate
         found = metrics.compute(reference, estimate, lengths, system.sample_rate)
         values |= {i: {name: float(x[place]) for name, x in found.items()} for place, i in enumerate(batch)}
-    return [_row(system, trial, values[i]) for i, trial in enumerate(trials)]
+    rows = [_row(system, trial, values[i]) for i, trial in enumerate(trials)]
+    if not perceptual:
+        return rows
+    heard = (scores.compute(t.reference, t.estimate, system.sample_rate, names=tuple(perceptual)) for t in trials)
+    return [replace(row, **found) for row, found in zip(rows, heard)]  # type: ignore[arg-type]
 
 
 def means(rows: Sequence[Row]) -> list[Mean]:
@@ -223,7 +240,10 @@ def means(rows: Sequence[Row]) -> list[Mean]:
         for domain in [*sorted({row.domain for row in members}), None]:
             chosen = [row for row in members if domain in (row.domain, None)]
             seconds = sum(row.seconds for row in chosen)
-            values = {name: float(np.mean([getattr(row, name) for row in chosen])) for name in VALUES}
+            values = {}
+            for name in VALUES:
+                known = [value for row in chosen if (value := getattr(row, name)) is not None]
+                values[name] = float(np.mean(known)) if known else math.nan
             for name in ("kbps", "payload_kbps"):
                 values[name] = sum(getattr(row, name) * row.seconds for row in chosen) / seconds
             for name in ("encode_rtf", "decode_rtf"):

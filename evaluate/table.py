@@ -44,6 +44,10 @@ COLUMNS = {
     "mel_dac": Column("mel\nDAC", "", 3),
     "lsd_db": Column("LSD", "dB", 2),
     "bandwidth_hz": Column("band", "kHz", 1, 1e-3),
+    "visqol": Column("ViSQOL", "", 2),
+    "pesq": Column("PESQ", "", 2),
+    "stoi": Column("STOI", "", 3),
+    "estoi": Column("ESTOI", "", 3),
     "encode_rtf": Column("enc", "×", 0),
     "decode_rtf": Column("dec", "×", 0),
 }
@@ -71,11 +75,12 @@ def render(rows: Sequence[Row], *, title: str | None = None) -> Table:
         table.add_column("level", justify="right", vertical="bottom")
     table.add_column("domain", vertical="bottom", max_width=14, overflow="ellipsis", no_wrap=True)
     table.add_column("clips", justify="right", vertical="bottom")
-    for column in COLUMNS.values():
+    shown = {name: column for name, column in COLUMNS.items() if any(getattr(row, name) is not None for row in rows)}
+    for column in shown.values():
         table.add_column(f"{column.title}\n{column.unit}", justify="right", vertical="bottom", no_wrap=True)
     for mean in means(rows):
         cells = [mean.system] + [show_level(mean.level)] * levels + [mean.domain, str(mean.n_clips)]
-        cells += [show(mean.values[name], column) for name, column in COLUMNS.items()]
+        cells += [show(mean.values[name], column) for name, column in shown.items()]
         last = mean.domain == OVERALL
         table.add_row(*cells, style="bold" if last else None, end_section=last)
     return table

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from zoo.ready import ReadyCodec
 
 BLOCK_SAMPLES = 1 << 15
-MAX_PACKET_CODES = 1 << 22
+MAX_PACKET_CODES = 1 << 20
 """so that a few bytes that claim to be a packet cannot ask for much memory"""
 Blocks = Callable[[], Iterable[np.ndarray]]
 """starts reading from the beginning: blocks (m, C) at the source's rate"""

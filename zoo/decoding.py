@@ -11,7 +11,7 @@ import numpy as np
 from zoo.bitstream import layout
 from zoo.bitstream.container import ContainerReader
 from zoo.bitstream.layout import Header, Packet
-from zoo.coding import channel_layout
+from zoo.coding import ChannelLayout, channel_layout
 from zoo.errors import BitstreamError, ZooError
 from zoo.resample import Resampler, grid_hz
 from zoo.stream import FrameDecoder, packets_to_warm_up
@@ -43,12 +43,7 @@ class PacketDecoder:
     def __init__(self, codec: ReadyCodec, header: Header, first_packet: int = 0) -> None:
         """Raises BitstreamError for a header that does not belong to the codec."""
         check_weights(codec, header)
-        try:
-            self._layout = channel_layout(codec, header.channels, header.packet_frames, mid_side=header.mid_side)
-        except ZooError as error:
-            raise BitstreamError(f"header: {error}") from None
-        if self._layout.mid_side != header.mid_side:
-            raise BitstreamError("header: mid and side, but the codec takes both channels together")
+        self._layout = streams_of(codec, header)
         self._codec, self._header = codec, header
         chunks = codec.chunks(header.packet_frames)
         first_frame = first_packet * header.packet_frames
@@ -104,6 +99,17 @@ class PacketDecoder:
     def model_samples(self, n_samples: int) -> int:
         """Samples at the codec's rate that stand for `n_samples` at the source's."""
         return -(-n_samples * self._codec.sample_rate // self._header.sample_rate)
+
+
+def streams_of(codec: ReadyCodec, header: Header) -> ChannelLayout:
+    """How a file's channels were coded; raises BitstreamError for a header that the codec cannot have written."""
+    try:
+        layout = channel_layout(codec, header.channels, header.packet_frames, mid_side=header.mid_side)
+    except ZooError as error:
+        raise BitstreamError(f"header: {error}") from None
+    if layout.mid_side != header.mid_side:
+        raise BitstreamError("header: mid and side, but the codec takes both channels together")
+    return layout
 
 
 def check_weights(codec: ReadyCodec, header: Header) -> None:

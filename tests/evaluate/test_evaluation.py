@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluate import metrics, table
+from evaluate import metrics, perceptual, table
 from evaluate.clips import Clip
 from evaluate.evaluation import VALUES, Coded, Row, System, evaluate, means, measure, pieces, run
 from evaluate.systems import CodecSystem, codec_systems
@@ -103,7 +103,11 @@ def test_a_gain_of_nine_tenths_is_20_db_whatever_the_batch_holds_beside_it() -> 
 
 def test_rows_name_exactly_the_metrics() -> None:
     names = [f.name for f in dataclasses.fields(Row)]
-    assert list(VALUES) == names[5:] == ["kbps", "payload_kbps", *metrics.METRICS, "encode_rtf", "decode_rtf"]
+    assert (
+        list(VALUES)
+        == names[5:]
+        == ["kbps", "payload_kbps", *metrics.METRICS, "encode_rtf", "decode_rtf", *perceptual.METRICS]
+    )
     assert set(table.COLUMNS) == set(VALUES)
 
 

@@ -45,26 +45,27 @@ def sound(n_samples: int, channels: int = 1, *, sample_rate: int = RATE, seed: i
     return out.astype(np.float32)
 
 
+@functools.cache
+def make(name: str, **changes: object) -> zoo.ReadyCodec:
+    """make("vae", channels=2, …): an untrained codec with tables fitted to its own codes; the same one each time."""
+    family = "gan_vocoder" if name == "causal" else name
+    options = {"sample_rate": RATE, **SMALL[name], **changes}
+    module = zoo.create(family, **options)
+    silence = jnp.zeros((1, 4 * module.hop_length, module.channels))
+    init = jax.jit(module.init, compiler_options={"xla_backend_optimization_level": 0})
+    params = _shaken(init(jax.random.key(0), silence)["params"])
+    fitter = entropy.Fitter(module.bottleneck.symbols())
+    metadata = {"family": family, "model": options}
+    empty = zoo.ReadyCodec(module, {"params": params}, fitter.fit(), metadata)
+    audio = sound(4 * RATE, module.channels, seed=9)
+    for level in range(empty.n_levels):
+        fitter.update(empty.encode(audio, level=level).codes, level)
+    return zoo.ReadyCodec(module, {"params": params}, fitter.fit(), metadata)
+
+
 @pytest.fixture(scope="session")
 def build() -> Build:
-    """build("vae", channels=2, …): an untrained codec with tables fitted to its own codes; the same one each time."""
-
-    @functools.cache
-    def make(name: str, **changes: object) -> zoo.ReadyCodec:
-        family = "gan_vocoder" if name == "causal" else name
-        options = {"sample_rate": RATE, **SMALL[name], **changes}
-        module = zoo.create(family, **options)
-        silence = jnp.zeros((1, 4 * module.hop_length, module.channels))
-        init = jax.jit(module.init, compiler_options={"xla_backend_optimization_level": 0})
-        params = _shaken(init(jax.random.key(0), silence)["params"])
-        fitter = entropy.Fitter(module.bottleneck.symbols())
-        metadata = {"family": family, "model": options}
-        empty = zoo.ReadyCodec(module, {"params": params}, fitter.fit(), metadata)
-        audio = sound(4 * RATE, module.channels, seed=9)
-        for level in range(empty.n_levels):
-            fitter.update(empty.encode(audio, level=level).codes, level)
-        return zoo.ReadyCodec(module, {"params": params}, fitter.fit(), metadata)
-
+    """The function `make`."""
     return make
 
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from tests.zoo import fuzz, fuzz_codec
 from zoo import coding, decoding
 from zoo.bitstream.container import ContainerReader
 from zoo.errors import BitstreamError, ZooError
@@ -196,3 +197,11 @@ def test_truncation_at_every_length_is_an_error(build):
         with pytest.raises(BitstreamError) as error:
             codec.decompress(blob[:n])
         assert "\n" not in str(error.value)
+
+
+def test_mutated_files_are_refused_or_decode_alike():
+    # `python tests/zoo/fuzz.py --target tests.zoo.fuzz_codec:codes` does this for as many files as one likes
+    outcomes = fuzz.run(fuzz_codec.codes(), files=600)
+    assert outcomes["refused"] > 400
+    assert outcomes["lenient accepted"] > 100
+    assert sum(fuzz.run(fuzz_codec.audio(), files=60).values()) == 120
