@@ -75,8 +75,8 @@ def key(system: System, clip: Clip, perceptual: Sequence[str] = ()) -> str:
         content.update(f"{part}\n".encode())
     for name in (*_LIBRARIES, *(PACKAGES[name] for name in sorted(perceptual))):
         content.update(f"{name} {_version(name)}\n".encode())
-    for part in (sorted(perceptual), clip.name, clip.domain, clip.sample_rate, clip.samples.shape):
-        content.update(f"{part}\n".encode())
+    about = (sorted(perceptual), clip.name, clip.domain, clip.sample_rate, clip.samples.shape)
+    content.update("".join(f"{part}\n" for part in about).encode())
     content.update(np.ascontiguousarray(clip.samples, np.float32).tobytes())
     return content.hexdigest()
 
