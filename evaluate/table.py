@@ -7,10 +7,11 @@ import json
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evaluate.perceptual import METRICS
 from zoo.errors import ZooError
 
 if TYPE_CHECKING:
@@ -109,8 +110,12 @@ def legend() -> str:
 
 
 def as_records(rows: Sequence[Any]) -> list[dict[str, Any]]:
-    """Dataclasses as dictionaries for JSON and CSV: floats to six digits, None for what is not finite."""
-    return [{key: _plain(value) for key, value in asdict(row).items()} for row in rows]
+    """Dataclasses as dictionaries for JSON and CSV: floats to six digits, None for what is not finite.
+
+    Perceptual scores that no row has are left out.
+    """
+    absent = {name for name in METRICS if all(getattr(row, name, None) is None for row in rows)}
+    return [{key: _plain(value) for key, value in asdict(row).items() if key not in absent} for row in rows]
 
 
 def write_json(rows: Sequence[Any], path: Path) -> None:
@@ -123,9 +128,10 @@ def write_csv(rows: Sequence[Row], path: Path) -> None:
     import io
 
     text = io.StringIO()
-    writer = csv.DictWriter(text, [f.name for f in fields(rows[0])], lineterminator="\n")
+    records = as_records(rows)
+    writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(as_records(rows))
+    writer.writerows(records)
     _write(path, text.getvalue())
 
 
