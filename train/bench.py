@@ -5,20 +5,20 @@ The step is the loop's, fed by the loop's data pipeline, for a few steps of each
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import os
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from configs import loading
 from configs.base import Config
-from train import cli
+from zoo.cli import command
+from zoo.errors import ZooError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -170,55 +170,65 @@ def render(written: dict[str, Any]) -> Table:
     return table
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        cli.fail(message)
+@dataclass(frozen=True)
+class Data:
+    """What is trained on."""
+
+    root: str | None = None
+    """a folder of audio files; None = the embedded generator"""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Measures how many seconds of audio a configuration trains per wall second.
+
+    It takes the loop's own step and data pipeline, without and with discriminators, after the batches that were read
+    ahead are used up.
+    """
+
+    model: tuple[str, ...] = DEFAULT_MODELS
+    """configurations to run"""
+    steps: int = 20
+    """measured steps of each phase"""
+    batch_size: int | None = None
+    """crops per step; None = the configuration's"""
+    data: Data = field(default_factory=Data)
+    output: str = "train_bench.json"
+    """JSON file to write"""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line; bad input ends in one line and exit status 2."""
-    parser = _Parser(
-        prog="python -m train.bench",
-        description="Measures how many seconds of audio a configuration trains per wall second: the loop's own step "
-        "and data pipeline, without and with discriminators, after the batches that were read ahead are used up.",
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "--model", nargs="+", default=list(DEFAULT_MODELS), metavar="NAME", help="configurations to run"
-    )
-    parser.add_argument("--steps", type=int, default=20, help="measured steps of each phase (default: %(default)s)")
-    parser.add_argument("--batch_size", type=int, help="crops per step (default: the configuration's)")
-    parser.add_argument("--data.root", dest="root", metavar="DIR", help="audio files (default: the embedded generator)")
-    parser.add_argument("--output", default="train_bench.json", help="JSON file to write (default: %(default)s)")
-    options = parser.parse_args(arguments)
+    # compiled programs from earlier runs would hide what the first step costs
+    command(Options, "python -m train.bench", run, arguments, cached=False)
+
+
+def run(options: Options) -> None:
+    """Measures, prints and writes; raises ZooError for input that cannot be used."""
+    from evaluate.table import console
+
     try:
         configs = {name: _config(loading.get(name), options) for name in options.model}
     except loading.ConfigError as error:
-        cli.fail(str(error))
-    # after the arguments are known to be right: importing jax takes a second
-    from evaluate.table import console
-    from zoo.errors import ZooError
-
+        raise ZooError(str(error)) from None
     speeds: list[Speed] = []
-    try:
-        for name, config in configs.items():
-            speeds += measure(name, config, steps=options.steps)
-            written = report(speeds)
+    for name, config in configs.items():
+        speeds += measure(name, config, steps=options.steps)
+        written = report(speeds)
+        try:
             # after each model: a benchmark that is stopped has not measured for nothing
             Path(options.output).write_text(json.dumps(written, indent=2) + "\n")
-    except (ZooError, OSError) as error:
-        cli.fail(str(error))
-    except KeyboardInterrupt:
-        cli.fail("interrupted")
+        except OSError as error:
+            raise ZooError(f"{options.output}: cannot be written ({error.strerror})") from None
     console().print(render(written))
     print(f"written to {options.output}")
 
 
-def _config(config: Config, options: argparse.Namespace) -> Config:
+def _config(config: Config, options: Options) -> Config:
     return dataclasses.replace(
         config,
         batch_size=config.batch_size if options.batch_size is None else options.batch_size,
-        data=dataclasses.replace(config.data, root=options.root or config.data.root),
+        data=dataclasses.replace(config.data, root=options.data.root or config.data.root),
     )
 
 

@@ -15,7 +15,7 @@ import io
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -181,7 +181,18 @@ def quiet_failure() -> Iterator[None]:
     try:
         yield
     except BaseException:
-        hook = sys.unraisablehook
-        sys.unraisablehook = lambda info: None if "Event loop is closed" in str(info.exc_value) else hook(info)
+        if not isinstance(sys.unraisablehook, _WithoutClosedLoops):  # once, however many reads fail
+            sys.unraisablehook = _WithoutClosedLoops(sys.unraisablehook)
         gc.collect()
         raise
+
+
+class _WithoutClosedLoops:
+    """An unraisable hook that passes on all but the complaint of an abandoned read."""
+
+    def __init__(self, hook: Callable[[Any], object]) -> None:
+        self._hook = hook
+
+    def __call__(self, info: Any) -> None:
+        if "Event loop is closed" not in str(info.exc_value):
+            self._hook(info)
