@@ -2,8 +2,8 @@
 
     python -m train --model gan_vocoder_causal
 
-What is left of algorithmic latency is one STFT window, 27 ms; the non-causal model has to wait for half a second. It is
-trained like `gan_vocoder`, in the same time.
+What is left of algorithmic latency is one STFT window, 27 ms; the non-causal model has to wait for half a second. All
+else is that of `gan_vocoder`. No run of it has been recorded yet.
 """
 
 from __future__ import annotations

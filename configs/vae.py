@@ -2,13 +2,13 @@
 
     python -m train --model vae
 
-As it stands it takes three to four minutes on two CPU cores with the embedded generator. Recorded run
+As it stands it takes less than five minutes on two CPU cores with the embedded generator. Recorded run
 (recorded/vae.png: its curves), two cores of a shared x86-64 virtual machine, thirteen minutes:
 
     python -m train --model vae --data.root DIR --steps 2000
 
 on four hours of music, speech and sounds gave, on 31 clips of other recordings and by grid step from coarse to fine,
-7.4 dB SNR at 3.2 kbps, 10.3 at 5.7, 12.6 at 9.3, 14.1 at 13.9 and 14.6 at 16.6.
+7.4 dB SNR at 2.1 kbps, 10.3 at 4.0, 12.6 at 6.8, 14.1 at 10.6 and 14.6 at 12.9.
 """
 
 from __future__ import annotations
