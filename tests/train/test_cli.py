@@ -302,7 +302,7 @@ def test_help_is_worth_reading() -> None:
 def test_help_does_not_wait_for_what_computes(module: str) -> None:
     code = (
         f"import runpy, sys; sys.argv = ['x', '--help']\n"
-        f"try: runpy.run_module('{module}', run_name='__main__')\n"
+        f"try: runpy.run_module('{module}', run_name='__main__', alter_sys=True)\n"
         f"except SystemExit: pass\n"
         f"heavy = ('jax', 'flax', 'optax', 'grain', 'orbax', 'numpy', 'matplotlib', 'soundfile')\n"
         f"print(*[name for name in heavy if name in sys.modules], file=sys.stderr)"
