@@ -66,7 +66,7 @@ class Totals:
 
     @property
     def mean(self) -> float:
-        return float(self.values.sum() / self.weights.sum())
+        return float(np.sum(self.values)) / float(np.sum(self.weights))
 
     def resampled(self, seed: int, n_resamples: int) -> np.ndarray:
         """Means of `n_resamples` samples drawn with replacement, (n_resamples,)."""

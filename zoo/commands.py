@@ -134,7 +134,7 @@ def save_tokens(path: Path, packets: list[np.ndarray], *, force: bool) -> None:
     width = max((packet.shape[2] for packet in packets), default=0)
     padded = [np.pad(p, ((0, 0), (0, 0), (0, width - p.shape[2])), constant_values=-1) for p in packets]
     whole = np.concatenate(padded, axis=1) if padded else np.zeros((0, 0, 0), np.int16)
-    kind = np.int16 if whole.size == 0 or whole.max() < 1 << 15 else np.int32
+    kind = np.int16 if whole.size == 0 or np.max(whole) < 1 << 15 else np.int32
     with audio_io.open_output(path, force=force) as stream:
         np.save(stream, whole.astype(kind))
 

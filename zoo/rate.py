@@ -99,7 +99,7 @@ def plan(sizes: np.ndarray, seconds: float, kbps: float) -> list[int]:
     if totals[0] > target:
         lowest = totals[0] / 125.0 / seconds
         raise ZooError(f"bitrate {kbps:g} kbps cannot be reached: the codec's lowest level takes {lowest:.2f} kbps")
-    level = int(np.flatnonzero(totals <= target).max())
+    level = int(np.max(np.flatnonzero(totals <= target)))
     levels = np.full(len(sizes), level)
     left = target - totals[level]
     # a second round lets a packet climb further, where packets are too few for an even spread to fill the target

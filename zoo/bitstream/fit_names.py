@@ -93,8 +93,8 @@ def _expert(
     mine: np.ndarray, context: np.ndarray, static: np.ndarray, n_contexts: int, n_clusters: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Clusters of contexts, and log-probabilities in each cluster: hard EM, contexts and distributions in turn."""
-    joint = np.bincount(context * len(static) + mine, minlength=n_contexts * len(static))
-    joint = joint.reshape(n_contexts, len(static)).astype(np.float32)
+    flat = np.bincount(context * len(static) + mine, minlength=n_contexts * len(static))
+    joint = flat.reshape(n_contexts, len(static)).astype(np.float32)
     # the commonest contexts begin a cluster each
     order = np.argsort(-joint.sum(1), kind="stable")
     clusters = np.zeros(n_contexts, np.int64)

@@ -168,7 +168,7 @@ def _melody(bus: Bus, rng: Rng, grid: Grid, seconds: float, gain: float, pan: fl
     key = np.convolve(np.pad(key, len(glide), mode="edge"), glide / len(glide), mode="same")[len(glide) : -len(glide)]
     hz = ramp((2.0 ** (key / 12.0)).astype(np.float32), hop, bus.n)
     phase = np.cumsum(hz, dtype=np.float64) / rate
-    soft, bright = instruments.melody_tables(rng, float(hz.max()), rate)
+    soft, bright = instruments.melody_tables(rng, float(np.max(hz)), rate)
     level = ramp(loud.astype(np.float32), hop, bus.n)
     dull = oscillate(soft, phase)
     out = dull + (oscillate(bright, phase) - dull) * level
