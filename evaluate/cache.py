@@ -6,6 +6,7 @@ versions of its libraries), the format of the comparison and `REVISION`.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -81,6 +82,7 @@ def key(system: System, clip: Clip, perceptual: Sequence[str] = ()) -> str:
     return content.hexdigest()
 
 
+@functools.cache
 def _version(name: str) -> str:
     try:
         return importlib.metadata.version(name)

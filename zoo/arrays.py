@@ -32,33 +32,66 @@ class Encoded:
     """length at the codec's rate"""
 
 
+@dataclass(frozen=True)
+class ChannelLayout:
+    """How the channels of a source become streams of a codec, each (T, codec channels).
+
+    Raises ZooError where the codec cannot take so many.
+    """
+
+    channels: int
+    """of the source"""
+    model_channels: int
+    mid_side: bool
+
+    def __post_init__(self) -> None:
+        if self.channels < 1 or (self.model_channels > 1 and self.channels not in (1, self.model_channels)):
+            possible = f"give it 1 or {self.model_channels}"
+            raise ZooError(f"audio has {self.channels} channels, this codec {self.model_channels}: {possible}")
+
+    @property
+    def n_streams(self) -> int:
+        return self.channels if self.model_channels == 1 else 1
+
+    def split(self, block: np.ndarray) -> np.ndarray:
+        """(m, channels) -> (n_streams, m, model_channels)."""
+        if self.model_channels > 1:
+            return (block if self.channels > 1 else np.repeat(block, self.model_channels, axis=1))[None]
+        return (_rotate(block) if self.mid_side else block).T[..., None]
+
+    def join(self, streams: np.ndarray) -> np.ndarray:
+        """(n_streams, m, model_channels) -> (m, channels)."""
+        if self.model_channels > 1:
+            return streams[0] if self.channels > 1 else streams[0].mean(axis=1, keepdims=True)
+        block = streams[..., 0].T
+        return _rotate(block) if self.mid_side else block
+
+
+def _rotate(block: np.ndarray) -> np.ndarray:
+    """Left and right to mid and side and back: orthonormal, and its own inverse."""
+    left, right = block[:, :1], block[:, 1:]
+    return np.concatenate([left + right, left - right], axis=1) * np.float32(0.5**0.5)
+
+
 def to_model(samples: np.ndarray, sample_rate: int, module: Codec) -> np.ndarray:
     """(B, T, C) at any rate -> (N, T', channels) at the codec's; raises ZooError for what it cannot take."""
     if sample_rate <= 0:
         raise ZooError(f"sample_rate {sample_rate} is not positive")
-    resampled = np.stack([zoo_audio.resample(clip, sample_rate, module.sample_rate) for clip in samples])
-    channels = resampled.shape[2]
-    if channels == module.channels:
-        return resampled
-    if channels == 1:
-        return np.repeat(resampled, module.channels, axis=2)
-    if module.channels == 1:
-        return resampled.swapaxes(1, 2).reshape(-1, resampled.shape[1], 1)
-    raise ZooError(f"audio has {channels} channels, this codec {module.channels}: give it 1 or {module.channels}")
+    layout = ChannelLayout(samples.shape[2], module.channels, mid_side=False)
+    clips = [zoo_audio.resample(clip, sample_rate, module.sample_rate) for clip in samples]
+    return np.concatenate([layout.split(clip) for clip in clips])
 
 
 def from_model(decoded: np.ndarray, encoded: Encoded, module: Codec) -> np.ndarray:
     """The inverse: (N, T', channels) of decoded audio -> the rate, length and shape of what went in."""
     shape = encoded.shape
-    batch = shape[0] if len(shape) == 3 else 1
     length = shape[0] if len(shape) < 3 else shape[1]
-    channels = shape[-1] if len(shape) > 1 else 1
-    if channels != module.channels:
-        if channels == 1:
-            decoded = decoded.mean(axis=2, keepdims=True)
-        else:
-            decoded = decoded.reshape(batch, channels, -1).swapaxes(1, 2)
-    clips = [zoo_audio.resample(c, module.sample_rate, encoded.sample_rate, n_samples=length) for c in decoded]
+    layout = ChannelLayout(shape[-1] if len(shape) > 1 else 1, module.channels, mid_side=False)
+    streams = decoded.reshape(-1, layout.n_streams, *decoded.shape[1:])
+    clips = [
+        zoo_audio.resample(layout.join(clip), module.sample_rate, encoded.sample_rate, n_samples=length)
+        for clip in streams
+    ]
     return np.stack(clips).reshape(shape)
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from zoo.arrays import ChannelLayout
 from zoo.bitstream.container import ContainerWriter, Header
 from zoo.errors import ZooError
 from zoo.rate import Constant, LevelPolicy, Planned, Reservoir, plan
@@ -31,33 +32,6 @@ Blocks = Callable[[], Iterable[np.ndarray]]
 """starts reading from the beginning: blocks (m, C) at the source's rate"""
 
 
-@dataclass(frozen=True)
-class ChannelLayout:
-    """How the channels of a source become streams of a codec: each stream is (T, codec channels)."""
-
-    channels: int
-    """of the source"""
-    model_channels: int
-    mid_side: bool
-
-    @property
-    def n_streams(self) -> int:
-        return self.channels if self.model_channels == 1 else 1
-
-    def split(self, block: np.ndarray) -> np.ndarray:
-        """(m, channels) -> (n_streams, m, model_channels)."""
-        if self.model_channels > 1:
-            return (block if self.channels > 1 else np.repeat(block, self.model_channels, axis=1))[None]
-        return (_rotate(block) if self.mid_side else block).T[..., None]
-
-    def join(self, streams: np.ndarray) -> np.ndarray:
-        """(n_streams, m, model_channels) -> (m, channels)."""
-        if self.model_channels > 1:
-            return streams[0] if self.channels > 1 else streams[0].mean(axis=1, keepdims=True)
-        block = streams[..., 0].T
-        return _rotate(block) if self.mid_side else block
-
-
 def channel_layout(
     codec: ReadyCodec, channels: int, packet_frames: int, *, mid_side: bool | None = None
 ) -> ChannelLayout:
@@ -65,39 +39,38 @@ def channel_layout(
 
     Raises ZooError if the codec cannot take them, or a packet of them would be larger than MAX_PACKET_CODES.
     """
-    if channels < 1 or (codec.channels > 1 and channels not in (1, codec.channels)):
-        raise ZooError(f"audio has {channels} channels, this codec {codec.channels}: give it 1 or {codec.channels}")
-    n_codes = (channels if codec.channels == 1 else 1) * packet_frames * codec.symbols.n_codebooks
+    possible = channels == 2 and codec.channels == 1
+    layout = ChannelLayout(channels, codec.channels, possible if mid_side is None else mid_side and possible)
+    n_codes = layout.n_streams * packet_frames * codec.symbols.n_codebooks
     if n_codes > MAX_PACKET_CODES:
         raise ZooError(f"packets of {packet_frames} frames of {channels} channels hold {n_codes} codes, too many")
-    possible = channels == 2 and codec.channels == 1
-    return ChannelLayout(channels, codec.channels, possible if mid_side is None else mid_side and possible)
-
-
-def _rotate(block: np.ndarray) -> np.ndarray:
-    """Left and right to mid and side and back: orthonormal, and its own inverse."""
-    left, right = block[:, :1], block[:, 1:]
-    return np.concatenate([left + right, left - right], axis=1) * np.float32(0.5**0.5)
+    return layout
 
 
 class LatentEncoder:
     """Blocks of a source to latents (n_streams, n, D), packet by packet."""
 
-    def __init__(self, codec: ReadyCodec, sample_rate: int, layout: ChannelLayout, packet_frames: int) -> None:
-        self._layout = layout
-        self._resampler = Resampler(sample_rate, codec.sample_rate, layout.channels)
-        self._encoder = FrameEncoder(codec.chunks(packet_frames), layout.n_streams)
+    def __init__(
+        self, codec: ReadyCodec, sample_rate: int, channels: int, packet_frames: int, mid_side: bool | None
+    ) -> None:
+        """Raises ZooError where `channel_layout` does."""
+        self.layout = channel_layout(codec, channels, packet_frames, mid_side=mid_side)
+        self._resampler = Resampler(sample_rate, codec.sample_rate, channels)
+        self._encoder = FrameEncoder(codec.chunks(packet_frames), self.layout.n_streams)
 
     @property
     def n_samples(self) -> int:
         """of the source, so far"""
         return self._resampler.n_in
 
-    def push(self, block: np.ndarray) -> list[np.ndarray]:
-        return self._encoder.push(self._layout.split(self._resampler.push(block)))
+    def push(self, block: np.ndarray) -> Iterator[np.ndarray]:
+        """Latents of the packets that (m, channels) completes, one by one: m may be all of a long recording."""
+        for start in range(0, len(block), BLOCK_SAMPLES):
+            part = self._resampler.push(block[start : start + BLOCK_SAMPLES])
+            yield from self._encoder.push(self.layout.split(part))
 
     def finish(self) -> list[np.ndarray]:
-        rest = self._encoder.push(self._layout.split(self._resampler.finish()))
+        rest = self._encoder.push(self.layout.split(self._resampler.finish()))
         return rest + self._encoder.finish()
 
 
@@ -116,8 +89,8 @@ class StreamEncoder:
         on_codes: Callable[[np.ndarray, int], None] | None = None,
     ) -> None:
         self._codec, self._policy = codec, policy
-        self._layout = channel_layout(codec, channels, packet_frames, mid_side=mid_side)
-        self._latents = LatentEncoder(codec, sample_rate, self._layout, packet_frames)
+        self._latents = LatentEncoder(codec, sample_rate, channels, packet_frames, mid_side)
+        self._layout = self._latents.layout
         self._packet_frames = packet_frames
         self._on_codes = on_codes
         self._out = io.BytesIO()
@@ -148,9 +121,8 @@ class StreamEncoder:
         if not np.isfinite(block).all():
             bad = int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
             raise ZooError(f"audio holds NaN or infinity, first at sample {self.n_samples + bad}")
-        for start in range(0, len(block), BLOCK_SAMPLES):
-            for latents in self._latents.push(block[start : start + BLOCK_SAMPLES]):
-                self._write(latents)
+        for latents in self._latents.push(block):
+            self._write(latents)
         return self._drain()
 
     def finish(self) -> bytes:
@@ -240,7 +212,7 @@ def encode_blocks(
     """
     packet_frames = codec.packet_frames(packet_s)
     policy = level_policy(codec, bitrate, level)
-    if bitrate is not None and seekable and codec.n_levels > 1:
+    if bitrate is not None and seekable:
         policy = Planned(_plan(codec, blocks(), sample_rate, channels, packet_frames, mid_side, bitrate))
     encoder = StreamEncoder(
         codec,
@@ -278,14 +250,11 @@ def _plan(
     mid_side: bool | None,
     bitrate: float,
 ) -> list[int]:
-    encoder = LatentEncoder(
-        codec, sample_rate, channel_layout(codec, channels, packet_frames, mid_side=mid_side), packet_frames
-    )
+    encoder = LatentEncoder(codec, sample_rate, channels, packet_frames, mid_side)
 
     def packets() -> Iterator[np.ndarray]:
         for block in blocks:
-            for start in range(0, len(block), BLOCK_SAMPLES):
-                yield from encoder.push(block[start : start + BLOCK_SAMPLES])
+            yield from encoder.push(block)
         yield from encoder.finish()
 
     sizes = [

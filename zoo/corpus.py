@@ -107,7 +107,9 @@ def run(codec: ReadyCodec, jobs: list[Job], options: Encode) -> list[Done]:
     devices = jax.local_devices()
     # on one device a second worker reads, resamples and writes while the first one's network runs
     n_workers = max(2, len(devices)) if jobs else 1
-    codecs = [_on(codec, devices[i % len(devices)]) for i in range(n_workers)]
+    # one copy a device, since each compiles what it runs
+    placed = [_on(codec, device) for device in devices] if len(devices) > 1 else [codec]
+    codecs = [placed[i % len(placed)] for i in range(n_workers)]
     idle = list(range(n_workers))
     stop = threading.Event()
     results: list[Done] = []

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from zoo.arrays import ChannelLayout
 from zoo.bitstream import layout
 from zoo.bitstream.container import ContainerReader
 from zoo.bitstream.layout import Header, Packet
-from zoo.coding import ChannelLayout, channel_layout
+from zoo.coding import channel_layout
 from zoo.errors import BitstreamError, ZooError
 from zoo.resample import Resampler, grid_hz
 from zoo.stream import FrameDecoder, packets_to_warm_up
@@ -19,7 +20,6 @@ from zoo.stream import FrameDecoder, packets_to_warm_up
 if TYPE_CHECKING:
     from zoo.ready import ReadyCodec
 
-_PREFIX_LENGTH = 6  # of a header: what tells its length
 RESAMPLER_REACH = 4096
 """samples, at the slower of two rates, over which resampling forgets where it began"""
 
@@ -86,19 +86,24 @@ class PacketDecoder:
 
         Raises BitstreamError if the packets hold another number of frames.
         """
-        module = self._codec.module
         if n_samples is None:
-            held = max(module.max_samples(self._n_frames), 0)
+            held = max(self._codec.module.max_samples(self._n_frames), 0)
         else:
-            held = self.model_samples(n_samples)
-            expected = module.n_frames(held) if held else 0
+            held = _model_samples(self._codec, self._header, n_samples)
+            expected = _n_frames(self._codec, self._header, n_samples)
             if expected != self._n_frames:
                 raise BitstreamError(f"{n_samples} samples take {expected} frames, the packets hold {self._n_frames}")
         return self._layout.join(self._frames.finish(held))
 
-    def model_samples(self, n_samples: int) -> int:
-        """Samples at the codec's rate that stand for `n_samples` at the source's."""
-        return -(-n_samples * self._codec.sample_rate // self._header.sample_rate)
+
+def _model_samples(codec: ReadyCodec, header: Header, n_samples: int) -> int:
+    """Samples at the codec's rate that stand for `n_samples` at the source's."""
+    return -(-n_samples * codec.sample_rate // header.sample_rate)
+
+
+def _n_frames(codec: ReadyCodec, header: Header, n_samples: int) -> int:
+    """Frames of a file of `n_samples` at its source's rate: none for an empty one."""
+    return int(codec.module.n_frames(_model_samples(codec, header, n_samples))) if n_samples else 0
 
 
 def streams_of(codec: ReadyCodec, header: Header) -> ChannelLayout:
@@ -181,14 +186,13 @@ def decode_range(
 
 def expect(codec: ReadyCodec, reader: ContainerReader) -> None:
     """Has a reader check what only the codec knows; raises BitstreamError for a file that is none of this codec's."""
-    header, module = reader.header, codec.module
+    header = reader.header
     check_weights(codec, header)
-
-    def n_frames(n_samples: int) -> int:
-        return int(module.n_frames(-(-n_samples * codec.sample_rate // header.sample_rate))) if n_samples else 0
-
-    packet_s = header.packet_frames / module.frame_rate_hz
-    reader.expect(n_levels=codec.n_levels, packet_s=packet_s, n_frames=n_frames)
+    reader.expect(
+        n_levels=codec.n_levels,
+        packet_s=header.packet_frames / codec.module.frame_rate_hz,
+        n_frames=lambda n_samples: _n_frames(codec, header, n_samples),
+    )
 
 
 class StreamDecoder:
@@ -203,7 +207,6 @@ class StreamDecoder:
         self._seed = 0
         self._header: Header | None = None
         self._n_packets = 0
-        self._trailer: layout.Trailer | None = None
 
     @property
     def sample_rate(self) -> int | None:
@@ -235,9 +238,9 @@ class StreamDecoder:
         return np.concatenate([rest, self._resampler.finish(trailer.n_samples)])
 
     def _read_header(self) -> bool:
-        if len(self._bytes) < _PREFIX_LENGTH:
+        if len(self._bytes) < layout.PREFIX_LENGTH:
             return False
-        length = layout.header_length(bytes(self._bytes[:_PREFIX_LENGTH]))
+        length = layout.header_length(bytes(self._bytes[: layout.PREFIX_LENGTH]))
         if len(self._bytes) < length:
             return False
         raw = bytes(self._bytes[:length])

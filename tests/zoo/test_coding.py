@@ -107,6 +107,16 @@ def test_a_bitrate_is_met_from_below(build, name, channels):
     assert more.payload_bytes == coding.compress(codec, x, RATE, level=codec.n_levels - 1).payload_bytes
 
 
+def test_a_codec_of_one_rate_says_so_when_asked_for_less(build):
+    codec = build("autoencoder")
+    x = tones(2 * RATE)
+    file = coding.compress(codec, x, RATE)
+    kbps = file.payload_bytes / 125 / 2
+    assert codec.compress(x, bitrate=1.1 * kbps) == file.data
+    with pytest.raises(ZooError, match="cannot be reached"):
+        codec.compress(x, bitrate=0.9 * kbps)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_overhead_is_small(build, name):
     codec = build(name)

@@ -76,6 +76,7 @@ def environment() -> dict[str, str]:
 
 def complaint(capfd, *arguments: str) -> str:
     """As `refused`, in this process."""
+    capfd.readouterr()  # what earlier commands said
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
     assert stopped.value.code == 2
@@ -228,7 +229,7 @@ def test_damage(here, capfd):
     data = bytearray(Path("song.zac").read_bytes())
     data[len(data) // 2] ^= 4
     Path("hurt.zac").write_bytes(data)
-    assert "hurt.zac: packet" in complaint_after(capfd, "decode", "hurt.zac", "x.wav")
+    assert "hurt.zac: packet" in complaint(capfd, "decode", "hurt.zac", "x.wav")
     assert not Path("x.wav").exists()
     main(["decode", "hurt.zac", "x.wav", "--lenient"])
     assert "is damaged and silent" in capfd.readouterr().err
@@ -238,11 +239,6 @@ def test_damage(here, capfd):
     main(["decode", "short.zac", "y.wav", "--lenient"])
     assert "has no intact end" in capfd.readouterr().err
     assert 0 < soundfile.info("y.wav").frames < 36_411
-
-
-def complaint_after(capfd, *arguments: str) -> str:
-    capfd.readouterr()
-    return complaint(capfd, *arguments)
 
 
 def test_what_is_refused(here, capfd):

@@ -82,7 +82,7 @@ class ContainerReader:
         # a container may begin anywhere in a seekable stream, and ends where the stream does
         self._base = stream.tell() if stream.seekable() else None
         source = Source(stream, 0, self._base)
-        source.fill(6)
+        source.fill(layout.PREFIX_LENGTH)
         length = layout.header_length(bytes(source.data))
         if not source.fill(length):
             raise BitstreamError("the file ends inside its header")

@@ -20,6 +20,7 @@ MAX_CHANNELS, MAX_PACKET_FRAMES, MAX_SAMPLE_RATE = 64, 4096, 1_000_000
 
 _PREFIX = struct.Struct("<4sBB")
 _FIELDS = struct.Struct("<B16sIBH")
+PREFIX_LENGTH = _PREFIX.size  # of a header: magic, version, and its length
 HEADER_LENGTH = _PREFIX.size + _FIELDS.size + 4
 _TRAILER_HEAD = struct.Struct("<BQI")
 _TRAILER_TAIL = struct.Struct("<II4s")
