@@ -41,24 +41,37 @@ class SymbolFormat:
     """What an entropy coder must know of the codes.
 
     `tables_per_level` says whether the symbols' statistics differ from level to level (a grid step); where they do
-    not and there are several levels, level l is the first l + 1 codes (a number of codebooks). `ordered` codes are
+    not and there are several levels, level l is the first n_always + l + 1 codebooks. `ordered` codes are
     scalars on a grid whose zero is symbol size // 2, so that neighbours tell how large a symbol may be; the others are
-    mere names.
+    mere names. A frame that is long holds `subframes` codes of each codebook: first all those of codebook 0, in their
+    order of time, then those of codebook 1, and so on.
     """
 
     codebook_sizes: tuple[int, ...]
-    """alphabet of each code of a frame"""
+    """alphabet of each codebook"""
     n_levels: int = 1
     tables_per_level: bool = False
     ordered: bool = False
+    n_always: int = 0
+    """codebooks that do not count as levels, because all need them"""
+    subframes: int = 1
 
     @property
     def n_codebooks(self) -> int:
         return len(self.codebook_sizes)
 
+    @property
+    def level_is_codebooks(self) -> bool:
+        """Whether levels differ in their number of codebooks."""
+        return self.n_levels > 1 and not self.tables_per_level
+
     def n_codes(self, level: int) -> int:
         """How many codes of a frame the level uses."""
-        return level + 1 if self.n_levels > 1 and not self.tables_per_level else self.n_codebooks
+        return self.subframes * (self.n_always + level + 1 if self.level_is_codebooks else self.n_codebooks)
+
+    def code_sizes(self, level: int) -> np.ndarray:
+        """Alphabets (n_codes(level),) of the codes of a frame."""
+        return np.repeat(np.array(self.codebook_sizes, np.int64), self.subframes)[: self.n_codes(level)]
 
 
 class Identity(nn.Module):
@@ -205,6 +218,8 @@ class ResidualVQ(nn.Module):
     code_dim: int = 8
     dropout: float = 0.5
     """share of training examples that use a random number of codebooks"""
+    input_bias: bool = False
+    """whether the projections to `code_dim` dimensions add something"""
 
     def setup(self) -> None:
         q, d, k = self.n_codebooks, self.latent_dim, self.code_dim
@@ -215,6 +230,7 @@ class ResidualVQ(nn.Module):
         entries = nn.initializers.normal(0.1)
         self.codebooks = 10 * self.param("codebooks_tenths", entries, (q, self.codebook_size, k), jnp.float32)
         self.bias = self.param("bias", nn.initializers.zeros, (q, d), jnp.float32)
+        self.bias_in = self.param("bias_in", nn.initializers.zeros, (q, k), jnp.float32) if self.input_bias else None
 
     @property
     def default_level(self) -> int:
@@ -234,6 +250,8 @@ class ResidualVQ(nn.Module):
         codes, codebook_loss, commitment_loss = [], jnp.zeros(batch), jnp.zeros(batch)
         for q in range(self.n_codebooks):
             projected = residual @ self.project_in[q]
+            if self.bias_in is not None:
+                projected = projected + self.bias_in[q][None, None]
             entries = self.codebooks[q]
             index = jnp.argmax(_normalise(projected) @ _normalise(entries).T, axis=-1)
             chosen = _lookup(entries, index)

@@ -23,16 +23,24 @@ class Context:
     after: int
 
     @classmethod
-    def of_encoder(cls, encoder: Any, hop_length: int) -> Context:
-        """Of a latent frame on frames of hop_length samples; `encoder.inputs` carries spans of frames to samples."""
-        span = encoder.inputs(Span(0, 0))
-        return cls(max(0, -(span.first // hop_length)), max(0, span.last // hop_length))
+    def of_encoder(cls, encoder: Any, hop_length: int, frame_multiple: int = 1) -> Context:
+        """Of a latent frame on frames of hop_length samples; `encoder.inputs` carries spans of frames to samples.
+
+        In whole groups of `frame_multiple` frames.
+        """
+        span = encoder.inputs(Span(0, frame_multiple - 1))
+        group = hop_length * frame_multiple
+        return cls(max(0, -(span.first // group)) * frame_multiple, max(0, span.last // group) * frame_multiple)
 
     @classmethod
-    def of_decoder(cls, decoder: Any, hop_length: int) -> Context:
-        """Of hop_length samples on latent frames; `decoder.inputs` carries spans of samples to frames."""
-        span = decoder.inputs(Span(0, hop_length - 1))
-        return cls(max(0, -span.first), max(0, span.last))
+    def of_decoder(cls, decoder: Any, hop_length: int, frame_multiple: int = 1) -> Context:
+        """Of hop_length samples on latent frames; `decoder.inputs` carries spans of samples to frames.
+
+        In whole groups of `frame_multiple` frames.
+        """
+        span = decoder.inputs(Span(0, hop_length * frame_multiple - 1))
+        first, last = span.first // frame_multiple, span.last // frame_multiple
+        return cls(max(0, -first) * frame_multiple, max(0, last) * frame_multiple)
 
 
 @flax.struct.dataclass
@@ -51,8 +59,8 @@ class Codec(nn.Module):
 
     `lead` samples of silence are put before and at least as many after a clip, so that transforms whose windows
     overlap by half (hop_length // 2 of lead) reach its first and last sample; T samples give
-    ceil((T + 2·lead) / hop_length) frames. Shapes: audio (B, T, channels) in [-1, 1], latent (B, F, D), codes
-    (B, F, Q).
+    ceil((T + 2·lead) / hop_length) frames, or the next multiple of `frame_multiple`. Shapes: audio (B, T, channels) in
+    [-1, 1], latent (B, F, D), codes (B, F, Q).
 
     On the padded time line, where sample t of a clip stands at t + lead, frame f is the samples from f * hop_length on.
     The contexts are tight, on both sides of a frame: a window that reaches that much further gives the frame itself.
@@ -72,6 +80,12 @@ class Codec(nn.Module):
     channels: int = 1
     lead: int = 0
     """samples"""
+    frame_multiple: int = 1
+    """clips have a multiple of so many frames, and what is computed at once as well: a window of attention, say"""
+    recurrent: bool = False
+    """whether frames depend on all before them beyond the contexts, through what layers remember"""
+    opening: int = 1
+    """how many frames of a clip's beginning must be computed at once: causal layers that mirror it hear its future"""
 
     @property
     def frame_rate_hz(self) -> float:
@@ -90,7 +104,8 @@ class Codec(nn.Module):
 
     def n_frames(self, n_samples: Any) -> Any:
         """Latent frames of a clip of `n_samples` (an int or an integer array)."""
-        return -(-(n_samples + 2 * self.lead) // self.hop_length)
+        multiple = self.frame_multiple
+        return -(-(n_samples + 2 * self.lead) // (self.hop_length * multiple)) * multiple
 
     def max_samples(self, n_frames: int) -> int:
         """Longest clip that `n_frames` frames hold."""

@@ -41,7 +41,7 @@ def channel_layout(
     """
     possible = channels == 2 and codec.channels == 1
     layout = ChannelLayout(channels, codec.channels, possible if mid_side is None else mid_side and possible)
-    n_codes = layout.n_streams * packet_frames * codec.symbols.n_codebooks
+    n_codes = layout.n_streams * packet_frames * codec.symbols.n_codes(codec.n_levels - 1)
     if n_codes > MAX_PACKET_CODES:
         raise ZooError(f"packets of {packet_frames} frames of {channels} channels hold {n_codes} codes, too many")
     return layout

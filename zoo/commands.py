@@ -219,7 +219,7 @@ def info(options: Info) -> None:
         lines |= {
             "codec": repr(codec),
             "from": str(codec.metadata.get("path")),
-            "packet": f"{packet_s:.3f} s; warm-up {warm_up} packet{'s' * (warm_up > 1)}",
+            "packet": f"{packet_s:.3f} s; warm-up {_packets(warm_up)}",
             "latency": f"{1000 * module.algorithmic_latency_samples / module.sample_rate:.1f} ms of the model, "
             f"{1000 * codec.stream_latency_s(packet_s):.0f} ms streamed in these packets",
         }
@@ -278,6 +278,10 @@ def report(line: str) -> None:
 def _lengths(reader: ContainerReader) -> Iterator[tuple[int, int]]:
     for packet in reader:
         yield packet.level, len(packet.payload)
+
+
+def _packets(n: int | None) -> str:
+    return "all before it" if n is None else f"{n} packet{'s' * (n > 1)}"
 
 
 def _kbps(n_bytes: int, seconds: float) -> float:

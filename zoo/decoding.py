@@ -62,6 +62,8 @@ class PacketDecoder:
         codec, size = self._codec, self._header.packet_frames
         if self._ended:
             raise BitstreamError(f"packet {packet.index} follows one that is shorter than the others, the last")
+        if packet.n_frames % codec.module.frame_multiple:
+            raise BitstreamError(f"packet {packet.index}: {packet.n_frames} frames are none of this codec's lengths")
         self._ended = packet.n_frames < size
         self._n_frames += packet.n_frames
         level, payload = packet.level, packet.payload
@@ -112,6 +114,9 @@ def streams_of(codec: ReadyCodec, header: Header) -> ChannelLayout:
         layout = channel_layout(codec, header.channels, header.packet_frames, mid_side=header.mid_side)
     except ZooError as error:
         raise BitstreamError(f"header: {error}") from None
+    module = codec.module
+    if header.packet_frames % module.frame_multiple or header.packet_frames < module.opening:
+        raise BitstreamError(f"header: packets of {header.packet_frames} frames are none of this codec's lengths")
     if layout.mid_side != header.mid_side:
         raise BitstreamError("header: mid and side, but the codec takes both channels together")
     return layout
@@ -158,7 +163,8 @@ def decode_range(
     reach = RESAMPLER_REACH * max(1, -(-codec.sample_rate // header.sample_rate)) if model_step != source_step else 0
     model_start = max(start * codec.sample_rate // header.sample_rate - reach, 0) // model_step * model_step
     frame = (model_start + module.lead) // module.hop_length
-    first = max(frame // size - packets_to_warm_up(module, size), 0)
+    warm_up = packets_to_warm_up(module, size)
+    first = 0 if warm_up is None else max(frame // size - warm_up, 0)
     decoder = PacketDecoder(codec, header, first)
     resampler = Resampler(codec.sample_rate, header.sample_rate, header.channels)
     model_at, source_at = decoder.position, model_start // model_step * source_step

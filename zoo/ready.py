@@ -39,7 +39,7 @@ class ReadyCodec:
             str(self.metadata.get("family", "codec")),
             f"{module.sample_rate} Hz",
             f"{module.channels} channel{'s' * (module.channels > 1)}",
-            f"{module.frame_rate_hz:g} frames/s of {self.symbols.n_codebooks} codes",
+            f"{module.frame_rate_hz:g} frames/s of {self.symbols.n_codes(self.n_levels - 1)} codes",
             f"{self.n_levels} level{'s' * (self.n_levels > 1)}",
             f"{sum(x.size for x in jax.tree.leaves(self.variables)) / 1e6:.1f} M parameters",
         ]
@@ -92,10 +92,8 @@ class ReadyCodec:
         rate = self.sample_rate if sample_rate is None else int(sample_rate)
         chosen = self._level(level, n_codebooks)
         model_audio = to_model(samples, rate, self.module)
-        packet_frames = self.packet_frames()
-        encoder = FrameEncoder(self.chunks(packet_frames), len(model_audio))
-        packets = encoder.push(model_audio) + encoder.finish()
-        codes = np.concatenate([self.quantise(latents, chosen, packet_frames) for latents in packets], axis=1)
+        size = self.packet_frames()
+        codes = np.concatenate([self.quantise(part, chosen, size) for part in self._packets(model_audio)], axis=1)
         return Encoded(codes, chosen, rate, np.shape(audio), model_audio.shape[1])
 
     def decode(self, encoded: Encoded | Any, length: int | None = None, *, level: int | None = None) -> np.ndarray:
@@ -106,14 +104,32 @@ class ReadyCodec:
         """
         if not isinstance(encoded, Encoded):
             codes = self._check_codes(as_array(encoded, "codes"))
-            longest = self.module.max_samples(codes.shape[1])
-            if length is not None and not 0 <= length <= longest:
-                raise ZooError(f"length {length} does not fit {codes.shape[1]} frames of up to {longest} samples")
-            return self._decode(codes, longest if length is None else length, self._level(level, None, codes))
+            return self._decode(codes, self._length(length, codes.shape[1]), self._level(level, None, codes))
         if length is not None or level is not None:
             raise ZooError("length and level belong to bare codes; an Encoded knows its own")
         decoded = self._decode(self._check_codes(encoded.codes), encoded.model_samples, encoded.level)
         return from_model(decoded, encoded, self.module)
+
+    def encode_latents(self, audio: Any, sample_rate: int | None = None) -> np.ndarray:
+        """Latents float32 (N, F, D), not quantised, of audio as `encode` takes it; errors as there.
+
+        N is the batch; a codec with fewer channels than the audio takes channels as clips of their own.
+        """
+        rate = self.sample_rate if sample_rate is None else int(sample_rate)
+        return np.concatenate(list(self._packets(to_model(as_batch(audio), rate, self.module))), axis=1)
+
+    def decode_latents(self, latents: Any, length: int | None = None) -> np.ndarray:
+        """Audio float32 (N, length, channels) at the codec's rate of latents (N, F, D), quantised or not.
+
+        `length` is by default all that the frames hold. Raises ZooError for misshapen latents.
+        """
+        frames = np.asarray(as_array(latents, "latents"), np.float32)
+        if frames.ndim != 3 or 0 in frames.shape or frames.shape[1] % self.module.frame_multiple:
+            raise ZooError(f"latents must be (N, F, D), got {frames.shape}; they come from encode_latents")
+        n_samples, size = self._length(length, frames.shape[1]), self.packet_frames()
+        decoder = FrameDecoder(self.chunks(size), len(frames))
+        pieces = [decoder.push(frames[:, start : start + size]) for start in range(0, frames.shape[1], size)]
+        return np.concatenate([*pieces, decoder.finish(n_samples)], axis=1)
 
     @functools.cached_property
     def digest(self) -> bytes:
@@ -191,7 +207,8 @@ class ReadyCodec:
         clip fills it; resampling, where there is any, adds a few milliseconds.
         """
         module = self.module
-        frames = self.packet_frames(packet_s) + module.encoder_context.after + max(module.decoder_context.after, 1)
+        ahead = module.encoder_context.after + max(module.decoder_context.after, module.frame_multiple)
+        frames = self.packet_frames(packet_s) + ahead
         return (frames * module.hop_length + 2 * module.lead) / self.sample_rate
 
     def count_bytes(self, encoded: Encoded) -> int:
@@ -208,10 +225,14 @@ class ReadyCodec:
         Raises ZooError where that is no number of frames that a file may have.
         """
         wanted = CHUNK_S if packet_s is None else packet_s
-        frames = round(wanted * self.module.frame_rate_hz) if 0 < wanted < 1e6 else 0
+        multiple = self.module.frame_multiple
+        shortest_s = multiple / self.module.frame_rate_hz
+        frames = round(wanted / shortest_s) * multiple if 0 < wanted < 1e6 else 0
+        if packet_s is None:
+            frames = max(frames, multiple)  # of a codec whose frames are long
         if not 1 <= frames <= MAX_PACKET_FRAMES:
             longest = MAX_PACKET_FRAMES / self.module.frame_rate_hz
-            raise ZooError(f"packets of {wanted:g} s: choose {1 / self.module.frame_rate_hz:.3f} to {longest:.1f} s")
+            raise ZooError(f"packets of {wanted:g} s: choose {shortest_s:.3f} to {longest:.1f} s")
         return frames
 
     def chunks(self, packet_frames: int) -> Chunks:
@@ -239,43 +260,59 @@ class ReadyCodec:
         return np.stack([chunks.dequantise(stream, level) for stream in codes])
 
     def _decode(self, codes: np.ndarray, n_samples: int, level: int) -> np.ndarray:
-        packet_frames = self.packet_frames()
-        decoder = FrameDecoder(self.chunks(packet_frames), len(codes))
-        pieces = []
-        for start in range(0, codes.shape[1], packet_frames):
-            latents = self.dequantise(codes[:, start : start + packet_frames], level, packet_frames)
-            pieces.append(decoder.push(latents))
-        return np.concatenate([*pieces, decoder.finish(n_samples)], axis=1)
+        size = self.packet_frames()
+        starts = range(0, codes.shape[1], size)
+        latents = [self.dequantise(codes[:, start : start + size], level, size) for start in starts]
+        return self.decode_latents(np.concatenate(latents, axis=1), n_samples)
+
+    def _packets(self, model_audio: np.ndarray) -> list[np.ndarray]:
+        """Latents (N, n, D) of each packet of audio (N, T, channels) at the codec's rate."""
+        encoder = FrameEncoder(self.chunks(self.packet_frames()), len(model_audio))
+        return encoder.push(model_audio) + encoder.finish()
+
+    def _length(self, length: int | None, n_frames: int) -> int:
+        longest = self.module.max_samples(n_frames)
+        if length is not None and not 0 <= length <= longest:
+            raise ZooError(f"length {length} does not fit {n_frames} frames of up to {longest} samples")
+        return longest if length is None else length
 
     def check_level(self, level: int | None) -> int:
         """The level, by default the codec's; raises ZooError for one that it has not."""
         return self._level(level, None)
 
     def _level(self, level: int | None, n_codebooks: int | None, codes: np.ndarray | None = None) -> int:
-        by_codebooks = self.n_levels > 1 and not self.symbols.tables_per_level
+        symbols = self.symbols
+        if not symbols.codebook_sizes:
+            raise ZooError("this codec's latents are continuous, it has no codes: see encode_latents, decode_latents")
         if n_codebooks is not None and level is not None:
             raise ZooError("n_codebooks and level both say how much to spend: give one of them")
         if n_codebooks is not None:
-            if not by_codebooks:
+            if not symbols.level_is_codebooks:
                 raise ZooError("n_codebooks is for residual vector quantisation; choose a level for this codec")
-            if not 1 <= n_codebooks <= self.symbols.n_codebooks:
-                raise ZooError(f"n_codebooks {n_codebooks} is not between 1 and {self.symbols.n_codebooks}")
+            if not 1 <= n_codebooks <= self.n_levels:
+                raise ZooError(f"n_codebooks {n_codebooks} is not between 1 and {self.n_levels}")
             return n_codebooks - 1
         if level is None:
-            return codes.shape[-1] - 1 if by_codebooks and codes is not None else self.default_level
+            if codes is None or not symbols.level_is_codebooks:
+                return self.default_level
+            return int(codes.shape[-1]) // symbols.subframes - symbols.n_always - 1
         if not 0 <= level < self.n_levels:
             raise ZooError(f"level {level} is not between 0 and {self.n_levels - 1}")
         return level
 
     def _check_codes(self, codes: np.ndarray) -> np.ndarray:
-        n = self.symbols.n_codebooks
-        fewest = 1 if self.n_levels > 1 and not self.symbols.tables_per_level else n
+        symbols, multiple = self.symbols, self.module.frame_multiple
+        most = symbols.n_codes(self.n_levels - 1)
+        possible = [symbols.n_codes(level) for level in range(self.n_levels)]
         integers = np.issubdtype(codes.dtype, np.integer)
-        if codes.ndim != 3 or not integers or 0 in codes.shape[:2] or not fewest <= codes.shape[2] <= n:
+        if codes.ndim != 3 or not integers or 0 in codes.shape[:2] or codes.shape[2] not in possible:
             raise ZooError(
-                f"codes must be integers (B, F, {n}), got {codes.dtype} {codes.shape}; they come from encode(...).codes"
+                f"codes must be integers (B, F, {most}), got {codes.dtype} {codes.shape}; they come from "
+                f"encode(...).codes"
             )
-        sizes = np.array(self.symbols.codebook_sizes[: codes.shape[2]])
+        if codes.shape[1] % multiple:
+            raise ZooError(f"codes of {codes.shape[1]} frames: this codec's clips have a multiple of {multiple}")
+        sizes = symbols.code_sizes(self.n_levels - 1)[: codes.shape[2]]
         if codes.size and (codes.min() < 0 or (codes.max(axis=(0, 1)) >= sizes).any()):
             raise ZooError(f"codes out of range: they must lie in [0, size), sizes {sizes.min()}–{sizes.max()}")
         return codes.astype(np.int32)

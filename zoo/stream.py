@@ -17,6 +17,9 @@ import numpy as np
 
 from zoo.codec import Codec
 
+Carry = Any
+"""What layers with memory know of all that came before, a tree of arrays; empty for most codecs."""
+
 CHUNK_S = 1.0
 MAX_PACKET_FRAMES = 4096
 
@@ -28,9 +31,13 @@ class Chunks:
         self.module, self.chunk_frames = module, chunk_frames
         self._variables = variables
 
-    def encode(self, audio: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """Latents (chunk_frames, D) of the chunk in the middle of a window ((before + chunk + after) · hop, C)."""
-        return np.asarray(self._encode(self._variables, audio[None], mask[None]))
+    def encode(self, audio: np.ndarray, mask: np.ndarray, carry: Carry) -> tuple[np.ndarray, Carry]:
+        """Latents (chunk_frames, D) of the chunk in the middle of a window ((before + chunk + after) · hop, C).
+
+        And what its layers carry on to the next chunk.
+        """
+        latents, carry = self._encode(self._variables, carry, audio[None], mask[None])
+        return np.asarray(latents), carry
 
     def quantise(self, latent: np.ndarray, level: int) -> np.ndarray:
         """Codes int32 (chunk_frames, Q) of latents (chunk_frames, D)."""
@@ -42,17 +49,50 @@ class Chunks:
         full[: len(codes)] = codes
         return np.asarray(self._dequantise(self._variables, full[None], np.int32(level)))[: len(codes)]
 
-    def decode(self, latent: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """Audio (chunk_frames · hop, C) of the chunk in the middle of a window (before + chunk + after, D)."""
-        return np.asarray(self._decode(self._variables, latent[None], mask[None]))
+    def decode(self, latent: np.ndarray, mask: np.ndarray, carry: Carry) -> tuple[np.ndarray, Carry]:
+        """Audio (chunk_frames · hop, C) of the chunk in the middle of a window (before + chunk + after, D).
+
+        And what its layers carry on to the next chunk.
+        """
+        audio, carry = self._decode(self._variables, carry, latent[None], mask[None])
+        return np.asarray(audio), carry
+
+    def encoder_carry(self) -> Carry:
+        """What the encoder's layers remember before the first frame: nothing."""
+        context = self.module.encoder_context
+        frames = context.before + self.chunk_frames + context.after
+        window = jax.ShapeDtypeStruct((1, frames * self.module.hop_length, self.module.channels), jnp.float32)
+        return self._nothing("encode_frames", window, frames, 0)
+
+    def decoder_carry(self, latent_dim: int, position: int) -> Carry:
+        """What the decoder's layers remember where the first chunk is to begin with frame `position`."""
+        context = self.module.decoder_context
+        frames = context.before + self.chunk_frames + context.after
+        return self._nothing(
+            "decode_frames", jax.ShapeDtypeStruct((1, frames, latent_dim), jnp.float32), frames, position
+        )
+
+    def _nothing(self, method: str, window: jax.ShapeDtypeStruct, frames: int, position: int) -> Carry:
+        mask = jax.ShapeDtypeStruct((1, frames), bool)
+
+        def run(variables: Any, window: jax.Array, mask: jax.Array) -> Any:
+            return self.module.apply(variables, window, mask, method=method, mutable=["carry"])[1]
+
+        def start(path: Any, leaf: jax.ShapeDtypeStruct) -> np.ndarray:
+            return np.full(leaf.shape, position if path[-1].key == "position" else 0, leaf.dtype)
+
+        shapes = jax.eval_shape(run, self._variables, window, mask).get("carry", {})
+        carry: Carry = jax.tree_util.tree_map_with_path(start, shapes)
+        return carry
 
     @functools.cached_property
     def _encode(self) -> Any:
         before, n = self.module.encoder_context.before, self.chunk_frames
 
-        def run(variables: Any, audio: jax.Array, mask: jax.Array) -> jax.Array:
-            latent: jax.Array = self.module.apply(variables, audio, mask, method="encode_frames")  # type: ignore[assignment]
-            return latent[0, before : before + n]
+        def run(variables: Any, carry: Any, audio: jax.Array, mask: jax.Array) -> Any:
+            variables = {**variables, "carry": carry}
+            latent, left = self.module.apply(variables, audio, mask, method="encode_frames", mutable=["carry"])
+            return latent[0, before : before + n], left.get("carry", {})
 
         return jax.jit(run)
 
@@ -77,9 +117,10 @@ class Chunks:
         start = self.module.decoder_context.before * self.module.hop_length
         end = start + self.chunk_frames * self.module.hop_length
 
-        def run(variables: Any, latent: jax.Array, mask: jax.Array) -> jax.Array:
-            audio: jax.Array = self.module.apply(variables, latent, mask, method="decode_frames")  # type: ignore[assignment]
-            return audio[0, start:end].astype(jnp.float32)
+        def run(variables: Any, carry: Any, latent: jax.Array, mask: jax.Array) -> Any:
+            variables = {**variables, "carry": carry}
+            audio, left = self.module.apply(variables, latent, mask, method="decode_frames", mutable=["carry"])
+            return audio[0, start:end].astype(jnp.float32), left.get("carry", {})
 
         return jax.jit(run)
 
@@ -96,6 +137,7 @@ class FrameEncoder:
         # from the first sample of the next chunk's window on
         self._buffer = np.zeros((n_streams, lead, module.channels), np.float32)
         self._next = 0  # chunk
+        self._carries: list[Carry] = [chunks.encoder_carry()] * n_streams
         self.n_samples = 0
 
     def push(self, audio: np.ndarray) -> list[np.ndarray]:
@@ -125,10 +167,11 @@ class FrameEncoder:
         first = self._next * self._chunks.chunk_frames - self._context.before
         mask = _inside(first, self._window, n_frames)
         windows = self._buffer[:, : self._window * self._hop]
-        latents = np.stack([self._chunks.encode(window, mask) for window in windows])
+        done = [self._chunks.encode(window, mask, carry) for window, carry in zip(windows, self._carries)]
+        self._carries = [carry for _, carry in done]
         self._buffer = self._buffer[:, self._chunks.chunk_frames * self._hop :]
         self._next += 1
-        return latents
+        return np.stack([latents for latents, _ in done])
 
 
 class FrameDecoder:
@@ -147,6 +190,7 @@ class FrameDecoder:
         self._window = beside + chunks.chunk_frames
         self._origin = first_frame - beside  # frame at which the buffer and the next chunk's window begin
         self._buffer: np.ndarray | None = None  # its last dimension is not known before the first latents
+        self._carries: list[Carry] = []
         self._valid = np.zeros(beside, bool)
         self._n_frames = first_frame  # up to which latents came
         self._pending = np.zeros((n_streams, 0, module.channels), np.float32)  # decoded, and not yet given out
@@ -163,7 +207,8 @@ class FrameDecoder:
         while self._buffer is not None and self._buffer.shape[1] >= self._window:
             self._decode_next()
         # a clip of so many frames is longer than this, whatever its last frame holds
-        certain = (self._n_frames - 1) * self._module.hop_length - 2 * self._module.lead
+        module = self._module
+        certain = (self._n_frames - module.frame_multiple) * module.hop_length - 2 * module.lead
         return self._take(certain)
 
     def finish(self, n_samples: int) -> np.ndarray:
@@ -177,6 +222,8 @@ class FrameDecoder:
     def _append(self, latent: np.ndarray, *, valid: bool) -> None:
         if self._buffer is None:
             self._buffer = np.zeros((latent.shape[0], len(self._valid), latent.shape[2]), np.float32)
+            first = self._origin + self._module.decoder_context.before
+            self._carries = [self._chunks.decoder_carry(latent.shape[2], first)] * latent.shape[0]
         self._buffer = np.concatenate([self._buffer, latent], axis=1)
         self._valid = np.concatenate([self._valid, np.full(latent.shape[1], valid)])
 
@@ -184,7 +231,10 @@ class FrameDecoder:
         assert self._buffer is not None
         hop, n = self._module.hop_length, self._chunks.chunk_frames
         mask = self._valid[: self._window]
-        audio = np.stack([self._chunks.decode(stream[: self._window], mask) for stream in self._buffer])
+        windows = self._buffer[:, : self._window]
+        done = [self._chunks.decode(window, mask, carry) for window, carry in zip(windows, self._carries)]
+        self._carries = [carry for _, carry in done]
+        audio = np.stack([audio for audio, _ in done])
         start = (self._origin + self._module.decoder_context.before) * hop - self._module.lead
         skipped = self.position + self._pending.shape[1] - start
         self._pending = np.concatenate([self._pending, audio[:, max(skipped, 0) :]], axis=1)
@@ -198,8 +248,10 @@ class FrameDecoder:
         return taken
 
 
-def packets_to_warm_up(module: Codec, chunk_frames: int) -> int:
-    """How many packets before a frame's own the decoder must hear, to give what it gives from the start."""
+def packets_to_warm_up(module: Codec, chunk_frames: int) -> int | None:
+    """How many packets before a frame's own the decoder must hear, to give what it gives from the start; None: all."""
+    if module.recurrent:
+        return None
     context = module.decoder_context
     return -(-(context.before + context.after) // chunk_frames)
 

@@ -254,6 +254,24 @@ def test_a_model_without_data_codes_everything(ordered):
     np.testing.assert_array_equal(coder.decode(coder.encode(codes), n_streams=2, n_frames=30), codes)
 
 
+def test_long_frames_are_coded_as_short_ones():
+    symbols = SymbolFormat((256, 16, 16), n_levels=2, n_always=1, subframes=5)
+    short = SymbolFormat((256, 16, 16))
+    arrays = random_model(short, 0).arrays
+    assert [symbols.n_codes(level) for level in range(2)] == [10, 15]
+    codes = random_codes(short, (2, 3 * 5, 3), 0)
+    # codebook by codebook, and in each the subframes in their order
+    long = codes.reshape(2, 3, 5, 3).transpose(0, 1, 3, 2).reshape(2, 3, 15)
+    coder = entropy.EntropyModel(symbols, arrays)
+    payload = coder.encode(long, 1)
+    assert payload == entropy.EntropyModel(short, arrays).encode(codes)
+    np.testing.assert_array_equal(coder.decode(payload, n_streams=2, n_frames=3, level=1), long)
+    lower = coder.decode(coder.encode(long[..., :10], 0), n_streams=2, n_frames=3, level=0)
+    np.testing.assert_array_equal(lower, long[..., :10])
+    with pytest.raises(ZooError, match="range"):
+        coder.encode(np.where(np.arange(15) == 7, 16, long), 1)
+
+
 def test_levels_have_tables_of_their_own():
     symbols = formats(True, (255,) * 4, 2)
     fitter = entropy.Fitter(symbols)

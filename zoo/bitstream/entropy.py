@@ -45,7 +45,7 @@ class EntropyModel:
 
         Its length is about a byte more than `bits` says. Raises ZooError for codes that are none of the level's.
         """
-        codes = self._check(codes, level)
+        codes = _unfold(self._check(codes, level), self.symbols)
         return self._coder.encode(codes, level) if codes.size else b""
 
     def decode(self, payload: bytes, *, n_streams: int, n_frames: int, level: int = 0) -> np.ndarray:
@@ -58,21 +58,37 @@ class EntropyModel:
             if payload:
                 raise BitstreamError(f"{REFUSED}: there is nothing to code")
             return np.zeros((n_streams, n_frames, n_codes), np.int32)
-        return self._coder.decode(bytes(payload), n_streams, n_frames, n_codes, level)
+        subframes = self.symbols.subframes
+        codes = self._coder.decode(bytes(payload), n_streams, n_frames * subframes, n_codes // subframes, level)
+        return _fold(codes, self.symbols)
 
     def bits(self, codes: np.ndarray, level: int = 0) -> float:
         """Ideal cost in bits of a packet of codes int32 (N, F, q), before the coder's overhead; errors as `encode`."""
-        codes = self._check(codes, level)
+        codes = _unfold(self._check(codes, level), self.symbols)
         return self._coder.bits(codes, level) if codes.size else 0.0
 
     def _check(self, codes: np.ndarray, level: int) -> np.ndarray:
         codes = np.asarray(codes, np.int32)
-        sizes = np.array(self.symbols.codebook_sizes[: self.symbols.n_codes(level)])
+        sizes = self.symbols.code_sizes(level)
         if codes.ndim != 3 or codes.shape[2] != len(sizes):
             raise ZooError(f"entropy coder: expected codes (N, F, {len(sizes)}) at level {level}, got {codes.shape}")
         if codes.size and (codes.min() < 0 or (codes.max(axis=(0, 1)) >= sizes).any()):
             raise ZooError("entropy coder: codes out of the range of their codebooks")
         return codes
+
+
+def _unfold(codes: np.ndarray, symbols: SymbolFormat) -> np.ndarray:
+    """(N, F, codebooks · subframes) -> (N, F · subframes, codebooks): long frames as short ones, in their order."""
+    n_streams, n_frames, n_codes = codes.shape
+    folded = codes.reshape(n_streams, n_frames, n_codes // symbols.subframes, symbols.subframes)
+    return folded.swapaxes(2, 3).reshape(n_streams, n_frames * symbols.subframes, -1) if codes.size else codes
+
+
+def _fold(codes: np.ndarray, symbols: SymbolFormat) -> np.ndarray:
+    """The inverse of `_unfold`."""
+    n_streams, n_subframes, n_codebooks = codes.shape
+    unfolded = codes.reshape(n_streams, n_subframes // symbols.subframes, symbols.subframes, n_codebooks)
+    return unfolded.swapaxes(2, 3).reshape(n_streams, n_subframes // symbols.subframes, -1)
 
 
 @dataclass(frozen=True)
@@ -98,7 +114,7 @@ class Fitter:
 
     def update(self, codes: np.ndarray, level: int = 0) -> None:
         """Adds codes int32 (N, F, q) of N clips at a level."""
-        codes = np.asarray(codes)
+        codes = _unfold(np.asarray(codes), self._symbols)
         kept = codes.astype(np.int16) if max(self._symbols.codebook_sizes, default=1) < 2**15 else codes
         part = self._parts[level if self._symbols.tables_per_level else 0]
         # clips in packets about as long as those of a file

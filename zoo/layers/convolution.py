@@ -1,0 +1,172 @@
+"""Convolutions over time, in the forms that are fast on XLA."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from zoo.layers.edges import Edge, Span, apply_mask, pad_time
+from zoo.layers.parameters import Dtype, Initializer, per_channel
+
+
+class Conv1d(nn.Module):
+    """Convolution over time of masked (B, T, C), padded on both sides to T / stride outputs.
+
+    Of the padding, `left` samples are on the left, by default half, or all if `causal`; `edge` says what they are. A
+    stride must divide the kernel size, and is computed as space-to-depth followed by a dense convolution.
+    """
+
+    features: int
+    kernel_size: int = 1
+    stride: int = 1
+    dilation: int = 1
+    use_bias: bool = True
+    kernel_init: Initializer = nn.initializers.lecun_normal()
+    dtype: Dtype = jnp.float32
+    causal: bool = False
+    left: int | None = None
+    edge: Edge = "zero"
+
+    @nn.nowrap
+    def inputs(self, span: Span) -> Span:
+        return span.analysed((self.kernel_size - 1) * self.dilation + 1, self.stride, self._padding()[0])
+
+    @nn.nowrap
+    def _padding(self) -> tuple[int, int]:
+        return _padding((self.kernel_size - 1) * self.dilation + 1 - self.stride, self.causal, self.left)
+
+    @nn.compact
+    def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+        channels, stride, size = x.shape[-1], self.stride, self.kernel_size
+        kernel = self.param("kernel", self.kernel_init, (size, channels, self.features), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32) if self.use_bias else None
+        if stride > 1 and (size % stride or self.dilation > 1):
+            raise ValueError(f"kernel_size {size} must be a multiple of stride {stride}, undilated")
+        x = pad_time(apply_mask(x, mask).astype(self.dtype), *self._padding(), self.edge, mask)
+        kernel = kernel.astype(self.dtype)
+        if stride > 1:
+            x = x.reshape(x.shape[0], x.shape[1] // stride, stride * channels)
+            kernel = kernel.reshape(size // stride, stride * channels, self.features)
+        y = _dense_convolution(x, kernel, self.dilation)
+        return y if bias is None else y + per_channel(bias, self.dtype)
+
+
+class Conv2d(nn.Module):
+    """Convolution over time and frequency of (B, F, K, C), zero-padded to F frames and K / stride bins.
+
+    The stride, over frequency only, must divide K and the kernel's width; it is computed as space-to-depth, because the
+    gradient of a strided convolution takes a path on XLA:CPU that is a hundred times slower.
+    """
+
+    features: int
+    kernel_size: tuple[int, int]
+    stride: int = 1
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        batch, _, bins, channels = x.shape
+        (height, width), stride = self.kernel_size, self.stride
+        if width % stride or bins % stride:
+            raise ValueError(f"stride {stride} must divide the kernel's width {width} and the {bins} bins")
+        init = nn.initializers.lecun_normal()
+        kernel = self.param("kernel", init, (height, width, channels, self.features), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
+        above, left = (height - 1) // 2, (width - stride) // 2
+        padding = ((0, 0), (above, height - 1 - above), (left, width - stride - left), (0, 0))
+        x = jnp.pad(x.astype(self.dtype), padding)
+        x = x.reshape(batch, x.shape[1], -1, stride * channels)
+        kernel = kernel.astype(self.dtype).reshape(height, width // stride, stride * channels, self.features)
+        y = jax.lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        return y + per_channel(bias, self.dtype)[None]
+
+
+class ConvTranspose1d(nn.Module):
+    """Transposed convolution (B, F, C) -> (B, F * stride, features) with a kernel of twice the stride.
+
+    Its first `left` samples are dropped, by default half a stride; 0 makes it causal. Written as a sub-pixel product:
+    two neighbouring frames give one block of `stride` samples.
+    """
+
+    features: int
+    stride: int
+    use_bias: bool = True
+    kernel_init: Initializer = nn.initializers.lecun_normal()
+    dtype: Dtype = jnp.float32
+    left: int | None = None
+
+    @nn.nowrap
+    def inputs(self, span: Span) -> Span:
+        return span.synthesised(2 * self.stride, self.stride, self._left())
+
+    @nn.nowrap
+    def _left(self) -> int:
+        return self.stride // 2 if self.left is None else self.left
+
+    @nn.compact
+    def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+        batch, frames, channels = x.shape
+        stride = self.stride
+        # (2 * stride, C, features): row n is what an input frame adds to sample n of its window.
+        kernel = self.param("kernel", self.kernel_init, (2 * stride, channels, self.features), jnp.float32)
+        x = jnp.pad(apply_mask(x, mask).astype(self.dtype), ((0, 0), (1, 1), (0, 0)))
+        first, second = jnp.split(kernel.astype(self.dtype), 2)  # first half of a window, second half
+        taps = jnp.stack([second, first])  # the earlier frame's second half overlaps the later one's first
+        taps = taps.transpose(0, 2, 1, 3).reshape(2, channels, stride * self.features)
+        y = _dense_convolution(x, taps, 1).reshape(batch, (frames + 1) * stride, self.features)
+        y = y[:, self._left() : self._left() + frames * stride]
+        if self.use_bias:
+            bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
+            y = y + per_channel(bias, self.dtype)
+        return y
+
+
+class DepthwiseConv1d(nn.Module):
+    """Depthwise convolution of masked (B, T, C), as a sum of shifted slices (ten times faster on XLA:CPU)."""
+
+    kernel_size: int
+    dtype: Dtype = jnp.float32
+    causal: bool = False
+    dilation: int = 1
+
+    @nn.nowrap
+    def inputs(self, span: Span) -> Span:
+        return span.analysed((self.kernel_size - 1) * self.dilation + 1, 1, self._padding()[0])
+
+    @nn.nowrap
+    def _padding(self) -> tuple[int, int]:
+        return _padding((self.kernel_size - 1) * self.dilation, self.causal, None)
+
+    @nn.compact
+    def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+        channels, length = x.shape[-1], x.shape[1]
+        kernel = self.param("kernel", _depthwise_init, (self.kernel_size, channels), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (channels,), jnp.float32)
+        x = pad_time(apply_mask(x, mask).astype(self.dtype), *self._padding())
+        y = x[:, :length] * per_channel(kernel[0], self.dtype)
+        for tap in range(1, self.kernel_size):
+            start = tap * self.dilation
+            y = y + x[:, start : start + length] * per_channel(kernel[tap], self.dtype)
+        return y + per_channel(bias, self.dtype)
+
+
+def _padding(total: int, causal: bool, left: int | None) -> tuple[int, int]:
+    """Samples before and after."""
+    before = left if left is not None else total if causal else total // 2
+    return before, total - before
+
+
+def _dense_convolution(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
+    """VALID convolution of (B, T, C) with (K, C, features); a kernel of one tap is a matrix product."""
+    if kernel.shape[0] == 1:
+        return x @ kernel[0]
+    return jax.lax.conv_general_dilated(
+        x, kernel, (1,), "VALID", rhs_dilation=(dilation,), dimension_numbers=("NWC", "WIO", "NWC")
+    )
+
+
+def _depthwise_init(key: jax.Array, shape: tuple[int, ...], dtype: Dtype) -> jax.Array:
+    bound = float(np.sqrt(1.0 / shape[0]))
+    return jax.random.uniform(key, shape, dtype, -bound, bound)
