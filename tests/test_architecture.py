@@ -19,7 +19,9 @@ MAY_IMPORT = {  # of the project's own folders
 EVERYTHING = {*MAY_IMPORT, "tests"}
 # of other people's packages, where a folder is restricted; the lazy ones are imported where they are used
 EAGER = {"configs": set[str](), "zoo": {"jax", "flax", "numpy"}}
-LAZY = {"soundfile", "soxr", "orbax", "constriction", "safetensors", "huggingface_hub"}
+LAZY = {"soundfile", "soxr", "orbax", "constriction", "huggingface_hub", "yaml"}
+TORCH = "evaluate/torch_peers/"
+"""The reference implementations that a benchmark compares with: besides files called bench.py, all that has torch."""
 COMMAND_LINE = {"zoo/__main__.py": {"tyro"}, "zoo/cli.py": {"jax", "tyro", "rich"}}
 
 
@@ -45,7 +47,7 @@ def violations(path: str, source: str) -> Iterator[str]:
         if package in EVERYTHING:
             allowed = package in MAY_IMPORT.get(folder, EVERYTHING)
         elif package == "torch":
-            allowed = folder == "tests" or name == "bench.py"
+            allowed = folder == "tests" or name == "bench.py" or path.startswith(TORCH)
         elif folder not in EAGER or package in sys.stdlib_module_names:
             allowed = True
         else:
@@ -80,6 +82,9 @@ def test_the_tree_keeps_to_the_rules() -> None:
         ("evaluate/a.py", "import train", True),
         ("evaluate/metrics.py", "def f():\n    import torch", True),
         ("evaluate/bench.py", "def f():\n    import torch", False),
+        ("evaluate/torch_peers/a.py", "import torch", False),
+        ("evaluate/torch_peers.py", "import torch", True),
+        ("zoo/torch_peers/a.py", "import torch", True),
         ("train/a.py", "import evaluate.metrics, grain", False),
         ("train/a.py", "from tests import conftest", True),
         ("train/data/helpers.py", "", True),

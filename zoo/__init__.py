@@ -1,6 +1,6 @@
 """A zoo of neural audio codecs in JAX/Flax.
 
-codec = zoo.load("runs/vae")
+codec = zoo.load("runs/vae")  # or a published one: zoo.load("descript/dac_44khz")
 blob = codec.compress(audio, sample_rate=44100, bitrate=12.0)
 audio, sample_rate = codec.decompress(blob)
 """

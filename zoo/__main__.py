@@ -1,4 +1,4 @@
-"""`python -m zoo encode | decode | info`: audio files to `.zac` files and back, with any trained codec."""
+"""`python -m zoo encode | decode | info | list | export`: audio files to `.zac` files and back, with any codec."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Encode:
     output: Positional[str]
     """the .zac file, - for standard output, or with --corpus a folder"""
     ckpt: str | None = None
-    """a run directory or checkpoint; None = the only one below runs/"""
+    """a run directory or checkpoint, or a published model: hub id, folder, file; None = the only run below runs/"""
     bitrate: float | None = None
     """kbps of payload, all channels together: its mean over the file lands just below this"""
     level: int | None = None
@@ -72,7 +72,7 @@ class Decode:
     output: Positional[str]
     """a .wav, .flac or .ogg file, or - for standard output (WAV)"""
     ckpt: str | None = None
-    """a run directory or checkpoint; None = the one below runs/ that the file was made with"""
+    """a run, checkpoint or published model; None = the run below runs/ that the file was made with"""
     start: float = 0.0
     """second at which to begin; the file must not be a pipe"""
     seconds: float | None = None
@@ -92,13 +92,39 @@ class Info:
     input: Positional[str]
     """a .zac file"""
     ckpt: str | None = None
-    """a run directory or checkpoint; None = the one below runs/ that the file was made with, if it is there"""
+    """a run, checkpoint or published model; None = the run below runs/ that the file was made with, if it is there"""
+
+
+@dataclass(frozen=True)
+class List:
+    """Lists the codecs that --ckpt takes: the runs below runs/, and published models, fetched when asked for."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """Writes a codec to a folder in the layout of the Hugging Face hub; --ckpt takes that folder as well.
+
+    For a model of a published family the weights are those that its torch implementation loads.
+
+    Examples:
+      python -m zoo export runs/vae out/vae
+      python -m zoo export facebook/encodec_24khz out/encodec
+    """
+
+    ckpt: Positional[str]
+    """a run directory or checkpoint, or a published model"""
+    output: Positional[str]
+    """the folder"""
+    force: bool = False
+    """replace a folder of that kind"""
 
 
 Command = (
     Annotated[Encode, subcommand("encode")]
     | Annotated[Decode, subcommand("decode")]
     | Annotated[Info, subcommand("info")]
+    | Annotated[List, subcommand("list")]
+    | Annotated[Export, subcommand("export")]
 )
 
 
@@ -107,10 +133,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command(Command, "python -m zoo", run, arguments)
 
 
-def run(options: Encode | Decode | Info) -> None:
+def run(options: Encode | Decode | Info | List | Export) -> None:
     """Does what the options say; raises ZooError for input that cannot be used."""
     # after the arguments are known to be right: importing jax takes a second
-    from zoo import commands
+    from zoo import commands, model_commands
 
     # as an exception, so that no half-written file stays behind
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -118,8 +144,12 @@ def run(options: Encode | Decode | Info) -> None:
         commands.encode(options)
     elif isinstance(options, Decode):
         commands.decode(options)
-    else:
+    elif isinstance(options, Info):
         commands.info(options)
+    elif isinstance(options, Export):
+        model_commands.export(options)
+    else:
+        model_commands.list_models()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a saved codec is, and `load`.
+"""What a saved codec is, and `load`: of runs trained here, and of models that others published (zoo.published).
 
 A run directory holds `checkpoints/STEP/`, each written at once (under another name, then renamed) by orbax:
 
@@ -45,8 +45,17 @@ class ModelInfo:
     name: str
     family: str
     sample_rate: int
+    """Hz"""
     channels: int
-    step: int
+    step: int | None
+    """of a run trained here"""
+    bitrates_kbps: tuple[float, float] | None = None
+    """lowest and highest, of all channels, before entropy coding; None where only that tells, or nothing is coded"""
+    parameters: int | None = None
+    licence: str | None = None
+    """of published weights"""
+    at_hand: bool = True
+    """whether loading asks no network"""
 
 
 def steps(run: str | Path) -> list[int]:
@@ -84,10 +93,17 @@ def read_metadata(checkpoint: Path) -> dict[str, Any]:
 
 
 def load(path: str | Path) -> ReadyCodec:
-    """Loads a codec from a run directory or one checkpoint inside it: averaged weights, ready to encode and decode.
+    """Loads a codec, ready to encode and decode: a run or one checkpoint inside it (its averaged weights), or a
+    published one.
 
-    Raises CheckpointError for a path that holds no checkpoint, or one that is truncated or of another shape.
+    `path` may also be a folder in the hub's layout, a file of weights, or a hub id such as "descript/dac_44khz", which
+    is fetched unless it is cached; what exists here is preferred to the hub. Raises CheckpointError for a path that
+    holds no checkpoint, or one that is damaged or of another shape.
     """
+    if not _is_run(Path(path)):
+        from zoo.published.loading import load_published
+
+        return load_published(path)
     checkpoint = find(path)
     metadata = read_metadata(checkpoint)
     if metadata["format"] < FORMAT:
@@ -106,8 +122,16 @@ def load(path: str | Path) -> ReadyCodec:
     return ReadyCodec(module, {"params": restored["params"]}, model, metadata | {"path": str(checkpoint)})
 
 
+def _is_run(path: Path) -> bool:
+    parts = ("checkpoints", "metadata", "codec")
+    return path.is_dir() and (path.name == "checkpoints" or any((path / part).exists() for part in parts))
+
+
 def find_by_hash(weights_hash: bytes, root: str | Path = "runs") -> ReadyCodec:
-    """The codec below `root` whose `ReadyCodec.digest` this is; raises CheckpointError if none is."""
+    """The codec below `root` whose `ReadyCodec.digest` this is; raises CheckpointError if none is.
+
+    Published models are not searched: that would take reading the weights of all of them.
+    """
     for run in sorted(Path(root).iterdir()) if Path(root).is_dir() else []:
         for step in reversed(steps(run)):
             place = run / "checkpoints" / str(step)
@@ -117,7 +141,10 @@ def find_by_hash(weights_hash: bytes, root: str | Path = "runs") -> ReadyCodec:
                 continue  # a damaged checkpoint may lie beside the one that is looked for
             if found:
                 return load(place)
-    raise CheckpointError(f"no codec below {root}/ has the weights {weights_hash.hex()} that the file was made with")
+    raise CheckpointError(
+        f"no codec below {root}/ has the weights {weights_hash.hex()} that the file was made with; a published model "
+        f"must be named"
+    )
 
 
 def decompress(blob: bytes, root: str | Path = "runs") -> DecodedAudio:
@@ -128,8 +155,8 @@ def decompress(blob: bytes, root: str | Path = "runs") -> DecodedAudio:
     return find_by_hash(ContainerReader(io.BytesIO(blob)).header.weights_hash, root).decompress(blob)
 
 
-def models(root: str | Path = "runs") -> tuple[ModelInfo, ...]:
-    """Weights that `load` finds: the trained runs below `root`; a damaged one is left out."""
+def runs(root: str | Path = "runs") -> tuple[ModelInfo, ...]:
+    """The trained runs below `root` that `load` takes; a damaged one is left out."""
     found = []
     for run in sorted(Path(root).iterdir()) if Path(root).is_dir() else []:
         if not (available := steps(run)):
@@ -141,8 +168,39 @@ def models(root: str | Path = "runs") -> tuple[ModelInfo, ...]:
             continue
         if metadata["format"] < FORMAT:
             continue
-        found.append(ModelInfo(str(run), metadata["family"], codec.sample_rate, codec.channels, available[-1]))
+        found.append(
+            ModelInfo(str(run), metadata["family"], codec.sample_rate, codec.channels, available[-1], _bitrates(codec))
+        )
     return tuple(found)
+
+
+def models(root: str | Path = "runs") -> tuple[ModelInfo, ...]:
+    """Weights that `load` finds: the trained runs below `root`, then the published models that are known by name."""
+    from zoo.published import KNOWN, hub
+
+    published = [
+        ModelInfo(
+            model.name,
+            model.family,
+            model.sample_rate,
+            model.channels,
+            None,
+            model.bitrates_kbps,
+            model.parameters,
+            model.licence,
+            at_hand=hub.cached(model.name) is not None,
+        )
+        for model in KNOWN
+    ]
+    return (*runs(root), *published)
+
+
+def _bitrates(codec: Codec) -> tuple[float, float] | None:
+    symbols = codec.bottleneck.symbols()
+    if symbols.ordered or not symbols.codebook_sizes:
+        return None
+    lowest, highest = (float(np.log2(symbols.code_sizes(level)).sum()) for level in (0, symbols.n_levels - 1))
+    return lowest * codec.frame_rate_hz / 1000, highest * codec.frame_rate_hz / 1000
 
 
 def codec_template(module: Codec) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,10 +98,18 @@ class Codec(nn.Module):
 
         A hop, and what encoder and decoder look ahead: for causal convolutions between two STFTs, a window.
         """
-        hop = self.hop_length
-        last_sample = self.encoder.inputs(Span(0, 0)).last
-        last_frames = [self.decoder.inputs(Span(t, t)).last for t in range(hop)]
-        return max(last_sample + frame * hop - t for t, frame in enumerate(last_frames)) + 1
+        samples = range(self.hop_length * self.frame_multiple)
+
+        def last_frame(sample: int) -> int:
+            last: int = self.decoder.inputs(Span(sample, sample)).last
+            return last
+
+        waits = []
+        for frame in range(last_frame(samples[0]), last_frame(samples[-1]) + 1):
+            # of the samples that need this frame the first waits longest
+            first = bisect.bisect_left(samples, frame, key=last_frame)
+            waits.append(self.encoder.inputs(Span(frame, frame)).last - first)
+        return max(waits) + 1
 
     def n_frames(self, n_samples: Any) -> Any:
         """Latent frames of a clip of `n_samples` (an int or an integer array)."""

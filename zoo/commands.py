@@ -255,7 +255,7 @@ def find_codec(ckpt: str | None, weights_hash: bytes | None = None) -> ReadyCode
         return checkpoint.load(ckpt)
     if weights_hash is not None:
         return checkpoint.find_by_hash(weights_hash)
-    found = checkpoint.models()
+    found = checkpoint.runs()  # a published model only by its name
     if len(found) != 1:
         names = ", ".join(model.name for model in found)
         raise ZooError(f"--ckpt is needed: {f'there are {names}' if names else 'there is no run in runs/'}")

@@ -196,6 +196,14 @@ def imdct(coefficients: jax.Array, hop_length: int) -> jax.Array:
     return overlap_add(frames, hop_length)[..., hop_length // 2 : hop_length // 2 + n_samples]
 
 
+def _hz_to_htk(frequency: np.ndarray) -> np.ndarray:
+    return 2595.0 * np.log10(1.0 + frequency / 700.0)
+
+
+def _htk_to_hz(mel: np.ndarray) -> np.ndarray:
+    return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
+
+
 def _hz_to_mel(frequency: np.ndarray) -> np.ndarray:
     # linear up to 1 kHz (200/3 Hz a mel), above it 27 mels for each factor of 6.4
     return np.where(
@@ -211,21 +219,25 @@ def _mel_to_hz(mel: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=64)
 def mel_filterbank(
-    sample_rate: int, n_fft: int, n_mels: int, f_min: float = 0.0, f_max: float | None = None
+    sample_rate: int, n_fft: int, n_mels: int, f_min: float = 0.0, f_max: float | None = None, *, htk: bool = False
 ) -> np.ndarray:
     """Triangular mel filters, (n_fft // 2 + 1, n_mels) float32, read-only, to be multiplied with (..., n_fft // 2 + 1).
 
-    Slaney's mel scale and unit-area normalisation (Auditory Toolbox, 1998), the defaults of `librosa.filters.mel`.
+    Slaney's mel scale and unit-area normalisation (Auditory Toolbox, 1998), the defaults of `librosa.filters.mel`; or,
+    if `htk`, the scale of HTK and filters of unit height, the defaults of `torchaudio.transforms.MelSpectrogram`.
     f_min and f_max are in Hz, f_max by default half the sample rate. Filters narrower than a bin may be empty.
     Raises ZooError unless 0 <= f_min < f_max.
     """
     f_max = sample_rate / 2 if f_max is None else f_max
     if not 0 <= f_min < f_max:
         raise ZooError(f"mel filters need 0 <= f_min < f_max, got f_min {f_min}, f_max {f_max}")
-    low, high = _hz_to_mel(np.array([f_min, f_max], np.float64))
-    corners = _mel_to_hz(np.linspace(low, high, n_mels + 2))
+    to_mel, to_hz = (_hz_to_htk, _htk_to_hz) if htk else (_hz_to_mel, _mel_to_hz)
+    low, high = to_mel(np.array([f_min, f_max], np.float64))
+    corners = to_hz(np.linspace(low, high, n_mels + 2))
     bins = np.arange(n_fft // 2 + 1)[:, None] * (sample_rate / n_fft)
     rising = (bins - corners[None, :-2]) / (corners[1:-1] - corners[:-2])[None, :]
     falling = (corners[None, 2:] - bins) / (corners[2:] - corners[1:-1])[None, :]
-    filters = np.maximum(0.0, np.minimum(rising, falling)) * (2.0 / (corners[2:] - corners[:-2]))[None, :]
+    filters = np.maximum(0.0, np.minimum(rising, falling))
+    if not htk:
+        filters *= (2.0 / (corners[2:] - corners[:-2]))[None, :]
     return _read_only(filters.astype(np.float32))

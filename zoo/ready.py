@@ -225,14 +225,14 @@ class ReadyCodec:
         Raises ZooError where that is no number of frames that a file may have.
         """
         wanted = CHUNK_S if packet_s is None else packet_s
-        multiple = self.module.frame_multiple
-        shortest_s = multiple / self.module.frame_rate_hz
-        frames = round(wanted / shortest_s) * multiple if 0 < wanted < 1e6 else 0
+        module, multiple = self.module, self.module.frame_multiple
+        shortest = max(multiple, module.opening)
+        frames = round(wanted * module.frame_rate_hz / multiple) * multiple if 0 < wanted < 1e6 else 0
         if packet_s is None:
-            frames = max(frames, multiple)  # of a codec whose frames are long
-        if not 1 <= frames <= MAX_PACKET_FRAMES:
-            longest = MAX_PACKET_FRAMES / self.module.frame_rate_hz
-            raise ZooError(f"packets of {wanted:g} s: choose {shortest_s:.3f} to {longest:.1f} s")
+            frames = max(frames, shortest)  # of a codec whose frames are long
+        if not shortest <= frames <= MAX_PACKET_FRAMES:
+            shortest_s, longest_s = (n / module.frame_rate_hz for n in (shortest, MAX_PACKET_FRAMES))
+            raise ZooError(f"packets of {wanted:g} s: choose {shortest_s:.3f} to {longest_s:.1f} s")
         return frames
 
     def chunks(self, packet_frames: int) -> Chunks:

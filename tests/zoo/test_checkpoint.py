@@ -197,8 +197,10 @@ def test_a_file_deleted_or_cut_is_an_error_or_does_not_matter(trained, saved, tm
 
 
 def test_models_lists_what_load_takes(saved, run, tmp_path, monkeypatch):
-    (found,) = zoo.models(saved.parent)
-    assert found == zoo.ModelInfo(str(saved), "gan_vocoder", 8000, 1, 10)
+    found, *published = zoo.models(saved.parent)
+    # two codebooks of four bits, 200 times a second
+    assert found == zoo.ModelInfo(str(saved), "gan_vocoder", 8000, 1, 10, bitrates_kbps=(0.8, 1.6))
+    assert {model.step for model in published} == {None}
     assert zoo.load(found.name).metadata["step"] == 10
     # what cannot be loaded is not listed, and does not hide the others
     runs = tmp_path / "runs"
@@ -210,8 +212,8 @@ def test_models_lists_what_load_takes(saved, run, tmp_path, monkeypatch):
     (runs / "notes.txt").write_text("")
     (runs / "empty").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert [model.name for model in zoo.models()] == ["runs/good"]
-    assert zoo.models(tmp_path / "nowhere") == ()
+    assert [model.name for model in checkpoint.runs()] == ["runs/good"]
+    assert zoo.models()[1:] == zoo.models(tmp_path / "nowhere") == tuple(published)
 
 
 def test_an_unknown_family_or_hyperparameter_is_told_what_exists():

@@ -24,7 +24,9 @@ def fit(symbols: SymbolFormat, packets: list[np.ndarray]) -> dict[str, np.ndarra
     """Arrays as in `names.template` from packets of codes int32 (N, F, q), q up to all codebooks."""
     arrays = {name: np.zeros(shape, dtype) for name, (shape, dtype) in names.template(symbols).items()}
     for q, size in enumerate(symbols.codebook_sizes):
-        _fit_codebook(arrays, q, size, _transitions(packets, q, arrays["frame_clusters"].shape[1] - 1))
+        rows = _transitions(packets, q, arrays["frame_clusters"].shape[1] - 1)
+        if len(rows):  # zeros mean that all codes are as likely
+            _fit_codebook(arrays, q, size, rows)
     return arrays
 
 

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from types import ModuleType
 from typing import Any
 
 from zoo.codec import Codec
 from zoo.errors import ZooError
 
 FAMILIES = ("autoencoder", "vae", "gan_vocoder")
+"""what is trained here"""
+PUBLISHED = ("dac", "encodec", "mimi", "snac", "vocos", "oobleck")
+"""what others have published"""
 
 
 def names() -> tuple[str, ...]:
-    """Names of the families that `create` builds."""
+    """Names of the families that are trained here; `create` builds the published ones too."""
     return FAMILIES
+
+
+def module_of(name: str) -> ModuleType:
+    """The module of a family; raises ZooError for an unknown one."""
+    if name not in FAMILIES + PUBLISHED:
+        raise ZooError(f"unknown model {name!r}; there are: {', '.join(FAMILIES + PUBLISHED)}")
+    return importlib.import_module(f"zoo.{'families' if name in FAMILIES else 'published'}.{name}")
 
 
 def create(name: str, **hyperparameters: Any) -> Codec:
@@ -22,9 +33,7 @@ def create(name: str, **hyperparameters: Any) -> Codec:
 
     Raises ZooError for an unknown family, or a hyper-parameter that the family does not have or refuses.
     """
-    if name not in FAMILIES:
-        raise ZooError(f"unknown model {name!r}; there are: {', '.join(FAMILIES)}")
-    build = getattr(importlib.import_module(f"zoo.families.{name}"), name)
+    build = getattr(module_of(name), name)
     known = list(inspect.signature(build).parameters)
     for key in hyperparameters:
         if key not in known:

@@ -5,7 +5,7 @@ Conventions shared by every block:
 * layout (B, T, C); a `mask` is None (everything valid) or bool (B, F) at the *frame* rate, of which the
   length of any inner signal is a whole multiple: what lies outside a clip is set to zero before every
   convolution, or mirrored from the inside, so that edges, padded batches and chunks agree;
-* nothing normalises over time;
+* nothing but `TimeGroupNorm` normalises over time;
 * `inputs(span)` says on which input samples those of an output `Span` depend; `causal` convolutions depend on
   nothing later than themselves;
 * `dtype` is the precision of the arithmetic, parameters are float32.
@@ -17,11 +17,22 @@ numbers of the textbook operation.
 
 from __future__ import annotations
 
-from zoo.layers.blocks import ConvNeXtBlock, LayerNorm, ResidualUnit, Snake, compand, expand, sine_squared
+from zoo.layers.blocks import (
+    ConvNeXtBlock,
+    LayerNorm,
+    ResidualUnit,
+    Snake,
+    TimeGroupNorm,
+    compand,
+    elu,
+    expand,
+    sine_squared,
+)
 from zoo.layers.convolution import Conv1d, Conv2d, ConvTranspose1d, DepthwiseConv1d
 from zoo.layers.edges import Edge, Span, apply_mask, pad_time
 from zoo.layers.memory import LSTM, carrying
 from zoo.layers.parameters import Dtype, Initializer, per_channel
+from zoo.layers.windows import Steps, in_windows
 
 __all__ = [
     "LSTM",
@@ -37,10 +48,14 @@ __all__ = [
     "ResidualUnit",
     "Snake",
     "Span",
+    "Steps",
+    "TimeGroupNorm",
     "apply_mask",
     "carrying",
     "compand",
+    "elu",
     "expand",
+    "in_windows",
     "pad_time",
     "per_channel",
     "sine_squared",

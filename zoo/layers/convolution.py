@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from zoo.layers import winograd
 from zoo.layers.edges import Edge, Span, apply_mask, pad_time
 from zoo.layers.parameters import Dtype, Initializer, per_channel
 
@@ -159,12 +162,31 @@ def _padding(total: int, causal: bool, left: int | None) -> tuple[int, int]:
 
 
 def _dense_convolution(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
-    """VALID convolution of (B, T, C) with (K, C, features); a kernel of one tap is a matrix product."""
-    if kernel.shape[0] == 1:
+    """VALID convolution of (B, T, C) with (K, C, features); a kernel of one tap is a matrix product.
+
+    So are, on XLA:CPU three to nine times faster, those of the waveform: one or two channels in or out.
+    """
+    taps, channels, features = kernel.shape
+    length = x.shape[1] - (taps - 1) * dilation
+    if taps == 1:
         return x @ kernel[0]
+    if channels <= _FEW:
+        shifted = [x[:, i * dilation : i * dilation + length] for i in range(taps)]
+        pairs = [(shifted[i][..., c : c + 1], kernel[i, c]) for i in range(taps) for c in range(channels)]
+        return functools.reduce(jnp.add, [sample * per_channel(weight, x.dtype) for sample, weight in pairs])
+    if features <= _FEW:
+        products = x @ kernel.transpose(1, 0, 2).reshape(channels, taps * features)
+        parts = [products[..., i * features : (i + 1) * features] for i in range(taps)]
+        return functools.reduce(jnp.add, [y[:, i * dilation :][:, :length] for i, y in enumerate(parts)])
+    if winograd.pays(x, kernel, dilation):
+        return winograd.convolve(x, kernel, dilation)
     return jax.lax.conv_general_dilated(
         x, kernel, (1,), "VALID", rhs_dilation=(dilation,), dimension_numbers=("NWC", "WIO", "NWC")
     )
+
+
+_FEW = 2
+"""channels of a waveform"""
 
 
 def _depthwise_init(key: jax.Array, shape: tuple[int, ...], dtype: Dtype) -> jax.Array:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -55,13 +56,16 @@ def pad_time(x: jax.Array, left: int, right: int, edge: Edge = "zero", mask: jax
     repeats = x.shape[1] // frames.shape[1]
     start = jnp.argmax(frames, axis=1) * repeats
     end = x.shape[1] - jnp.argmax(frames[:, ::-1], axis=1) * repeats
-    return jax.vmap(lambda *clip: _fill(*clip, left=left, right=right, edge=edge))(x, padded, start, end)
+    fill = functools.partial(_beyond, left=left, right=right, edge=edge)
+    before, after = jax.vmap(fill)(x, start, end)
+    padded = _overwrite(padded, before, start) if left else padded
+    return _overwrite(padded, after, end + left) if right else padded
 
 
-def _fill(
-    x: jax.Array, padded: jax.Array, start: jax.Array, end: jax.Array, *, left: int, right: int, edge: Edge
-) -> jax.Array:
-    """Writes what stands before `start` and from `end` on of a clip (T, C) into its padded form."""
+def _beyond(
+    x: jax.Array, start: jax.Array, end: jax.Array, *, left: int, right: int, edge: Edge
+) -> tuple[jax.Array, jax.Array]:
+    """What stands before `start`, `left` samples, and from `end` on, `right` samples, of a clip (T, C)."""
     before, after = start - left + jnp.arange(left), end + jnp.arange(right)
     if edge == "replicate":
         sources = jnp.full(left, start), jnp.full(right, end - 1)
@@ -70,8 +74,20 @@ def _fill(
         gap = jnp.maximum(max(left, right) - (end - start) + 1, 0)
         mirrored = 2 * (end + gap - 1) - after
         sources = 2 * start - before, jnp.where(jnp.arange(right) < gap, -1, mirrored)
-    for source, place in zip(sources, (start, end + left)):
+
+    def take(source: jax.Array) -> jax.Array:
         inside = (source >= start) & (source < end)
-        values = jnp.where(inside[:, None], x[jnp.clip(source, 0, len(x) - 1)], jnp.zeros((), x.dtype))
-        padded = jax.lax.dynamic_update_slice(padded, values, (place, jnp.int32(0)))
-    return padded
+        return jnp.where(inside[:, None], x[jnp.clip(source, 0, len(x) - 1)], jnp.zeros((), x.dtype))
+
+    return take(sources[0]), take(sources[1])
+
+
+def _overwrite(x: jax.Array, values: jax.Array, places: jax.Array) -> jax.Array:
+    """`x` (B, T, C) with `values` (B, n, C) from `places` (B,) on; one by one, which XLA does in place."""
+
+    def write(b: Any, x: jax.Array) -> jax.Array:
+        value = jax.lax.dynamic_index_in_dim(values, b)
+        zero = jnp.int32(0)
+        return jax.lax.dynamic_update_slice(x, value, (jnp.int32(b), jnp.int32(places[b]), zero))
+
+    return write(0, x) if len(x) == 1 else jax.lax.fori_loop(0, len(x), write, x)

@@ -1,0 +1,216 @@
+"""Oobleck against what diffusers made of a small model, and against itself in chunks, batches and files."""
+
+import functools
+import json
+import math
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import zoo
+from zoo.published import oobleck
+from zoo.published.grid import GRID_STEPS, Grid, normal_entropy
+from zoo.published.keymap import flatten, from_params, to_params
+
+GOLDEN = Path(__file__).parent / "golden" / "oobleck_small.npz"
+N_CLIPS = 3
+
+# optimisations take longer than they save here
+jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+
+@functools.cache
+def golden() -> dict[str, np.ndarray]:
+    with np.load(GOLDEN) as arrays:
+        return {name: array.astype(np.float32) if name[:2] == "w:" else array for name, array in arrays.items()}
+
+
+@functools.cache
+def ready() -> zoo.ReadyCodec:
+    hyperparameters = oobleck.hyperparameters(json.loads(str(golden()["config"])))
+    module = zoo.create("oobleck", **hyperparameters)
+    template = jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((1, module.hop_length, 2)))["params"]
+    weights = {name[2:]: array for name, array in golden().items() if name[:2] == "w:"}
+    params = to_params(weights, oobleck.key_maps(**hyperparameters)["diffusers"], template)
+    entropy = oobleck.default_entropy(module.bottleneck.symbols())
+    return zoo.ReadyCodec(module, {"params": params}, entropy, {"family": "oobleck", "model": hyperparameters})
+
+
+def close(found: np.ndarray, wanted: np.ndarray, tolerance: float) -> None:
+    assert np.shape(found) == np.shape(wanted)
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("clip", range(N_CLIPS))
+def test_latents_and_audio_are_the_references(clip):
+    codec, given = ready(), golden()
+    latent, out = given[f"latent_{clip}"], given[f"out_{clip}"]
+    close(codec.encode_latents(given[f"audio_{clip}"])[0], latent, 1e-4)
+    close(codec.decode_latents(latent[None], len(out))[0], out, 1e-4)
+
+
+def test_the_posteriors_deviation_is_the_references():
+    module, given = ready().module, golden()
+    audio = np.pad(given["audio_0"], ((0, -len(given["audio_0"]) % module.hop_length), (0, 0)))
+    posterior = jit(lambda v, x: module.apply(v, x, method=lambda codec, x: codec.encoder.posterior(x)))
+    mean, std = posterior(ready().variables, audio[None])
+    close(mean[0], given["latent_0"], 1e-4)
+    close(std[0], given["std_0"], 1e-4)
+
+
+def test_a_padded_batch_is_its_clips():
+    module, given = ready().module, golden()
+    lengths = np.array([len(given[f"audio_{i}"]) for i in range(N_CLIPS)], np.int32)
+    batch = np.full((N_CLIPS, lengths.max(), 2), np.nan, np.float32)  # what is beyond a clip is not heard
+    for i, n in enumerate(lengths):
+        batch[i, :n] = given[f"audio_{i}"]
+    latent = jit(lambda v, x, n: module.apply(v, x, n, method="encode"))(ready().variables, batch, lengths)
+    decode = jit(lambda v, z, n: module.apply(v, z, batch.shape[1], n, method="decode"))
+    audio = np.asarray(decode(ready().variables, latent, lengths))
+    for i, n in enumerate(lengths):
+        close(latent[i, : module.n_frames(n)], given[f"latent_{i}"], 1e-4)
+        close(audio[i, :n], given[f"out_{i}"], 1e-4)
+        assert not audio[i, n:].any()
+
+
+def test_chunks_are_one_pass():
+    codec, audio = ready(), golden()["audio_0"]
+    blob = codec.compress(audio, packet_s=0.05, level=6)
+    whole = jit(lambda v, x: codec.module.apply(v, x, level=6))(codec.variables, audio[None])
+    close(codec.decompress(blob).audio, whole.audio[0], 1e-4)
+    close(codec.decode(codec.encode(audio, level=6)), whole.audio[0], 1e-4)
+
+
+def test_contexts_are_tight():
+    module, variables = ready().module, ready().variables
+    hop, rng = module.hop_length, np.random.default_rng(0)
+    for method, context, held, given, size in (
+        ("encode_frames", module.encoder_context, hop, 1, 2),
+        ("decode_frames", module.decoder_context, 1, hop, module.bottleneck.latent_dim),
+    ):
+        n, f = context.before + context.after + 4, context.before + 1
+
+        def probe(x, method=method, frame=slice(f * given, (f + 1) * given)):
+            y = module.apply(variables, x, method=method)[0, frame]
+            return (y * rng.standard_normal(y.shape)).sum()
+
+        gradient = np.asarray(jit(jax.grad(probe))(rng.standard_normal((1, n * held, size)).astype(np.float32)))
+        touched = np.flatnonzero(gradient.reshape(n, -1).any(axis=1))
+        assert (touched[0], touched[-1]) == (f - context.before, f + context.after)
+
+
+def test_a_file_comes_back():
+    codec, audio = ready(), golden()["audio_1"]
+    sizes = []
+    for level in (0, 6, 8):
+        blob = codec.compress(audio, level=level)
+        sizes.append(len(blob))
+        encoded = codec.encode(audio, level=level)
+        np.testing.assert_array_equal(codec.decompress(blob).audio, codec.decode(encoded))
+        latent = codec.encode_latents(audio)
+        back = np.asarray(codec.module.bottleneck.apply({}, encoded.codes, level, method="dequantise"))
+        assert np.abs(back - latent).max() <= GRID_STEPS[level] / 2 + 1e-6
+    assert sizes == sorted(sizes)
+    assert len(codec.compress(audio)) == sizes[1]  # half a deviation
+
+
+@pytest.mark.parametrize("level", range(len(GRID_STEPS)))
+def test_default_tables_cost_what_a_normal_distribution_has(level):
+    grid = Grid(16)
+    latents = np.random.default_rng(level).standard_normal((40, 96, 16)).astype(np.float32)
+    codes = np.asarray(grid.apply({}, latents, level=level).codes)
+    coder = normal_entropy(grid.symbols(), GRID_STEPS)
+    payloads = [coder.encode(packet[None], level) for packet in codes]
+    decoded = [coder.decode(payload, n_streams=1, n_frames=96, level=level)[0] for payload in payloads]
+    np.testing.assert_array_equal(decoded, codes)
+    borders = (np.arange(-128, 129) - 0.5) * GRID_STEPS[level] / math.sqrt(2.0)
+    p = np.diff([0.5 * (1 + math.erf(border)) for border in borders])
+    ideal = -(p[p > 0] * np.log2(p[p > 0])).sum() * codes.size / 8
+    assert sum(map(len, payloads)) < 1.03 * ideal
+
+
+def test_default_tables_are_always_the_same():
+    tokens = oobleck.default_entropy(Grid(64).symbols()).arrays["tokens"]
+    assert (tokens.sum(-1, dtype=np.int64) == 1 << 24).all()
+    assert tokens[4, 0, :4].tolist() == [6419677, 8106377, 2034268, 202828]
+
+
+def test_outliers_and_silence_are_coded():
+    grid = Grid(4, codebook_size=255)
+    latents = np.zeros((1, 5, 4), np.float32)
+    coder = oobleck.default_entropy(grid.symbols())
+    silent = np.asarray(grid.apply({}, latents, level=8).codes)
+    latents[0, 2] = [1e9, -1e9, 3.0, -31.75]
+    loud = np.asarray(grid.apply({}, latents, level=8).codes)
+    assert loud[0, 2].tolist() == [254, 0, 139, 0]
+    for codes in (silent, loud):
+        payload = coder.encode(codes, 8)
+        np.testing.assert_array_equal(coder.decode(payload, n_streams=1, n_frames=5, level=8), codes)
+
+
+@pytest.mark.parametrize("layout", ["diffusers", "original", "original autoencoder"])
+def test_weights_go_there_and_back(layout):
+    codec = ready()
+    keymap = oobleck.key_maps(**codec.metadata["model"])[layout]
+    params = codec.variables["params"]
+    written = from_params(params, keymap)
+    if layout == "original":
+        written["model.model.transformer.project_in.weight"] = np.zeros((3, 3), np.float32)
+    for path, array in flatten(to_params(written, keymap, params)).items():
+        np.testing.assert_allclose(array, flatten(params)[path], rtol=1e-5, atol=1e-6, err_msg=path)
+    if layout == "diffusers":
+        assert {f"w:{key}" for key in written} == {name for name in golden() if name[:2] == "w:"}
+
+
+def test_the_authors_layers_are_counted_as_they_count():
+    keys = from_params(ready().variables["params"], oobleck.key_maps(**ready().metadata["model"])["original"])
+    shapes = {key.removeprefix("pretransform.model."): array.shape for key, array in keys.items()}
+    assert shapes["encoder.layers.0.weight_v"] == (8, 2, 7)
+    assert shapes["encoder.layers.2.layers.1.layers.2.alpha"] == (8,)
+    assert shapes["encoder.layers.2.layers.4.weight_v"] == (16, 8, 8)
+    assert shapes["encoder.layers.4.bias"] == (8,)
+    assert shapes["decoder.layers.1.layers.1.weight_v"] == (12, 6, 8)
+    assert shapes["decoder.layers.2.layers.4.layers.1.weight_v"] == (6, 6, 7)
+    assert "decoder.layers.4.bias" not in shapes
+    assert shapes["decoder.layers.4.weight_v"] == (2, 6, 7)
+
+
+def test_configurations_go_there_and_back():
+    h = oobleck.hyperparameters(json.loads(str(golden()["config"])))
+    assert oobleck.hyperparameters(oobleck.hub_config(**h)) == h
+    part = {"channels": 4, "c_mults": [1, 3], "strides": [2, 8], "use_snake": True}
+    vae = {
+        "encoder": {"type": "oobleck", "config": {"in_channels": 2, "latent_dim": 6, **part}},
+        "decoder": {"type": "oobleck", "config": {"out_channels": 2, "latent_dim": 3, "final_tanh": False, **part}},
+        "bottleneck": {"type": "vae"},
+        "latent_dim": 3,
+        "io_channels": 2,
+    }
+    alone = {"model_type": "autoencoder", "sample_rate": 44_100, "model": vae}
+    inside = {"model_type": "diffusion_cond", "sample_rate": 44_100, "model": {"pretransform": {"config": vae}}}
+    wanted = {
+        "sample_rate": 44_100, "channels": 2, "latent_dim": 3, "encoder_width": 4, "decoder_width": 4,
+        "multiples": [1, 3], "strides": [2, 8],
+    }  # fmt: skip
+    assert oobleck.hyperparameters(alone) == oobleck.hyperparameters(inside) == wanted
+    with pytest.raises(ValueError, match="encoder_width other than 6"):
+        oobleck.hub_config(**wanted)
+    vae["decoder"]["config"]["final_tanh"] = True
+    with pytest.raises(ValueError, match="final tanh"):
+        oobleck.hyperparameters(alone)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"strides": (2, 3)}, "must be even"),
+        ({"multiples": (1,)}, "equally many"),
+        ({"grid_steps": (1.0, 0.333)}, "multiples of 0.01"),
+    ],
+)
+def test_what_cannot_be_is_refused(changes, message):
+    with pytest.raises(zoo.ZooError, match=message):
+        zoo.create("oobleck", **{"multiples": (1, 2), "strides": (2, 4), **changes})

@@ -1,0 +1,225 @@
+"""SNAC against what its authors' package made of small models, and against itself in chunks, batches and files."""
+
+import functools
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import zoo
+from zoo.bitstream.entropy import Fitter
+from zoo.layers import Span
+from zoo.published import snac
+from zoo.published.keymap import flatten, from_params, to_params
+from zoo.stream import FrameDecoder, FrameEncoder
+
+GOLDEN = Path(__file__).parent / "golden"
+NAMES = ("speech", "music")
+"""two stages without attention, and one stage with windows of two frames of eight steps"""
+N_CLIPS = 3
+
+# optimisations take longer than they save here
+jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+
+@functools.cache
+def golden(name: str) -> dict[str, np.ndarray]:
+    with np.load(GOLDEN / f"snac_{name}.npz") as arrays:
+        return {key: array.astype(np.float32) if key[:2] == "w:" else array for key, array in arrays.items()}
+
+
+@functools.cache
+def ready(name: str) -> zoo.ReadyCodec:
+    hyperparameters = snac.hyperparameters(json.loads(str(golden(name)["config"])))
+    module = zoo.create("snac", **hyperparameters)
+    audio = jnp.zeros((1, module.hop_length, 1))
+    template = jax.eval_shape(module.init, jax.random.key(0), audio)["params"]
+    weights = {key[2:]: array for key, array in golden(name).items() if key[:2] == "w:"}
+    params = to_params(weights, snac.key_maps(**hyperparameters)["original"], template)
+    flat = Fitter(module.bottleneck.symbols()).fit()
+    return zoo.ReadyCodec(module, {"params": params}, flat, {"family": "snac", "model": hyperparameters})
+
+
+def close(found: np.ndarray, wanted: np.ndarray, tolerance: float = 1e-4) -> None:
+    assert np.shape(found) == np.shape(wanted)
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("clip", range(N_CLIPS))
+def test_codes_and_audio_are_the_references(name, clip):
+    codec, given = ready(name), golden(name)
+    encoded = codec.encode(given[f"audio_{clip}"])
+    np.testing.assert_array_equal(encoded.codes[0], given[f"codes_{clip}"])
+    close(codec.decode(encoded), given[f"out_{clip}"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_padded_batch_is_its_clips(name):
+    module, variables, given = ready(name).module, ready(name).variables, golden(name)
+    lengths = np.array([len(given[f"audio_{i}"]) for i in range(N_CLIPS)], np.int32)
+    batch = np.full((N_CLIPS, lengths.max(), 1), np.nan, np.float32)  # what is beyond a clip is not heard
+    for i, n in enumerate(lengths):
+        batch[i, :n] = given[f"audio_{i}"]
+    output = jit(module.apply)(variables, batch, lengths)
+    assert len(np.unique(output.codes[0])) > 20
+    for i, n in enumerate(lengths):
+        np.testing.assert_array_equal(output.codes[i, : module.n_frames(n)], given[f"codes_{i}"])
+        close(output.audio[i, :n], given[f"out_{i}"])
+        assert not output.audio[i, n:].any()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("shortest", [False, True])
+def test_chunks_of_any_length_are_one_pass_from_any_frame_on(name, shortest):
+    codec, given = ready(name), golden(name)
+    module, wanted, codes = codec.module, given["out_0"], given["codes_0"][None]
+    size = module.frame_multiple if shortest else codec.packet_frames()
+    chunks = codec.chunks(size)
+
+    encoder = FrameEncoder(chunks, 1)
+    latents = [piece for part in np.split(given["audio_0"], [1, 700]) for piece in encoder.push(part[None])]
+    latents = np.concatenate(latents + encoder.finish(), axis=1)
+    starts = range(0, latents.shape[1], size)
+    found = [codec.quantise(latents[:, start : start + size], 0, size) for start in starts]
+    np.testing.assert_array_equal(np.concatenate(found, axis=1), codes)
+
+    for first in (0, 2 * size):
+        decoder = FrameDecoder(chunks, 1, first)
+        audio = []
+        for start in range(first, codes.shape[1], size):
+            audio.append(decoder.push(codec.dequantise(codes[:, start : start + size], 0, size)))
+        audio = np.concatenate([*audio, decoder.finish(len(wanted))], axis=1)[0]
+        # from the middle on, the first frames lack what was before them
+        skipped = (module.decoder_context.before + module.decoder_context.after) * module.hop_length if first else 0
+        close(audio[skipped:], wanted[first * module.hop_length + skipped :])
+
+
+def touched(function, x: np.ndarray, first: int, last: int) -> Span:
+    """The first and last step of time of x (1, T, C) on which outputs first … last of `function` depend."""
+    rng = np.random.default_rng(1)
+
+    def probe(x):
+        y = function(x)[:, first : last + 1]
+        return (y * rng.standard_normal(y.shape).astype(np.float32)).sum()
+
+    steps = np.flatnonzero(np.abs(np.asarray(jit(jax.grad(probe))(x))).max(axis=(0, 2)))
+    return Span(int(steps[0]), int(steps[-1]))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_contexts_are_the_groups_of_frames_that_matter(name):
+    module, variables = ready(name).module, ready(name).variables
+    m, hop = module.frame_multiple, module.hop_length
+    rng = np.random.default_rng(0)
+
+    encode = functools.partial(module.apply, variables, method="encode_frames")
+    before, after = module.encoder_context.before, module.encoder_context.after
+    audio = 0.1 * rng.standard_normal((1, (before + after + 3 * m) * hop, 1)).astype(np.float32)
+    span = touched(encode, audio, before + m, before + 2 * m - 1)
+    assert (span.first // (m * hop) * m, span.last // (m * hop) * m) == (m, before + after + m)
+
+    decode = functools.partial(module.apply, variables, method="decode_frames")
+    before, after = module.decoder_context.before, module.decoder_context.after
+    latent = rng.standard_normal((1, before + after + 3 * m, module.bottleneck.latent_dim * module.decoder.steps))
+    span = touched(decode, latent.astype(np.float32), (before + m) * hop, (before + 2 * m) * hop - 1)
+    assert (span.first // m * m, span.last // m * m) == (m, before + after + m)
+
+
+def test_latency_counts_the_window_that_a_sample_lies_in():
+    codec = ready("music")
+    module, variables = codec.module, codec.variables
+    group = module.hop_length * module.frame_multiple
+    context = max(module.encoder_context.before + module.decoder_context.before, 1)
+    after = module.encoder_context.after + module.decoder_context.after
+    start = context * module.hop_length
+    audio = 0.1 * np.random.default_rng(0).standard_normal((1, start + group + after * module.hop_length, 1))
+
+    def one_group(x):
+        latent = module.apply(variables, x, method="encode_frames")
+        return module.apply(variables, latent, method="decode_frames")[0, start : start + group, 0]
+
+    gradient = jit(lambda x, t: jax.grad(lambda x: one_group(x)[t])(x))
+    latest = []
+    for t in range(group):
+        steps = np.flatnonzero(np.asarray(gradient(audio.astype(np.float32), t))[0, :, 0])
+        latest.append(steps[-1] - (start + t))
+    assert module.algorithmic_latency_samples == max(latest) + 1
+
+
+def test_noise_belongs_to_its_place():
+    noise = jit(lambda layer, first: snac.noise_of_frames(layer, first, 40, 500))
+    whole, other = np.asarray(noise(0, 0)), np.asarray(noise(1, 0))
+    np.testing.assert_array_equal(noise(0, 7)[:-3500], whole[3500:])
+    np.testing.assert_array_equal(noise(0, -2)[1000:], whole[:-1000])
+    frames = np.concatenate([whole, other]).reshape(80, 500)
+    # standard normal, and nothing in common between frames or layers: bounds of four standard errors
+    assert abs(frames.mean()) < 4 / 200
+    assert abs(frames.var() - 1) < 4 * 2**0.5 / 200
+    assert abs((frames**4).mean() - 3) < 4 * 96**0.5 / 200
+    correlation = np.corrcoef(frames) - np.eye(80)
+    assert np.abs(correlation).max() < 5 / 500**0.5
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_files_hold_the_codes(name):
+    codec, audio = ready(name), golden(name)["audio_0"]
+    blob = codec.compress(audio)
+    back = codec.decompress(blob)
+    assert back.sample_rate == codec.sample_rate
+    close(back.audio, golden(name)["out_0"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_written_is_read_again(name):
+    config = json.loads(str(golden(name)["config"]))
+    hyperparameters = snac.hyperparameters(config)
+    assert snac.hub_config(**hyperparameters) == config
+    (keymap,) = snac.key_maps(**hyperparameters).values()
+    params = ready(name).variables["params"]
+    written = from_params(params, keymap)
+    given = {key[2:]: array for key, array in golden(name).items() if key[:2] == "w:"}
+    assert {key: array.shape for key, array in written.items()} == {key: array.shape for key, array in given.items()}
+    again = flatten(to_params(written, keymap, params))
+    for path, array in flatten(params).items():
+        close(again[path], array, 1e-6)
+    for key in [key for key in given if key.endswith("inv_freq")]:
+        close(written[key], given[key], 1e-3)  # stored with few bits
+
+
+def test_hyperparameters_may_be_left_out():
+    assert snac.hub_config(attn_window_size=32) | {"attn_window_size": None} == snac.hub_config()
+    keys = {key for entry in snac.key_maps()["original"].entries for key in entry.keys}
+    assert "decoder.model.7.weight" in keys
+    assert not any("to_qkv" in key for key in keys)
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"depthwise": False}, ValueError),
+        ({"latent_dim": 7}, ValueError),
+        ({"n_heads": 7}, ValueError),
+        ({"vq_strides": None}, TypeError),
+    ],
+)
+def test_a_config_of_something_else_is_refused(change, error):
+    config = json.loads(str(golden("speech")["config"]))
+    with pytest.raises(error):
+        zoo.families.module_of("snac").snac(**snac.hyperparameters(config | change))
+    del config["vq_strides"]
+    with pytest.raises(KeyError):
+        snac.hyperparameters(config)
+
+
+def test_numbers_that_do_not_fit_are_refused():
+    for change, culprit in (
+        ({"decoder_rates": (8, 8, 4)}, "decoder_rates"),
+        ({"vq_strides": (4, 3)}, "vq_strides"),
+        ({"attn_window_size": 32, "encoder_dim": 2}, "heads"),
+    ):
+        with pytest.raises(zoo.ZooError, match=culprit):
+            zoo.create("snac", **change)

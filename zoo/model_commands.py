@@ -1,0 +1,45 @@
+"""What `python -m zoo` does with codecs: listing those there are, exporting one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from zoo import checkpoint
+
+if TYPE_CHECKING:
+    from zoo.__main__ import Export
+
+_HEADINGS = ("name", "family", "kHz", "channels", "kbps", "M parameters", "licence of the weights", "here")
+
+
+def list_models() -> None:
+    """Prints a table of the runs below runs/ and the published models that are known by name."""
+    rows = [_HEADINGS, *(_row(model) for model in checkpoint.models())]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(_HEADINGS))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+
+
+def export(options: Export) -> None:
+    """Writes a codec to a folder in the hub's layout; raises ZooError where that cannot be."""
+    from zoo.published import loading
+
+    loading.check_folder(options.output, force=options.force)  # before the weights are fetched
+    codec = checkpoint.load(options.ckpt)
+    loading.export(codec, options.output, force=options.force)
+    print(f"{options.ckpt} → {options.output}: {codec!r}")
+
+
+def _row(model: checkpoint.ModelInfo) -> tuple[str, ...]:
+    rates = model.bitrates_kbps
+    kbps = "–" if rates is None else f"{rates[0]:.3g}" if rates[0] == rates[1] else f"{rates[0]:.3g}–{rates[1]:.3g}"
+    return (
+        model.name,
+        model.family,
+        f"{model.sample_rate / 1000:g}",
+        str(model.channels),
+        kbps,
+        "–" if model.parameters is None else f"{model.parameters / 1e6:.1f}",
+        model.licence or "–",
+        "yes" if model.at_hand else "no",
+    )

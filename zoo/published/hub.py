@@ -1,0 +1,180 @@
+"""Where the files of a published model are: a folder or file on this machine, the hub's cache, or the hub itself."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import CheckpointError
+from zoo.published.registry import known
+
+CONFIGS = ("config.json", "config.yaml")
+WEIGHTS = (
+    "model.safetensors",
+    "diffusion_pytorch_model.safetensors",
+    "pytorch_model.bin",
+    "diffusion_pytorch_model.bin",
+)
+TABLES = "entropy.safetensors"
+"""of the entropy coder; only `export` writes them"""
+SUFFIXES = (".safetensors", ".bin", ".pth", ".th", ".pt", ".ckpt")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(?P<subfolder>/[\w./-]+)?")
+
+
+@dataclass(frozen=True)
+class Files:
+    """What a model is read from."""
+
+    weights: Path
+    config: Path | None
+    tables: Path | None = None
+
+
+def find(name: str | Path) -> Files:
+    """The files of a model: a folder or file here, else of the hub, from its cache or fetched into that.
+
+    What is in the cache is used without asking the network. Raises CheckpointError, naming the model, if it is
+    nowhere, has no weights or has them in pieces, or cannot be fetched.
+    """
+    path = Path(name)
+    if path.is_dir():
+        return _in_folder(path)
+    if path.exists():
+        return _of_file(path)
+    if not is_hub_id(name):
+        raise CheckpointError(f"no checkpoint at {name}: there is no such file or folder")
+    return cached(str(name)) or _fetched(str(name))
+
+
+def is_hub_id(name: str | Path) -> bool:
+    """Whether a name can only mean a model on the hub: organisation/model, and no folder here that begins like it."""
+    match = _HUB_ID.fullmatch(str(name))
+    return match is not None and not Path(name).exists() and (known(str(name)) is not None or not _first(name).exists())
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder has the hub's layout."""
+    return path.is_dir() and (any((path / file).exists() for file in CONFIGS + WEIGHTS) or bool(_sharded(path)))
+
+
+def cached(name: str) -> Files | None:
+    """The files of a hub id that lie in the hub's cache; None if they are not all there. Asks no network."""
+    try:
+        from huggingface_hub import try_to_load_from_cache
+    except ImportError:
+        return None
+    repository, folder = _repository(name)
+
+    def look(*candidates: str) -> Path | None:
+        paths = (try_to_load_from_cache(repository, folder + file) for file in candidates)
+        return next((Path(path) for path in paths if isinstance(path, str)), None)
+
+    config, weights = look(*CONFIGS), look(*WEIGHTS)
+    return Files(weights, config, look(TABLES)) if weights and config else None
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The dictionary in a config.json or config.yaml; raises CheckpointError for a file that has none."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        config = json.loads(text) if path.suffix == ".json" else _yaml(text)
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({' '.join(str(error).split())[:120]})") from None
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{path}: expected a dictionary of settings")
+    return config
+
+
+def _yaml(text: str) -> Any:
+    try:
+        import yaml  # type: ignore[import-untyped,unused-ignore]
+    except ImportError:
+        raise CheckpointError("a config.yaml needs the package PyYAML: pip install pyyaml") from None
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(error) from None
+
+
+def _in_folder(folder: Path) -> Files:
+    def first(*names: str) -> Path | None:
+        return next((folder / name for name in names if (folder / name).exists()), None)
+
+    weights = first(*WEIGHTS)
+    if weights is None and _sharded(folder):
+        raise CheckpointError(
+            f"{folder}: its weights are in pieces ({_sharded(folder)[0].name}), which is not supported"
+        )
+    if weights is None:
+        others = sorted(file for file in folder.iterdir() if file.suffix in SUFFIXES and file.name != TABLES)
+        if len(others) != 1:
+            expected = f"a run directory with checkpoints/STEP, one such STEP, or {CONFIGS[0]} and {WEIGHTS[0]}"
+            raise CheckpointError(f"no checkpoint at {folder}: expected {expected}")
+        weights = others[0]
+    return Files(weights, first(*CONFIGS), first(TABLES))
+
+
+def _of_file(file: Path) -> Files:
+    if file.suffix not in SUFFIXES:
+        raise CheckpointError(f"no checkpoint at {file}: expected a folder, or a file ending in {', '.join(SUFFIXES)}")
+    config = next((file.parent / name for name in CONFIGS if (file.parent / name).exists()), None)
+    tables = file.parent / TABLES
+    return Files(file, config, tables if tables.exists() and file.name in WEIGHTS else None)
+
+
+def _sharded(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.index.json"))
+
+
+def _first(name: str | Path) -> Path:
+    return Path(Path(name).parts[0])
+
+
+def _repository(name: str) -> tuple[str, str]:
+    """Repository and folder in it, "" or with a slash at its end."""
+    repository = "/".join(name.split("/")[:2])
+    model = known(repository)
+    folder = name[len(repository) + 1 :] or (model.subfolder if model else "")
+    return repository, f"{folder.strip('/')}/" if folder else ""
+
+
+def _fetched(name: str) -> Files:
+    try:
+        from huggingface_hub import errors, hf_hub_download
+    except ImportError:
+        raise CheckpointError(
+            f"{name} is not on this machine, and fetching it needs a package: pip install huggingface_hub"
+        ) from None
+    repository, folder = _repository(name)
+
+    def fetch(*candidates: str) -> Path | None:
+        for file in candidates:
+            try:
+                return Path(hf_hub_download(repository, folder + file))
+            except errors.LocalEntryNotFoundError:
+                raise  # no network: this one is a kind of the next
+            except errors.EntryNotFoundError:
+                continue
+        return None
+
+    try:
+        config, weights = fetch(*CONFIGS), fetch(*WEIGHTS)
+        tables = fetch(TABLES) if known(repository) is None else None
+    except errors.GatedRepoError:
+        raise CheckpointError(
+            f"{name}: its licence must be accepted at https://huggingface.co/{repository}, and then: hf auth login"
+        ) from None
+    except errors.RepositoryNotFoundError:
+        raise CheckpointError(f"{name}: there is no such file or folder, nor a model of that name on the hub") from None
+    except Exception as error:  # of the network, its proxies, the disk: many kinds, none of which is about us
+        reason = type(error).__name__
+        raise CheckpointError(
+            f"{name} is not on this machine and cannot be fetched from the hub ({reason}): give a folder with its "
+            f"{CONFIGS[0]} and weights instead"
+        ) from None
+    if weights is None:
+        raise CheckpointError(f"{name}: the model on the hub has none of {', '.join(WEIGHTS)}")
+    return Files(weights, config, tables)

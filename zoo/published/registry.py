@@ -1,0 +1,149 @@
+"""The published models that are known by name, and the facts about them.
+
+Licences are those of the weights, as their authors give them: in the README of descript-audio-codec (MIT), on the
+models' cards (Mimi, SNAC, Vocos, EnCodec 48 kHz, Stable Audio Open), in audiocraft's LICENSE_weights (EnCodec 32 kHz).
+For EnCodec 24 kHz neither card nor README says more than that the code is MIT.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class PublishedModel:
+    """A model on the hub: `zoo.load(name)` fetches it."""
+
+    name: str
+    """of the repository: organisation/model"""
+    family: str
+    sample_rate: int
+    """Hz"""
+    channels: int
+    bitrates_kbps: tuple[float, float] | None
+    """lowest and highest of the codes, before entropy coding, for all channels; None = continuous latents"""
+    parameters: int
+    """with codebooks, and what is taken from another model"""
+    licence: str
+    """of the weights"""
+    config: dict[str, Any]
+    """what matters of its configuration file: a file of weights alone is recognised by it"""
+    subfolder: str = ""
+    """of the repository"""
+
+
+def _dac(rate_khz: int, hz: int, kbps: tuple[float, float], parameters: int, **config: Any) -> PublishedModel:
+    shared = {
+        "model_type": "dac", "sampling_rate": hz, "encoder_hidden_size": 64, "decoder_hidden_size": 1536,
+        "hidden_size": 1024, "codebook_size": 1024, "codebook_dim": 8,
+    }  # fmt: skip
+    return PublishedModel(f"descript/dac_{rate_khz}khz", "dac", hz, 1, kbps, parameters, "MIT", shared | config)
+
+
+def _encodec(
+    rate_khz: int, channels: int, kbps: tuple[float, float], parameters: int, licence: str, **config: Any
+) -> PublishedModel:
+    hz = 1000 * rate_khz
+    shared = {
+        "model_type": "encodec", "sampling_rate": hz, "audio_channels": channels, "normalize": False,
+        "chunk_length_s": None, "overlap": None, "hidden_size": 128, "num_filters": 32, "num_residual_layers": 1,
+        "upsampling_ratios": [8, 5, 4, 2], "norm_type": "weight_norm", "kernel_size": 7, "last_kernel_size": 7,
+        "residual_kernel_size": 3, "dilation_growth_rate": 2, "use_causal_conv": False, "pad_mode": "reflect",
+        "compress": 2, "num_lstm_layers": 2, "trim_right_ratio": 1.0, "codebook_size": 1024, "codebook_dim": 128,
+        "use_conv_shortcut": True,
+    }  # fmt: skip
+    name = f"facebook/encodec_{rate_khz}khz"
+    return PublishedModel(name, "encodec", hz, channels, kbps, parameters, licence, shared | config)
+
+
+def _snac(rate_khz: int, hz: int, kbps: float, parameters: int, **config: Any) -> PublishedModel:
+    shared = {
+        "sampling_rate": hz, "encoder_dim": 64, "encoder_rates": [2, 3, 8, 8], "decoder_dim": 1536,
+        "decoder_rates": [8, 8, 3, 2], "attn_window_size": 32, "codebook_size": 4096, "codebook_dim": 8,
+        "vq_strides": [8, 4, 2, 1], "noise": True, "depthwise": True,
+    }  # fmt: skip
+    name = f"hubertsiuzdak/snac_{rate_khz}khz"
+    return PublishedModel(name, "snac", hz, 1, (kbps, kbps), parameters, "MIT", shared | config)
+
+
+def _vocos(
+    name: str, kbps: tuple[float, float] | None, parameters: int, features: dict[str, Any], **sizes: Any
+) -> PublishedModel:
+    backbone = {key: value for key, value in sizes.items() if key not in ("n_fft", "hop_length", "padding")}
+    head = {key: sizes[key] for key in ("dim", "n_fft", "hop_length", "padding")}
+    config = {
+        "feature_extractor": features,
+        "backbone": {"class_path": "vocos.models.VocosBackbone", "init_args": backbone},
+        "head": {"class_path": "vocos.heads.ISTFTHead", "init_args": head},
+    }
+    return PublishedModel(f"charactr/{name}", "vocos", 24_000, 1, kbps, parameters, "MIT", config)
+
+
+KNOWN = (
+    _dac(16, 16_000, (0.5, 6.0), 74_100_000, n_codebooks=12,
+         downsampling_ratios=[2, 4, 5, 8], upsampling_ratios=[8, 5, 4, 2]),
+    _dac(24, 24_000, (0.75, 24.0), 74_700_000, n_codebooks=32,
+         downsampling_ratios=[2, 4, 5, 8], upsampling_ratios=[8, 5, 4, 2]),
+    _dac(44, 44_100, (0.86, 7.75), 76_600_000, n_codebooks=9,
+         downsampling_ratios=[2, 4, 8, 8], upsampling_ratios=[8, 8, 4, 2]),
+    _encodec(24, 1, (1.5, 24.0), 19_000_000, "not stated (code: MIT)", use_causal_conv=True,
+             target_bandwidths=[1.5, 3.0, 6.0, 12.0, 24.0]),
+    _encodec(48, 2, (3.0, 24.0), 17_000_000, "MIT", norm_type="time_group_norm", normalize=True, chunk_length_s=1.0,
+             overlap=0.01, target_bandwidths=[3.0, 6.0, 12.0, 24.0]),
+    _encodec(32, 1, (2.2, 2.2), 57_900_000, "CC-BY-NC 4.0", num_filters=64, upsampling_ratios=[8, 5, 4, 4],
+             codebook_size=2048, use_conv_shortcut=False, target_bandwidths=[2.2]),
+    PublishedModel("kyutai/mimi", "mimi", 24_000, 1, (0.14, 4.4), 96_100_000, "CC-BY 4.0", {
+        "model_type": "mimi", "sampling_rate": 24_000, "audio_channels": 1, "hidden_size": 512, "num_filters": 64,
+        "num_residual_layers": 1, "upsampling_ratios": [8, 6, 5, 4], "kernel_size": 7, "last_kernel_size": 3,
+        "residual_kernel_size": 3, "dilation_growth_rate": 2, "use_causal_conv": True, "pad_mode": "constant",
+        "compress": 2, "trim_right_ratio": 1.0, "codebook_size": 2048, "codebook_dim": 256, "num_quantizers": 32,
+        "use_conv_shortcut": False, "vector_quantization_hidden_dimension": 256, "num_semantic_quantizers": 1,
+        "upsample_groups": 512, "num_hidden_layers": 8, "intermediate_size": 2048, "num_attention_heads": 8,
+        "num_key_value_heads": 8, "head_dim": 64, "hidden_act": "gelu", "max_position_embeddings": 8000,
+        "norm_eps": 1e-5, "rope_theta": 10_000.0, "sliding_window": 250, "attention_bias": False,
+        "layer_scale_initial_scale": 0.01,
+    }),
+    _snac(24, 24_000, 0.98, 19_800_000, encoder_dim=48, encoder_rates=[2, 4, 8, 8], decoder_dim=1024,
+          decoder_rates=[8, 8, 4, 2], attn_window_size=None, vq_strides=[4, 2, 1]),
+    _snac(32, 32_000, 1.9, 54_500_000),
+    _snac(44, 44_100, 2.6, 54_500_000),
+    _vocos("vocos-mel-24khz", None, 13_500_000, {
+        "class_path": "vocos.feature_extractors.MelSpectrogramFeatures",
+        "init_args": {"sample_rate": 24_000, "n_fft": 1024, "hop_length": 256, "n_mels": 100, "padding": "center"},
+    }, input_channels=100, dim=512, intermediate_dim=1536, num_layers=8, n_fft=1024, hop_length=256, padding="center"),
+    _vocos("vocos-encodec-24khz", (1.5, 12.0), 19_600_000, {
+        "class_path": "vocos.feature_extractors.EncodecFeatures",
+        "init_args": {"encodec_model": "encodec_24khz", "bandwidths": [1.5, 3.0, 6.0, 12.0]},
+    }, input_channels=128, dim=384, intermediate_dim=1152, num_layers=8, adanorm_num_embeddings=4, n_fft=1280,
+       hop_length=320, padding="same"),
+    PublishedModel("stabilityai/stable-audio-open-1.0", "oobleck", 44_100, 2, None, 156_100_000,
+                   "Stability AI Community License", {
+        "_class_name": "AutoencoderOobleck", "audio_channels": 2, "channel_multiples": [1, 2, 4, 8, 16],
+        "decoder_channels": 128, "decoder_input_channels": 64, "downsampling_ratios": [2, 4, 4, 8, 8],
+        "encoder_hidden_size": 128, "sampling_rate": 44_100,
+    }, subfolder="vae"),
+)  # fmt: skip
+"""In the order of `zoo.models()`."""
+
+
+def known(name: str) -> PublishedModel | None:
+    """The known model of this name, if it is one."""
+    return next((model for model in KNOWN if model.name == name), None)
+
+
+def family_of(config: dict[str, Any]) -> str | None:
+    """Which family a configuration is of: by the name its library gives, or by arguments that only it has."""
+    named = {"dac": "dac", "encodec": "encodec", "mimi": "mimi", "AutoencoderOobleck": "oobleck"}
+    for key in ("_class_name", "model_type"):
+        if isinstance(name := config.get(key), str) and name in named:
+            return named[name]
+    if {"feature_extractor", "backbone", "head"} <= config.keys():
+        return "vocos"
+    if {"vq_strides", "encoder_rates"} <= config.keys():
+        return "snac"
+    if {"encoder_rates", "n_codebooks"} <= config.keys():
+        return "dac"
+    if {"encoder_hidden_size", "channel_multiples"} <= config.keys():
+        return "oobleck"
+    return None
