@@ -130,8 +130,43 @@ class ModelConfig:
 
     family: ClassVar[str] = ""
 
+    @property
+    def recipe(self) -> str:
+        """The configuration that says how such a model is trained."""
+        return self.family
+
     def kwargs(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+
+
+@dataclass(frozen=True)
+class Published(ModelConfig):
+    """The architecture of a published checkpoint that is fine-tuned with the recipe of another model.
+
+    It comes with `--init`, never from a file in this folder or the command line.
+    """
+
+    family: str = ""  # type: ignore[misc]  # each of the others is of one family
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
+    """JSON values; lists are kept as tuples"""
+    trained_as: str = ""
+    """family of the model whose recipe it is trained with"""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hyperparameters", _tuples(self.hyperparameters))
+
+    @property
+    def recipe(self) -> str:
+        return self.trained_as
+
+    def kwargs(self) -> dict[str, Any]:
+        return dict(self.hyperparameters)
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value
 
 
 @dataclass(frozen=True)
@@ -159,6 +194,14 @@ class Config:
     overwrite: bool = False
     """delete the run in `workdir` first"""
     tensorboard: bool = True
+    init: str | None = None
+    """begin with a checkpoint's weights: of a run, one of its checkpoints, or a published codec by id, folder, file"""
+    init_weights: Literal["averaged", "raw"] = "averaged"
+    """which of a run's weights `init` takes: their average, or as the optimiser left them"""
+    init_optimisers: bool = False
+    """`init` takes the optimisers' moments over too; learning-rate schedules begin anew"""
+    freeze: tuple[str, ...] = ()
+    """parts of the generator that do not move, such as encoder bottleneck, or decoder.backbone.block_0"""
     loss: LossWeights = field(default_factory=LossWeights)
     data: Data = field(default_factory=Data)
     optim: Optim = field(default_factory=Optim)

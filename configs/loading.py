@@ -11,7 +11,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from configs.base import Config, Weight
+from configs.base import Config, Published, Weight
 
 _HERE = Path(__file__).parent
 _NOT_EXPERIMENTS = {"__init__", "base", "loading"}
@@ -61,7 +61,8 @@ def from_dict(values: dict[str, Any]) -> Config:
     if not isinstance(values, dict) or not isinstance(values.get("model"), dict):
         raise ConfigError("no configuration: expected keys and values, among them model")
     model = dict(values["model"])
-    kind = type(get(model.pop("family", "")).model)
+    # a published architecture has no configuration of its own: it brings its hyper-parameters
+    kind = Published if "hyperparameters" in model else type(get(model.pop("family", "")).model)
     return _build(Config, {**values, "model": _build(kind, model, "model")}, "")
 
 
@@ -70,6 +71,8 @@ def keys(config: Config) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, kind in typing.get_type_hints(Config).items():
         section = type(config.model) if key == "model" else kind
+        if section is Published:
+            continue  # its checkpoint's, not to be overridden
         if dataclasses.is_dataclass(section):
             hints = typing.get_type_hints(section)
             found |= {f"{key}.{field.name}": hints[field.name] for field in dataclasses.fields(section)}
@@ -127,6 +130,8 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         return _build(kind, value, where)
     elif origin is tuple and isinstance(value, list | tuple):
         return tuple(_convert(typing.get_args(kind)[0], item, where) for item in value)
+    elif origin is dict and isinstance(value, dict):
+        return dict(value)
     elif origin is typing.Literal and value in typing.get_args(kind):
         return value
     elif kind is float and isinstance(value, int) and not isinstance(value, bool):

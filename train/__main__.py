@@ -12,7 +12,7 @@ def main() -> None:
     from zoo.errors import ZooError
 
     try:
-        run(name, config)
+        run(name, config, model_overrides=cli.model_overrides())
     except (ZooError, KeyboardInterrupt) as error:
         cli.fail(str(error) or "interrupted; --resume continues from the last checkpoint")
 

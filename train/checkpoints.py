@@ -92,6 +92,9 @@ class Checkpoints:
         had = then["adversarial_start"] >= 0 and then["loss"]["adversarial"] != 0
         if had != bool(template.discriminator):
             changed.append(f"it was begun {'with' if had else 'without'} discriminators")
+        if (frozen := then.get("freeze", [])) != now["freeze"]:
+            names = [" ".join(parts) or "nothing" for parts in (frozen, now["freeze"])]
+            changed.append("it was begun with {} frozen, not {}".format(*names))
         if changed:
             raise CheckpointError(f"checkpoint {self._folder / str(step)} cannot be resumed: {', '.join(changed)}")
 

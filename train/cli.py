@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from configs import loading
-from configs.base import Config, Schedule, Weight
+from configs.base import Config, Published, Schedule, Weight
 from zoo.cli import fail
 
 DESCRIPTION = """Trains a codec.
@@ -24,6 +24,7 @@ DESCRIPTION = """Trains a codec.
   python -m train --model vae --data.root DIR          on your audio files
   python -m train --config my.py                       a configuration of your own (a file that sets CONFIG)
   python -m train --model vae --resume                 continues the run in runs/vae
+  python -m train --model vae --init CKPT              begins with a checkpoint's weights: fine-tuning
 
 --model NAME is a file in configs/: {names}. Every value below can be overridden; a loss weight is a number
 or a schedule KIND:START:END:STEPS such as linear:0:0.07:500."""
@@ -56,10 +57,10 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[str, Config]:
         stored = workdir / "config.json"
         if chosen.resume and stored.is_file():
             # a run continues as it was begun; what the command line says comes on top
-            asked = base.model.family
+            asked = base.model.recipe
             base = dataclasses.replace(_stored(stored), overwrite=False)
-            if base.model.family != asked:
-                fail(f"{workdir} holds a run of model {base.model.family!r}, not {asked!r}")
+            if base.model.recipe != asked:
+                fail(f"{workdir} holds a run of model {base.model.recipe!r}, not {asked!r}")
     except (loading.ConfigError, ValueError, OSError) as error:
         fail(str(error))
     config = override(base, rest)
@@ -84,7 +85,9 @@ def override(base: Config, arguments: Sequence[str]) -> Config:
             str_from_instance=lambda value: [format_weight(value)],
         )
 
-    model_type = type(base.model)
+    model_type: Any = type(base.model)
+    if isinstance(base.model, Published):
+        model_type = tyro.conf.Suppress[tyro.conf.Fixed[Published]]
     # `model` is declared by its base class, which has no fields: tyro gets the family's own
     kind = dataclasses.make_dataclass("Config", [("model", model_type)], bases=(Config,), frozen=True, kw_only=False)
     kind.__doc__ = Config.__doc__
@@ -110,6 +113,13 @@ def override(base: Config, arguments: Sequence[str]) -> Config:
         raise SystemExit(0) from None
     values = {f.name: getattr(parsed, f.name) for f in dataclasses.fields(Config)}
     return Config(**values)
+
+
+def model_overrides(arguments: Sequence[str] | None = None) -> list[str]:
+    """Hyper-parameters of the model that stand on the command line."""
+    flags = "\n".join(sys.argv[1:] if arguments is None else arguments)
+    found = re.findall(r"^--model\.(?:no[-_])?([^=\n]+)", flags, re.MULTILINE)
+    return [key.replace("-", "_") for key in found]
 
 
 def parse_weight(text: str) -> Weight:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from configs.base import Config
+from configs.base import Config, Published
 from evaluate import table
 from evaluate.clips import Clip, held_out_clips
 from evaluate.evaluation import evaluate
@@ -28,12 +28,13 @@ def finish(name: str, workdir: Path, config: Config) -> None:
     draw_report(workdir, pairs, read_metrics(workdir / "metrics.jsonl"), title=f"{workdir} · {config.steps} steps")
     rows = evaluate(codec_systems(codec, name), clips)
     table.report(rows, workdir / "evaluation", title=f"{workdir}: held-out clips of the embedded generator")
-    chosen = f"--model {config.model.family}"
+    chosen = f"--model {config.model.recipe}"
+    anew = f"{chosen} --init {workdir}" if isinstance(config.model, Published) else chosen
     print(
         f"\nListen to {workdir}/samples, look at {workdir}/report.png. Next:\n"
         f"  python -m evaluate --ckpt {workdir} --data.root DIR\n"
         f"  python -m train {chosen} --workdir {workdir} --resume --steps {2 * config.steps}\n"
-        f"  python -m train {chosen} --workdir runs/mine --data.root DIR --steps {10 * config.steps}\n"
+        f"  python -m train {anew} --workdir runs/mine --data.root DIR --steps {10 * config.steps}\n"
         f"or in Python:\n"
         f'  codec = zoo.load("{workdir}"); encoded = codec.encode(audio, sample_rate=44100); codec.decode(encoded)'
     )

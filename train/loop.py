@@ -7,8 +7,8 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Collection, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ import numpy as np
 from jax.sharding import Mesh
 
 from configs import loading
-from configs.base import Config
-from train import data, parallel
+from configs.base import Config, Published
+from train import data, initial, parallel
 from train.checkpoints import Checkpoints
 from train.finish import finish
 from train.progress import Progress
@@ -27,16 +27,16 @@ from train.state import TrainState, create_state
 from train.step import make_step
 from train.tables import TableFitter
 from train.task import CodecTask
-from zoo import families
+from zoo import checkpoint, families
 from zoo.cli import use_compilation_cache
 from zoo.errors import ZooError
 
 
-def run(name: str, config: Config) -> None:
-    """Trains a configuration to its last step, from scratch or from the newest checkpoint of its workdir.
+def run(name: str, config: Config, *, model_overrides: Collection[str] = ()) -> None:
+    """Trains a configuration to its last step: from scratch, `config.init`, or its workdir's newest checkpoint.
 
-    Raises ZooError for whatever is wrong with the input: before anything is compiled or overwritten, where that can
-    be known.
+    `model_overrides` are hyper-parameters that were asked for beside the configuration. Raises ZooError for whatever is
+    wrong with the input: before anything is compiled or overwritten, where that can be known.
     """
     workdir = Path(config.workdir or f"runs/{name}")
     _check_workdir(workdir, config)
@@ -44,6 +44,7 @@ def run(name: str, config: Config) -> None:
     use_compilation_cache()
     mesh = parallel.make_mesh()
     parallel.check_batch_size(config.batch_size, mesh)
+    config, begun_with = _initial(workdir, config, model_overrides)
     task = CodecTask(config)
     progress = Progress(config.steps)
     source = data.make_source(
@@ -58,7 +59,12 @@ def run(name: str, config: Config) -> None:
     )
     source[0]  # whatever makes every crop impossible shows now
     _announce(name, config, task, source, workdir)
-    state = parallel.replicate(create_state(task, config.seed), mesh)
+    state = create_state(task, config.seed)
+    if begun_with is not None:
+        state, said = initial.begin(state, begun_with)
+        print(said, flush=True)
+        del begun_with
+    state = parallel.replicate(state, mesh)
     _prepare_workdir(workdir, config)
     checkpoints = Checkpoints(workdir, config)
     log = MetricsLog(workdir, tensorboard=config.tensorboard)
@@ -164,6 +170,23 @@ def _check_workdir(workdir: Path, config: Config) -> None:
         raise ZooError(f"{workdir} is no run (it has no config.json), so {flag} leaves it alone")
 
 
+def _initial(workdir: Path, config: Config, overrides: Collection[str]) -> tuple[Config, initial.Source | None]:
+    """What `config.init` gives a new run, and the configuration with its architecture; nothing where one continues."""
+    if config.init is None:
+        if config.init_optimisers or config.init_weights != "averaged":
+            raise ZooError(f"init_{'optimisers' if config.init_optimisers else 'weights'} is for --init CKPT")
+        return config, None
+    if config.resume and (own := checkpoint.steps(workdir)):
+        print(f"{workdir} continues with its own checkpoints: --init {config.init} is not read")
+        begun = checkpoint.read_metadata(workdir / "checkpoints" / str(own[-1]))["config"]
+        fields = ("init", "init_weights", "init_optimisers")
+        return replace(config, **{field: begun[field] for field in fields if field in begun}), None
+    if config.overwrite and Path(config.init).resolve().is_relative_to(workdir.resolve()):
+        raise ZooError(f"--init {config.init} is in {workdir}, which --overwrite deletes: choose another --workdir")
+    source = initial.read(config.init, weights=config.init_weights, optimisers=config.init_optimisers)
+    return initial.architecture(config, source, overrides), source
+
+
 def _check_counts(config: Config) -> None:
     for name in ("steps", "checkpoint_every", "keep_checkpoints", "log_every"):
         if getattr(config, name) < 1:
@@ -194,8 +217,9 @@ def _announce(name: str, config: Config, task: CodecTask, source: Any, workdir: 
         hint = "pip install -e '.[cuda]'"
         print(f"warning: an NVIDIA GPU is here, but jax only sees the CPU: {hint}", file=sys.stderr)
     where = config.data.root or "the embedded generator"
+    what = f"{name}'s recipe for {config.model.family}" if isinstance(config.model, Published) else name
     print(
-        f"{name}: {module.sample_rate} Hz, {module.channels} channel(s), {module.frame_rate_hz:g} frames/s; "
+        f"{what}: {module.sample_rate} Hz, {module.channels} channel(s), {module.frame_rate_hz:g} frames/s; "
         f"crops of {source.segment_samples / source.sample_rate:.2f} s from {where}; "
         f"{config.steps} steps of {config.batch_size}; run directory {workdir}"
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import optax
 
 from configs.base import Optim, Schedule, Weight
+from train import freezing
 from zoo.errors import ZooError
 
 
@@ -22,13 +25,17 @@ def schedule(value: Weight) -> optax.Schedule:
     raise ZooError(f"a schedule is linear or cosine, not {value.kind!r}")
 
 
-def optimiser(config: Optim, peak: float, steps: int) -> optax.GradientTransformation:
-    """Global-norm clipping, then AdamW with linear warm-up and cosine decay over `steps`."""
+def optimiser(config: Optim, peak: float, steps: int, freeze: Sequence[str] = ()) -> optax.GradientTransformation:
+    """Global-norm clipping, then AdamW with linear warm-up and cosine decay over `steps`.
+
+    Parameters named by `freeze` have no moments, no weight decay and no part in the norm; their gradients pass through.
+    """
     warmup = min(config.warmup_steps, max(steps // 10, 1))
     rate = optax.warmup_cosine_decay_schedule(
         0.0, peak, warmup, max(steps, warmup + 1), peak * config.final_learning_rate_ratio
     )
-    return optax.chain(
+    chain = optax.chain(
         optax.clip_by_global_norm(config.clip_norm),
         optax.adamw(rate, b1=config.beta1, b2=config.beta2, weight_decay=config.weight_decay),
     )
+    return optax.masked(chain, lambda params: freezing.moving(params, freeze)) if freeze else chain

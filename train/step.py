@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from train import freezing
 from train.state import TrainState
 from train.task import CodecTask, update
 
@@ -38,6 +39,7 @@ def make_step(task: CodecTask, *, adversarial: bool) -> Step:
         gradients = jax.lax.pmean(gradients, "data")
         metrics["gradient_norm"] = optax.tree.norm(gradients)
         params, opt_state = update(task.optimiser, gradients, state.opt_state, state.params)
+        params = freezing.held(params, state.params, task.config.freeze)
         changes: dict[str, Any] = {"params": params, "opt_state": opt_state}
         if adversarial:
             # the same output, stopped: it is an input here, not a function of the discriminator
@@ -51,7 +53,8 @@ def make_step(task: CodecTask, *, adversarial: bool) -> Step:
             )
         metrics = jax.lax.pmean(metrics, "data")
         decay = jnp.minimum(task.config.optim.ema_decay, (1.0 + state.step) / (10.0 + state.step))
-        changes["ema"] = jax.tree.map(lambda old, new: old + (1.0 - decay) * (new - old), state.ema, params)
+        averaged = jax.tree.map(lambda old, new: old + (1.0 - decay) * (new - old), state.ema, params)
+        changes["ema"] = freezing.held(averaged, state.ema, task.config.freeze)
         position = state.next_example + jax.lax.psum(jnp.uint32(batch["audio"].shape[0]), "data")
         return _commit(state.replace(next_example=position), changes, metrics)  # type: ignore[attr-defined]
 

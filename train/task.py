@@ -5,6 +5,7 @@ The step and the loop know nothing of encoders or bottlenecks; a task is where t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
@@ -12,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from configs.base import Config, LossWeights, Schedule, Weight
-from train import losses, optim
+from configs.base import Config, LossWeights, Published, Schedule, Weight
+from train import freezing, losses, optim
 from zoo import families
 from zoo.codec import Codec, CodecOutput
 from zoo.discriminators import Discriminators, Verdict
@@ -30,6 +31,8 @@ class CodecTask:
         dtype = jnp.dtype(config.precision)
         self.config = config
         self.module: Codec = families.create(config.model.family, **config.model.kwargs(), dtype=dtype)
+        if not self.module.bottleneck.symbols().codebook_sizes:
+            raise ZooError(f"model {config.model.family!r} has no codes, only latents: there is nothing to train for")
         d = config.discriminator
         self.discriminators = Discriminators(
             d.periods, d.fft_sizes, d.period_channels, d.stft_channels, d.max_channels, dtype
@@ -40,7 +43,7 @@ class CodecTask:
                 f"adversarial_start is {config.adversarial_start}, but loss.adversarial is 0: give that a weight, or "
                 "leave adversarial_start at -1"
             )
-        self.optimiser = optim.optimiser(config.optim, config.optim.learning_rate, config.steps)
+        self.optimiser = optim.optimiser(config.optim, config.optim.learning_rate, config.steps, config.freeze)
         self.discriminator_optimiser = optim.optimiser(
             config.optim,
             config.optim.discriminator_learning_rate,
@@ -54,18 +57,14 @@ class CodecTask:
         }
 
     def init(self, key: jax.Array) -> Params:
+        """Raises ZooError for a loss that the model does not have, and for a frozen part that it does not have."""
         audio = self._example()
         keys = jax.random.split(key, 1)
-        variables = jax.jit(lambda k: self.module.init(k, audio, keys=keys))(key)
-        known = jax.eval_shape(lambda v: self.module.apply(v, audio, keys=keys), variables).losses
-        regularisers = {"kl", "rate", "codebook", "commitment"}
-        for name in regularisers & set(self._weights):
-            if name not in known:
-                raise ZooError(
-                    f"loss.{name} is set, but model {self.config.model.family!r} has no such loss; "
-                    f"it has: {', '.join(sorted(known)) or 'none of its own'}"
-                )
-        return variables["params"]
+        init = lambda k: self.module.init(k, audio, keys=keys)  # noqa: E731
+        shapes = jax.eval_shape(init, key)
+        self._check_losses(jax.eval_shape(lambda v: self.module.apply(v, audio, keys=keys), shapes).losses)
+        freezing.check(shapes["params"], self.config.freeze)
+        return jax.jit(init)(key)["params"]
 
     def init_discriminator(self, key: jax.Array) -> Params:
         if not self.adversarial:
@@ -80,6 +79,8 @@ class CodecTask:
         return {"audio": batch["audio"], "keys": keys}
 
     def apply(self, params: Params, inputs: dict[str, jax.Array]) -> CodecOutput:
+        # no gradient is computed for what is frozen, nor for what only leads there
+        params = freezing.stopped(params, self.config.freeze)
         output: CodecOutput = self.module.apply({"params": params}, inputs["audio"], keys=inputs["keys"])  # type: ignore[assignment]
         return output
 
@@ -108,6 +109,20 @@ class CodecTask:
         """The discriminators' side, (B,)."""
         real_verdicts, fake_verdicts = self.discriminate(discriminator, real), self.discriminate(discriminator, fake)
         return losses.discriminator_adversarial(real_verdicts, fake_verdicts, self.config.discriminator.loss)
+
+    def _check_losses(self, known: Iterable[str]) -> None:
+        asked = [name for name in ("kl", "rate", "codebook", "commitment") if name in self._weights]
+        family = self.config.model.family
+        has = ", ".join(sorted(known)) or "none of its own"
+        if isinstance(self.config.model, Published) and asked and not set(asked) & set(known):
+            off = " ".join(f"--loss.{name} 0" for name in asked) + " --freeze bottleneck"
+            raise ZooError(
+                f"{family!r} cannot be trained with the recipe of {self.config.model.recipe!r}: quantisers learn by "
+                f"the losses {', '.join(asked)}, and {family!r} has {has}; {off} trains what is around"
+            )
+        for name in asked:
+            if name not in known:
+                raise ZooError(f"loss.{name} is set, but model {family!r} has no such loss; it has: {has}")
 
     def _example(self) -> jax.Array:
         """Audio of the shape that initialises; parameters do not depend on its length."""
