@@ -1,4 +1,4 @@
-"""Results as a table of at most 120 columns, and as JSON and CSV files that say the same."""
+"""Results as a table, of 120 columns unless a name is long, and as JSON and CSV files that say the same."""
 
 from __future__ import annotations
 
@@ -54,12 +54,13 @@ COLUMNS = {
 }
 
 
-def console(*, stderr: bool = False) -> Console:
-    """A console at least as wide as the table, so that a log or a narrow terminal loses nothing."""
+def console(*, stderr: bool = False, table: Table | None = None) -> Console:
+    """A console at least as wide as a table, so that a log or a narrow terminal loses nothing."""
     from rich.console import Console
 
+    needed = WIDTH if table is None else max(WIDTH, Console(width=10 * WIDTH).measure(table).maximum)
     found = Console(stderr=stderr, highlight=False)
-    return found if found.width >= WIDTH else Console(stderr=stderr, highlight=False, width=WIDTH)
+    return found if found.width >= needed else Console(stderr=stderr, highlight=False, width=needed)
 
 
 def render(rows: Sequence[Row], *, title: str | None = None) -> Table:
@@ -120,7 +121,7 @@ def as_records(rows: Sequence[Any]) -> list[dict[str, Any]]:
 
 def write_json(rows: Sequence[Any], path: Path) -> None:
     """Writes a list of objects; raises ZooError, naming the path, if it cannot."""
-    _write(path, json.dumps(as_records(rows), indent=1, allow_nan=False) + "\n")
+    write_text(path, json.dumps(as_records(rows), indent=1, allow_nan=False) + "\n")
 
 
 def write_csv(rows: Sequence[Row], path: Path) -> None:
@@ -132,15 +133,16 @@ def write_csv(rows: Sequence[Row], path: Path) -> None:
     writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(records)
-    _write(path, text.getvalue())
+    write_text(path, text.getvalue())
 
 
 def report(rows: Sequence[Row], output: Path, *, title: str | None = None, name: str = "results") -> None:
     """Prints the table with its legend and writes `name`.json and `name`.csv into the folder `output`."""
     write_json(rows, output / f"{name}.json")
     write_csv(rows, output / f"{name}.csv")
-    out = console()
-    out.print(render(rows, title=title))
+    table = render(rows, title=title)
+    out = console(table=table)
+    out.print(table)
     out.print(legend(), style="dim")
     out.print(f"a row per clip: {name}.json, {name}.csv in {output}", style="dim", soft_wrap=True)
     sys.stdout.flush()
@@ -152,7 +154,8 @@ def _plain(value: Any) -> Any:
     return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
-def _write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Writes a file, and the folders above it; raises ZooError, naming the path, if it cannot."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

@@ -291,6 +291,15 @@ def test_the_table_fits_120_columns_and_shows_all_means() -> None:
         assert f"{mean.values['mel_dac']:.3f}" in text
 
 
+def test_a_name_is_not_cut_into_pieces_where_the_columns_are_many(tmp_path: Path, capsys) -> None:
+    rows = evaluate(codec_systems(tiny_codec("gan_vocoder"), "runs_autoencoder_2", [0, 2]), clips(3900), batch_size=1)
+    full = [dataclasses.replace(row, visqol=4.0, pesq=3.0, stoi=0.9, estoi=0.9) for row in rows]
+    table.report(full, tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith(" runs_autoencoder_2") for line in lines)
+    assert not any("…" in line for line in lines)
+
+
 def test_every_system_here_fits_the_protocol() -> None:
     systems: list[System] = [Distortion(), CodecSystem(tiny_codec(), "tiny")]
     assert all(system.process(tone(4000)).samples.shape == (4000, 1) for system in systems)
