@@ -1,0 +1,198 @@
+"""DAC against what transformers made of small models, and against itself in chunks, batches, files and training."""
+
+import functools
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import zoo
+from zoo.bitstream.entropy import Fitter
+from zoo.published import dac
+from zoo.published.keymap import flatten, from_params, to_params
+from zoo.stream import Chunks, FrameDecoder, FrameEncoder
+
+GOLDEN = Path(__file__).parent / "golden"
+NAMES = ("music", "speech")
+"""even strides, and odd ones, after which the published decoder is a sample short at each stage"""
+N_CLIPS = 3
+
+# optimisations take longer than they save here
+jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+
+@functools.cache
+def golden(name: str) -> dict[str, np.ndarray]:
+    with np.load(GOLDEN / f"dac_{name}.npz") as arrays:
+        return {key: array.astype(np.float32) if key[:2] == "w:" else array for key, array in arrays.items()}
+
+
+@functools.cache
+def ready(name: str) -> zoo.ReadyCodec:
+    hyperparameters = dac.hyperparameters(json.loads(str(golden(name)["config"])))
+    module = zoo.create("dac", **hyperparameters)
+    audio = jax.ShapeDtypeStruct((1, module.hop_length, 1), jnp.float32)
+    template = jax.eval_shape(module.init, jax.random.key(0), audio)["params"]
+    weights = {key[2:]: array for key, array in golden(name).items() if key[:2] == "w:"}
+    params = to_params(weights, dac.key_maps(**hyperparameters)["transformers"], template)
+    uniform = Fitter(module.bottleneck.symbols()).fit()
+    return zoo.ReadyCodec(module, {"params": params}, uniform, {"family": "dac", "model": hyperparameters})
+
+
+def whole(out: np.ndarray, n_samples: int) -> np.ndarray:
+    """The reference's audio (T', 1), T' up to the clip's length, with silence for what it leaves out."""
+    return np.pad(out, ((0, n_samples - len(out)), (0, 0)))
+
+
+def close(found: np.ndarray, wanted: np.ndarray, tolerance: float = 1e-4) -> None:
+    assert np.shape(found) == np.shape(wanted)
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_codes_and_audio_are_the_references(name):
+    codec, given = ready(name), golden(name)
+    assert len(np.unique(given["codes_0"])) > 30
+    for i in range(N_CLIPS):
+        audio = given[f"audio_{i}"]
+        encoded = codec.encode(audio)
+        np.testing.assert_array_equal(encoded.codes[0], given[f"codes_{i}"])
+        close(codec.decode(encoded), whole(given[f"out_{i}"], len(audio)))
+
+
+def test_odd_strides_leave_out_the_end():
+    # 15 samples a frame: the first stage is a sample short, which is three for the second, short by one itself
+    padded = -(-1003 // 15) * 15
+    assert len(golden("speech")["out_0"]) == min(1003, padded - 4)
+    assert len(golden("music")["out_0"]) == 1003
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_padded_batch_is_its_clips(name):
+    module, variables, given = ready(name).module, ready(name).variables, golden(name)
+    lengths = np.array([len(given[f"audio_{i}"]) for i in range(N_CLIPS)], np.int32)
+    batch = np.full((N_CLIPS, lengths.max(), 1), np.nan, np.float32)  # what is beyond a clip is not heard
+    for i, n in enumerate(lengths):
+        batch[i, :n] = given[f"audio_{i}"]
+    output = jit(module.apply)(variables, batch, lengths)
+    for i, n in enumerate(lengths):
+        np.testing.assert_array_equal(output.codes[i, : module.n_frames(n)], given[f"codes_{i}"])
+        close(output.audio[i, :n], whole(given[f"out_{i}"], n))
+        assert not output.audio[i, n:].any()
+
+
+@pytest.mark.parametrize(("name", "size"), [("music", 1), ("music", 60), ("speech", 1), ("speech", 50)])
+def test_chunks_of_any_length_are_one_pass(name, size):
+    codec, given = ready(name), golden(name)
+    chunks = Chunks(codec.module, codec.variables, size)
+    for i in range(N_CLIPS):
+        audio, codes = given[f"audio_{i}"], given[f"codes_{i}"][None]
+        encoder = FrameEncoder(chunks, 1)
+        latents = [piece for part in np.array_split(audio[None], 3, axis=1) for piece in encoder.push(part)]
+        latents = np.concatenate(latents + encoder.finish(), axis=1)
+        found = codec.module.apply(codec.variables, latents, method="quantise").codes
+        np.testing.assert_array_equal(found, codes)
+        quantised = np.asarray(codec.module.apply(codec.variables, codes, method="dequantise"))
+        decoder = FrameDecoder(chunks, 1)
+        pieces = [decoder.push(quantised[:, k : k + size]) for k in range(0, codes.shape[1], size)]
+        decoded = np.concatenate([*pieces, decoder.finish(len(audio))], axis=1)[0]
+        close(decoded, whole(given[f"out_{i}"], len(audio)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_contexts_are_what_matters_and_no_more(name):
+    module, variables = ready(name).module, ready(name).variables
+    rng = np.random.default_rng(0)
+    for method, context, scale in (
+        ("encode_frames", module.encoder_context, module.hop_length),
+        ("decode_frames", module.decoder_context, 1),
+    ):
+        frames = context.before + context.after + 3
+        width = 1 if scale > 1 else module.bottleneck.latent_dim
+        x = rng.standard_normal((1, frames * scale, width)).astype(np.float32)
+        out = 1 if scale > 1 else module.hop_length
+        first = (context.before + 1) * out
+
+        mask = np.ones((1, frames), bool)
+
+        def probe(x, method=method, first=first, out=out, mask=mask):
+            y = module.apply(variables, x, mask, method=method)[:, first : first + out]
+            return (y * np.random.default_rng(1).standard_normal(y.shape).astype(np.float32)).sum()
+
+        steps = np.flatnonzero(np.abs(np.asarray(jit(jax.grad(probe))(x))).max(axis=(0, 2))) // scale
+        assert (steps[0], steps[-1]) == (1, frames - 2)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_files_hold_the_codes_of_each_level(name):
+    codec, audio = ready(name), golden(name)["audio_0"]
+    sizes = []
+    for level in range(codec.n_levels):
+        blob = codec.compress(audio, level=level)
+        sizes.append(len(blob))
+        encoded = codec.encode(audio, level=level)
+        np.testing.assert_array_equal(encoded.codes[0], golden(name)["codes_0"][:, : level + 1])
+        np.testing.assert_array_equal(codec.decompress(blob).audio, codec.decode(encoded))
+    # six bits a code
+    np.testing.assert_allclose(np.diff(sizes), golden(name)["codes_0"].shape[0] * 6 / 8, atol=2)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("layout", ["transformers", "original"])
+def test_what_is_written_is_read_again(name, layout):
+    hyperparameters = dac.hyperparameters(json.loads(str(golden(name)["config"])))
+    assert dac.hyperparameters(dac.hub_config(**hyperparameters)) == hyperparameters
+    keymap = dac.key_maps(**hyperparameters)[layout]
+    params = ready(name).variables["params"]
+    written = from_params(params, keymap)
+    if layout == "transformers":
+        given = {key[2:]: array for key, array in golden(name).items() if key[:2] == "w:"}
+        assert written.keys() == given.keys()
+        for key, array in given.items():
+            np.testing.assert_allclose(written[key], array, rtol=1e-6)
+    again = flatten(to_params(written, keymap, params))
+    for path, array in flatten(params).items():
+        np.testing.assert_allclose(again[path], array, rtol=1e-5, atol=1e-7)
+
+
+def test_the_authors_arguments_are_understood():
+    arguments = {
+        "encoder_dim": 64, "encoder_rates": [2, 4, 8, 8], "latent_dim": None, "decoder_dim": 1536,
+        "decoder_rates": [8, 8, 4, 2], "n_codebooks": 9, "codebook_size": 1024, "codebook_dim": 8,
+        "quantizer_dropout": 0.5, "sample_rate": 44100,
+    }  # fmt: skip
+    assert zoo.create("dac", **dac.hyperparameters(arguments)) == zoo.create("dac")
+    with pytest.raises(KeyError):
+        dac.hyperparameters({"encoder_rates": [2, 4]})
+    with pytest.raises(zoo.ZooError, match="differ in their product"):
+        zoo.create("dac", encoder_rates=(2, 4), decoder_rates=(4, 4))
+
+
+def test_it_learns():
+    codec = ready("speech")
+    audio = golden("speech")["audio_1"][None]
+    keys = jax.random.split(jax.random.key(0), 1)
+
+    def loss(params):
+        output = codec.module.apply({"params": params}, audio, keys=keys)
+        return jnp.abs(output.audio - audio).mean() + sum(part.mean() for part in output.losses.values())
+
+    optimiser = optax.adam(3e-3)
+
+    @jax.jit
+    def step(params, state):
+        value, gradients = jax.value_and_grad(loss)(params)
+        updates, state = optimiser.update(gradients, state)
+        return optax.apply_updates(params, updates), state, value, gradients
+
+    params = codec.variables["params"]
+    state, values = optimiser.init(params), []
+    for _ in range(40):
+        params, state, value, gradients = step(params, state)
+        assert values or all(float(jnp.abs(g).max()) > 0 for g in jax.tree.leaves(gradients))
+        values.append(float(value))
+    assert values[-1] < 0.7 * values[0]
