@@ -114,7 +114,7 @@ class Encoder(nn.Module):
         for i, rate in enumerate(self.rates):
             width = self.width * 2**i
             stage = EncoderStage(2 * width, rate, i == 0, self.dtype, name=f"stage_{i}")
-            x = in_windows(stage, x, mask, Steps(rate, 1), _WINDOW)
+            x = in_windows(stage, x, mask, Steps(rate, 1), _window(width))
         x = Snake(dtype=self.dtype, name="snake_out")(x)
         return Conv1d(self.latent_dim, 3, dtype=self.dtype, name="conv_out")(x, mask)
 
@@ -136,13 +136,9 @@ class Decoder(nn.Module):
         for i, rate in enumerate(self.rates):
             width = self.width // 2 ** (i + 1)
             stage = DecoderStage(width, rate, i == len(self.rates) - 1, self.dtype, name=f"stage_{i}")
-            x = in_windows(stage, x, mask, Steps(1, rate), _WINDOW)
+            x = in_windows(stage, x, mask, Steps(1, rate), _window(width))
             mask = stage.mask_after(mask, x.shape[1])
         return x
-
-
-_WINDOW = 2304
-"""samples that are computed at once: few enough to stay in a core's cache, enough for matrix products at full speed"""
 
 
 def dac(
@@ -313,6 +309,11 @@ def _stage(q: int) -> list[Entry]:
         Entry("bottleneck/project_out", (f"{key}.out_proj.weight",), POINTWISE, q),
         Entry("bottleneck/bias", (f"{key}.out_proj.bias",), VECTOR, q),
     ]
+
+
+def _window(width: int) -> int:
+    """Samples to compute at once: few enough to stay in a core's cache, enough for matrix products at full speed."""
+    return max(2304, 2304 * 192 // width)
 
 
 def _margin(rate: int) -> int:

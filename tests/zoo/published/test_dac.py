@@ -104,6 +104,22 @@ def test_chunks_of_any_length_are_one_pass(name, size):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_windows_within_a_pass_change_nothing(name, monkeypatch):
+    monkeypatch.setattr(dac, "_window", lambda width: 32)  # long clips at full width are computed like this
+    module, variables, given = ready(name).module, ready(name).variables, golden(name)
+    lengths = np.array([len(given[f"audio_{i}"]) for i in range(2)], np.int32)
+    batch = np.zeros((2, lengths.max(), 1), np.float32)
+    for i, n in enumerate(lengths):
+        batch[i, :n] = given[f"audio_{i}"]
+    for clips, n_samples in ((batch[:1], None), (batch, lengths)):
+        assert "scan" in str(jax.make_jaxpr(module.apply)(variables, clips, n_samples))
+        output = jit(lambda v, x, n: module.apply(v, x, n))(variables, clips, n_samples)
+        for i in range(len(clips)):
+            np.testing.assert_array_equal(output.codes[i, : len(given[f"codes_{i}"])], given[f"codes_{i}"])
+            close(output.audio[i, : lengths[i]], whole(given[f"out_{i}"], lengths[i]))
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_contexts_are_what_matters_and_no_more(name):
     module, variables = ready(name).module, ready(name).variables
     rng = np.random.default_rng(0)
