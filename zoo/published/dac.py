@@ -17,13 +17,9 @@ import numpy as np
 from zoo.bottlenecks import ResidualVQ
 from zoo.codec import Codec, Context
 from zoo.layers import Conv1d, ConvTranspose1d, Dtype, ResidualUnit, Snake, Span, Steps, apply_mask, in_windows
-from zoo.published.keymap import CONV, CONV_TRANSPOSE, SNAKE, VECTOR, Entry, KeyMap, Layout
+from zoo.published.keymap import CONV, CONV_TRANSPOSE, POINTWISE, SNAKE, VECTOR, Entry, KeyMap, Layout
 
 DILATIONS = (1, 3, 9)
-POINTWISE = Layout(
-    "POINTWISE", lambda w: w[..., 0].transpose(1, 0), lambda kernel: (kernel.transpose(1, 0)[..., None],)
-)
-"""(O, I, 1) -> (I, O)"""
 TENTHS = Layout("TENTHS", lambda entries: entries / np.float32(10), lambda tenths: (np.float32(10) * tenths,))
 """a codebook, kept in tenths"""
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import socket
+import urllib.parse
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +36,10 @@ class Files:
     tables: Path | None = None
 
 
+RUNS = "runs"
+"""Where trained runs are by default; no organisation on the hub is meant by it."""
+
+
 def find(name: str | Path) -> Files:
     """The files of a model: a folder or file here, else of the hub, from its cache or fetched into that.
 
@@ -52,7 +59,9 @@ def find(name: str | Path) -> Files:
 def is_hub_id(name: str | Path) -> bool:
     """Whether a name can only mean a model on the hub: organisation/model, and no folder here that begins like it."""
     match = _HUB_ID.fullmatch(str(name))
-    return match is not None and not Path(name).exists() and (known(str(name)) is not None or not _first(name).exists())
+    if match is None or Path(name).exists() or _first(name).name == RUNS:
+        return False
+    return known(str(name)) is not None or not _first(name).exists()
 
 
 def is_folder(path: Path) -> bool:
@@ -141,6 +150,21 @@ def _repository(name: str) -> tuple[str, str]:
     return repository, f"{folder.strip('/')}/" if folder else ""
 
 
+def _unreachable() -> str | None:
+    """The hub's host, if its name means nothing here; a proxy may know more."""
+    from huggingface_hub import constants
+
+    host = urllib.parse.urlsplit(constants.ENDPOINT).hostname or constants.ENDPOINT
+    if constants.HF_HUB_OFFLINE or urllib.request.getproxies():
+        return None
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError:
+        # otherwise huggingface_hub tries for half a minute, and says so each time
+        return host
+    return None
+
+
 def _fetched(name: str) -> Files:
     try:
         from huggingface_hub import errors, hf_hub_download
@@ -149,6 +173,11 @@ def _fetched(name: str) -> Files:
             f"{name} is not on this machine, and fetching it needs a package: pip install huggingface_hub"
         ) from None
     repository, folder = _repository(name)
+    if (host := _unreachable()) is not None:
+        raise CheckpointError(
+            f"{name} is not on this machine and cannot be fetched: {host} is not to be reached; give a folder with its "
+            f"{CONFIGS[0]} and weights instead"
+        )
 
     def fetch(*candidates: str) -> Path | None:
         for file in candidates:

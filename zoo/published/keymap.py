@@ -7,7 +7,7 @@ spelt: `X.weight_g` and `X.weight_v`, or `X.parametrizations.weight.original0` a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,8 @@ LINEAR = _permuted("LINEAR", (1, 0))
 """(O, I) -> (I, O)"""
 DENSE_AS_CONV = Layout("DENSE_AS_CONV", _of_one_tap, lambda kernel: (kernel[0].transpose(1, 0),))
 """(O, I) -> (1, I, O): a linear layer there, a convolution of one tap here"""
+POINTWISE = Layout("POINTWISE", lambda weight: weight.squeeze(2).T, lambda kernel: (kernel.T[..., None],))
+"""(O, I, 1) -> (I, O)"""
 DEPTHWISE = Layout("DEPTHWISE", _depthwise, lambda kernel: (kernel.transpose(1, 0)[:, None],))
 """(C, 1, K) -> (K, C)"""
 SNAKE = Layout("SNAKE", lambda alpha: alpha.reshape(alpha.shape[1]), lambda alpha: (alpha[None, :, None],))
@@ -91,8 +93,15 @@ class KeyMap:
     """entries that are written only (running sums of a codebook): when reading, their keys may be there or not"""
 
 
-def to_params(weights: Mapping[str, np.ndarray], keymap: KeyMap, template: Mapping[str, Any]) -> dict[str, Any]:
+def to_params(
+    weights: Mapping[str, np.ndarray],
+    keymap: KeyMap,
+    template: Mapping[str, Any],
+    place: Callable[[np.ndarray], Any] = lambda array: array,
+) -> dict[str, Any]:
     """Tree of parameters, shaped and typed as `template` (a tree of arrays or ShapeDtypeStructs), of a checkpoint.
+
+    Each is handed to `place` as soon as it is there, so that few of them need be held in memory twice.
 
     Raises CheckpointError that names the keys which are missing, of another shape, or not known to the key map.
     """
@@ -102,25 +111,34 @@ def to_params(weights: Mapping[str, np.ndarray], keymap: KeyMap, template: Mappi
     known = {key for entry in (*keymap.entries, *keymap.written) for key in entry.keys}
     extra = [key for key in weights if key not in known and not _matches(key, keymap.ignored)]
     misshaped: list[str] = []
-    found: dict[str, list[tuple[int | None, np.ndarray]]] = {}
+    found: dict[str, Any] = {}
+    stacks: dict[str, list[int]] = {}
     for entry in keymap.entries:
         if entry.path not in shapes:
             extra.append(f"{'+'.join(entry.keys)} (there is no parameter {entry.path})")
         elif all(key in weights for key in entry.keys):
             arrays = [weights[key] for key in entry.keys]
-            wanted = tuple(shapes[entry.path].shape)[0 if entry.index is None else 1 :]
+            leaf = shapes[entry.path]
+            wanted = tuple(leaf.shape)[0 if entry.index is None else 1 :]
             array = _read(entry, arrays)
             if array is None or array.shape != wanted:
                 have = ", ".join(f"{key} {array.shape}" for key, array in zip(entry.keys, arrays))
                 misshaped.append(f"{have} does not fit {entry.path} {wanted} as {entry.layout.name}")
+            elif entry.index is None:
+                found[entry.path] = place(_copied(array, leaf.dtype))  # or it would be a view of the file
             else:
-                found.setdefault(entry.path, []).append((entry.index, array))
+                found.setdefault(entry.path, np.empty(leaf.shape, leaf.dtype))[entry.index] = array
+                stacks.setdefault(entry.path, []).append(entry.index)
     paths = {entry.path for entry in keymap.entries}
     missing += [f"any for {path}" for path in shapes if path not in paths]
     if missing or misshaped or extra:
         complaints = [_complaint("missing", missing), _complaint("misshaped", misshaped), _complaint("extra", extra)]
         raise CheckpointError("; ".join(complaint for complaint in complaints if complaint))
-    return unflatten({path: _assemble(path, found[path], leaf) for path, leaf in shapes.items()})
+    for path, indices in stacks.items():
+        if sorted(indices) != list(range(len(found[path]))):
+            raise CheckpointError(f"{path} is a stack of {len(found[path])}, of which {len(indices)} were given")
+        found[path] = place(found[path])
+    return unflatten({path: found[path] for path in shapes})
 
 
 def from_params(params: Mapping[str, Any], keymap: KeyMap) -> dict[str, np.ndarray]:
@@ -143,23 +161,45 @@ def mismatches(weights: Mapping[str, Any], keymap: KeyMap) -> int:
     return len(needed - keys) + sum(not _matches(key, keymap.ignored) for key in keys - needed - optional)
 
 
-def fold_weight_norm(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+class _Folded(Mapping[str, np.ndarray]):
+    """Tensors of which some are made when they are asked for: all at once would be the checkpoint a second time."""
+
+    def __init__(self, weights: Mapping[str, np.ndarray], sources: Mapping[str, tuple[str, ...]]) -> None:
+        self._weights, self._sources = weights, sources
+
+    def __getitem__(self, key: str) -> np.ndarray:
+        arrays = [self._weights[source] for source in self._sources[key]]
+        return arrays[0] if len(arrays) == 1 else _weight(*arrays)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sources)
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+
+def fold_weight_norm(weights: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
     """The same tensors with each pair of gain and direction replaced by the weight g · v / |v| that it stands for.
 
     Raises CheckpointError for a pair whose shapes do not belong together.
     """
-    folded: dict[str, np.ndarray] = {}
+    sources: dict[str, tuple[str, ...]] = {}
     for key, array in weights.items():
         gain = _GAIN.fullmatch(key)
         if gain:
             direction_key = _partner(key)
             if direction_key not in weights:
-                folded[key] = array  # no weight norm at all, or half of one: the key map knows
+                sources[key] = (key,)  # no weight norm at all, or half of one: the key map knows
                 continue
-            folded[_folded_key(key)] = _weight(array, weights[direction_key], key)
+            direction = weights[direction_key]
+            if array.shape not in ((), direction.shape[:1] + (1,) * (direction.ndim - 1)):
+                raise CheckpointError(
+                    f"misshaped keys: {key} {array.shape} is no gain of {direction_key} {direction.shape}"
+                )
+            sources[_folded_key(key)] = (key, direction_key)
         elif not (_is_direction(key) and _partner(key) in weights):
-            folded[key] = array
-    return folded
+            sources[key] = (key,)
+    return _Folded(weights, sources)
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -187,17 +227,6 @@ def _read(entry: Entry, arrays: list[np.ndarray]) -> np.ndarray | None:
         return entry.layout.read(*arrays)
     except (ValueError, IndexError, TypeError):  # what numpy raises for arrays of another number of axes
         return None
-
-
-def _assemble(path: str, pieces: list[tuple[int | None, np.ndarray]], leaf: Any) -> np.ndarray:
-    if pieces[0][0] is None:
-        return _copied(pieces[0][1], leaf.dtype)  # or it would be a view of the file
-    if sorted(index for index, _ in pieces if index is not None) != list(range(leaf.shape[0])):
-        raise CheckpointError(f"{path} is a stack of {leaf.shape[0]}, of which {len(pieces)} were given")
-    stacked = np.empty(leaf.shape, leaf.dtype)
-    for index, array in pieces:
-        stacked[index] = array
-    return stacked
 
 
 def _copied(array: np.ndarray, dtype: Any) -> np.ndarray:
@@ -237,9 +266,7 @@ def _folded_key(key: str) -> str:
     return f"{gain['module']}.{name}" if gain["module"] else name
 
 
-def _weight(gain: np.ndarray, direction: np.ndarray, key: str) -> np.ndarray:
-    if gain.shape not in ((), direction.shape[:1] + (1,) * (direction.ndim - 1)):
-        raise CheckpointError(f"misshaped keys: {key} {gain.shape} is no gain of {_partner(key)} {direction.shape}")
+def _weight(gain: np.ndarray, direction: np.ndarray) -> np.ndarray:
     direction = direction.astype(np.float32, copy=False)
     norm = np.sqrt(np.sum(direction * direction, axis=tuple(range(min(gain.ndim, 1), direction.ndim)), keepdims=True))
     return direction * (gain.astype(np.float32, copy=False) / np.where(norm > 0, norm, 1))

@@ -54,6 +54,25 @@ def load_published(name: str | Path) -> ReadyCodec:
     return ReadyCodec(module, {"params": jax.device_put(params)}, model_coder, metadata)
 
 
+class _Placing:
+    """Puts parameters on the device one by one, and gives back the file's memory as they are there."""
+
+    _EVERY_BYTES = 32_000_000
+
+    def __init__(self, tensors: Mapping[str, np.ndarray]) -> None:
+        self._tensors = tensors
+        self._placed_bytes = 0
+
+    def __call__(self, array: np.ndarray) -> jax.Array:
+        placed = jax.device_put(array)
+        self._placed_bytes += array.nbytes
+        if self._placed_bytes > self._EVERY_BYTES:
+            placed.block_until_ready()
+            weights.release(next(iter(self._tensors.values())))
+            self._placed_bytes = 0
+        return placed
+
+
 def export(codec: ReadyCodec, folder: str | Path, *, force: bool = False) -> None:
     """Writes configuration, weights and tables of a codec to a folder that `zoo.load` and the hub take.
 
@@ -208,7 +227,7 @@ def _template(module: Codec) -> dict[str, Any]:
 def _params(family: str, model: dict[str, Any], module: Codec, tensors: dict[str, np.ndarray]) -> dict[str, Any]:
     template = _template(module)
     if family not in families.PUBLISHED:
-        return keymap.to_params(tensors, _own_layout(template), template)
+        return keymap.to_params(tensors, _own_layout(template), template, _Placing(tensors))
     implementation = families.module_of(family)
     layouts = list(implementation.key_maps(**model).values())
     layout = min(layouts, key=lambda layout: keymap.mismatches(tensors, layout))
@@ -218,7 +237,7 @@ def _params(family: str, model: dict[str, Any], module: Codec, tensors: dict[str
             others = weights.read(hub.find(name).weights).tensors
             tensors = tensors | {prefix + key: array for key, array in others.items()}
         layout = min(layouts, key=lambda layout: keymap.mismatches(tensors, layout))
-    return keymap.to_params(tensors, layout, template)
+    return keymap.to_params(tensors, layout, template, _Placing(tensors))
 
 
 def _own_layout(params: Mapping[str, Any]) -> keymap.KeyMap:

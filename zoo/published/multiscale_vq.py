@@ -12,7 +12,7 @@ import numpy as np
 
 from zoo.bottlenecks import Quantised, SymbolFormat
 from zoo.layers import per_channel
-from zoo.published.keymap import VECTOR, Entry, Layout
+from zoo.published.keymap import POINTWISE, VECTOR, Entry
 
 
 class MultiScaleVQ(nn.Module):
@@ -83,11 +83,7 @@ def quantiser_entries(n_codebooks: int) -> list[Entry]:
     for q in range(n_codebooks):
         key = f"quantizer.quantizers.{q}"
         for ours, theirs in (("in", "in_proj"), ("out", "out_proj")):
-            entries.append(Entry(f"bottleneck/project_{ours}", (f"{key}.{theirs}.weight",), _POINTWISE, q))
+            entries.append(Entry(f"bottleneck/project_{ours}", (f"{key}.{theirs}.weight",), POINTWISE, q))
             entries.append(Entry(f"bottleneck/bias_{ours}", (f"{key}.{theirs}.bias",), VECTOR, q))
         entries.append(Entry("bottleneck/codebooks", (f"{key}.codebook.weight",), VECTOR, q))
     return entries
-
-
-_POINTWISE = Layout("POINTWISE", lambda weight: weight.squeeze(2).T, lambda kernel: (kernel.T[..., None],))
-"""(O, I, 1) -> (I, O)"""

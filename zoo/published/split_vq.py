@@ -11,7 +11,7 @@ import numpy as np
 
 from zoo.bottlenecks import Quantised, SymbolFormat
 from zoo.published.euclidean import residual_codes, residual_sum
-from zoo.published.keymap import Entry, Layout
+from zoo.published.keymap import POINTWISE, Entry, Layout
 
 
 class ProjectedRVQ(nn.Module):
@@ -82,10 +82,6 @@ class SplitRVQ(nn.Module):
         return jnp.asarray(self.default_level if level is None else level, jnp.int32)
 
 
-POINTWISE = Layout(
-    "POINTWISE", lambda w: w[..., 0].transpose(1, 0), lambda kernel: (kernel.transpose(1, 0)[..., None],)
-)
-"""(O, I, 1) -> (I, O)"""
 CENTROIDS = Layout(
     "CENTROIDS",
     lambda total, usage: total / np.maximum(usage, np.float32(1e-5))[:, None],

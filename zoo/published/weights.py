@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import struct
 from collections.abc import Mapping
@@ -55,6 +56,18 @@ def read(path: str | Path) -> Checkpoint:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
     wide = {name: _as_float32(array) for name, array in checkpoint.tensors.items()}
     return Checkpoint(wide, checkpoint.metadata)
+
+
+def release(array: np.ndarray) -> None:
+    """Gives back the memory of the mapped file behind an array that `read` gave; what is asked for again is read again.
+
+    Pages of it count as this process's own as long as they are mapped.
+    """
+    base: Any = array
+    while base is not None and not isinstance(base, mmap.mmap):
+        base = base.obj if isinstance(base, memoryview) else getattr(base, "base", None)
+    if base is not None and hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)
 
 
 def write_safetensors(

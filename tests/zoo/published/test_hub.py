@@ -1,6 +1,7 @@
 """Where a model's files are found: here, in the hub's cache, on the hub; no network is asked without need."""
 
 import json
+import socket
 import sys
 from pathlib import Path
 
@@ -21,6 +22,7 @@ def cache(tmp_path, monkeypatch) -> Path:
     folder.mkdir()
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(folder))
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", unreachable)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [])
     monkeypatch.chdir(tmp_path)
     return folder
 
@@ -117,7 +119,7 @@ def test_what_is_here_is_preferred_to_the_hub(cache, tmp_path):
     assert "cannot be fetched" in refused("descript/dac_44khz")
 
 
-@pytest.mark.parametrize("name", ["nowhere", "/no/where", "./no/where", "../nowhere", "a b/c", ""])
+@pytest.mark.parametrize("name", ["nowhere", "/no/where", "./no/where", "../nowhere", "a b/c", "runs/typo", ""])
 def test_what_can_be_no_hub_id_is_a_path(cache, name):
     if name:
         assert refused(name) == f"no checkpoint at {name}: there is no such file or folder"
@@ -130,6 +132,22 @@ def test_without_a_network_the_model_and_a_way_out_are_named(cache):
     assert "give a folder with its config.json and weights instead" in message
     keep(cache, "descript/dac_44khz", "config.json")  # half of it
     assert "cannot be fetched" in refused("descript/dac_44khz")
+
+
+def test_a_hub_without_an_address_is_not_asked_again_and_again(cache, monkeypatch):
+    def unknown(*_: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_: pytest.fail("asked"))
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    assert "huggingface.co is not to be reached" in refused("descript/dac_44khz")
+    # a proxy knows addresses that this machine does not
+    monkeypatch.setenv("https_proxy", "http://proxy:3128")
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", unreachable)
+    assert "LocalEntryNotFoundError" in refused("descript/dac_44khz")
 
 
 def serve(cache: Path, files: dict[str, list[str]], asked: list[str] | None = None):

@@ -125,7 +125,7 @@ def test_published_sizes(name):
     for i, n in enumerate(lengths):
         wanted = run(model, batch[i, :n])
         codes = np.asarray(output.codes[i, : module.n_frames(int(n))])
-        assert len(np.unique(wanted["codes"])) > 20
+        assert len(np.unique(wanted["codes"])) > min(20, wanted["codes"].size / 2)
         np.testing.assert_array_equal(codes, wanted["codes"])
         audio = np.asarray(output.audio[i, :n])
         heard = len(wanted["out"])
