@@ -11,7 +11,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from zoo.bottlenecks import Quantised
+from zoo.bottlenecks import CodebookUse, Quantised
 from zoo.errors import ZooError
 from zoo.layers import Span, apply_mask
 
@@ -53,6 +53,7 @@ class CodecOutput:
     codes: jax.Array
     losses: dict[str, jax.Array]
     metrics: dict[str, jax.Array]
+    codebooks: CodebookUse | None = None
 
 
 class Codec(nn.Module):
@@ -134,9 +135,9 @@ class Codec(nn.Module):
         """
         mask = self.frame_mask(audio.shape[1], n_samples)
         latent = self.encode(audio, n_samples)
-        quantised = self.bottleneck(latent, mask, keys=keys, level=level)
-        decoded = self.decode(quantised.latent, audio.shape[1], n_samples)
-        return CodecOutput(decoded, latent, quantised.codes, quantised.losses, quantised.metrics)
+        q = self.bottleneck(latent, mask, keys=keys, level=level)
+        decoded = self.decode(q.latent, audio.shape[1], n_samples)
+        return CodecOutput(decoded, latent, q.codes, q.losses, q.metrics, q.codebooks)
 
     def encode(self, audio: jax.Array, n_samples: jax.Array | None = None) -> jax.Array:
         """Latent (B, F, D), before quantisation, of audio (B, T, C)."""

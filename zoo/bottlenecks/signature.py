@@ -1,0 +1,106 @@
+"""What all bottlenecks share: their result, what an entropy coder must know, and the one that does nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+@flax.struct.dataclass
+class CodebookUse:
+    """What a batch in training did with learnt codebooks: sums and lists, so that devices can put theirs together."""
+
+    counts: jax.Array
+    """(Q, K): how often each entry was chosen by the examples that use its codebook"""
+    inputs: jax.Array
+    """(B, F, Q, k): what each codebook was asked for, without a gradient"""
+    asked: jax.Array
+    """bool (B, F, Q): whether it was asked at all"""
+
+
+@flax.struct.dataclass
+class Quantised:
+    """Result of a bottleneck: latent (B, F, D) as the decoder gets it, codes int32 (B, F, Q)."""
+
+    latent: jax.Array
+    codes: jax.Array
+    losses: dict[str, jax.Array]
+    """(B,) each, unweighted"""
+    metrics: dict[str, jax.Array]
+    """() each, for the log only"""
+    codebooks: CodebookUse | None = None
+    """in training, of codebooks that are learnt entry by entry"""
+
+
+@dataclass(frozen=True)
+class SymbolFormat:
+    """What an entropy coder must know of the codes.
+
+    `tables_per_level` says whether the symbols' statistics differ from level to level (a grid step); where they do
+    not and there are several levels, level l is the first n_always + l + 1 codebooks. `ordered` codes are
+    scalars on a grid whose zero is symbol size // 2, so that neighbours tell how large a symbol may be; the others are
+    mere names. A frame that is long holds `subframes` codes of each codebook: first all those of codebook 0, in their
+    order of time, then those of codebook 1, and so on.
+    """
+
+    codebook_sizes: tuple[int, ...]
+    """alphabet of each codebook"""
+    n_levels: int = 1
+    tables_per_level: bool = False
+    ordered: bool = False
+    n_always: int = 0
+    """codebooks that do not count as levels, because all need them"""
+    subframes: int = 1
+
+    @property
+    def n_codebooks(self) -> int:
+        return len(self.codebook_sizes)
+
+    @property
+    def level_is_codebooks(self) -> bool:
+        """Whether levels differ in their number of codebooks."""
+        return self.n_levels > 1 and not self.tables_per_level
+
+    def n_codes(self, level: int) -> int:
+        """How many codes of a frame the level uses."""
+        return self.subframes * (self.n_always + level + 1 if self.level_is_codebooks else self.n_codebooks)
+
+    def code_sizes(self, level: int) -> np.ndarray:
+        """Alphabets (n_codes(level),) of the codes of a frame."""
+        return np.repeat(np.array(self.codebook_sizes, np.int64), self.subframes)[: self.n_codes(level)]
+
+
+class Identity(nn.Module):
+    """No quantisation: the latent itself, no symbols, no losses."""
+
+    def __call__(self, latent: jax.Array, mask: Any = None, *, keys: Any = None, level: Any = None) -> Quantised:
+        codes = jnp.zeros((*latent.shape[:2], 0), jnp.int32)
+        return Quantised(latent, codes, {}, {})
+
+    @property
+    def default_level(self) -> int:
+        return 0
+
+    def symbols(self) -> SymbolFormat:
+        return SymbolFormat(())
+
+    def dequantise(self, codes: jax.Array, level: Any = None) -> jax.Array:
+        raise ValueError("an Identity bottleneck has no codes to decode")
+
+
+def chosen_level(level: Any, default: int) -> jax.Array:
+    return jnp.asarray(default if level is None else level, jnp.int32)
+
+
+def mean_frames(x: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """Mean over valid frames: (B, F) -> (B,)."""
+    if mask is None:
+        return x.mean(axis=1)
+    weight = mask.astype(x.dtype)
+    return (x * weight).sum(1) / jnp.maximum(weight.sum(1), 1.0)
