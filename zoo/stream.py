@@ -30,6 +30,7 @@ class Chunks:
     def __init__(self, module: Codec, variables: dict[str, Any], chunk_frames: int) -> None:
         self.module, self.chunk_frames = module, chunk_frames
         self._variables = variables
+        self._known_carries: dict[tuple[str, tuple[int, ...]], Carry] = {}
 
     def encode(self, audio: np.ndarray, mask: np.ndarray, carry: Carry) -> tuple[np.ndarray, Carry]:
         """Latents (chunk_frames, D) of the chunk in the middle of a window ((before + chunk + after) · hop, C).
@@ -62,28 +63,29 @@ class Chunks:
         context = self.module.encoder_context
         frames = context.before + self.chunk_frames + context.after
         window = jax.ShapeDtypeStruct((1, frames * self.module.hop_length, self.module.channels), jnp.float32)
-        return self._nothing("encode_frames", window, frames, 0)
+        return _empty(self._carried("encode_frames", window, frames), 0)
 
     def decoder_carry(self, latent_dim: int, position: int) -> Carry:
         """What the decoder's layers remember where the first chunk is to begin with frame `position`."""
         context = self.module.decoder_context
         frames = context.before + self.chunk_frames + context.after
-        return self._nothing(
-            "decode_frames", jax.ShapeDtypeStruct((1, frames, latent_dim), jnp.float32), frames, position
-        )
+        window = jax.ShapeDtypeStruct((1, frames, latent_dim), jnp.float32)
+        return _empty(self._carried("decode_frames", window, frames), position)
 
-    def _nothing(self, method: str, window: jax.ShapeDtypeStruct, frames: int, position: int) -> Carry:
+    def _carried(self, method: str, window: jax.ShapeDtypeStruct, frames: int) -> Carry:
+        """Shapes of what the layers carry on; found out once, since tracing takes as long as coding some seconds."""
+        if not self.module.recurrent:
+            return {}
+        if (method, window.shape) in self._known_carries:
+            return self._known_carries[method, window.shape]
         mask = jax.ShapeDtypeStruct((1, frames), bool)
 
         def run(variables: Any, window: jax.Array, mask: jax.Array) -> Any:
             return self.module.apply(variables, window, mask, method=method, mutable=["carry"])[1]
 
-        def start(path: Any, leaf: jax.ShapeDtypeStruct) -> np.ndarray:
-            return np.full(leaf.shape, position if path[-1].key == "position" else 0, leaf.dtype)
-
-        shapes = jax.eval_shape(run, self._variables, window, mask).get("carry", {})
-        carry: Carry = jax.tree_util.tree_map_with_path(start, shapes)
-        return carry
+        shapes: Carry = jax.eval_shape(run, self._variables, window, mask).get("carry", {})
+        self._known_carries[method, window.shape] = shapes
+        return shapes
 
     @functools.cached_property
     def _encode(self) -> Any:
@@ -254,6 +256,16 @@ def packets_to_warm_up(module: Codec, chunk_frames: int) -> int | None:
         return None
     context = module.decoder_context
     return -(-(context.before + context.after) // chunk_frames)
+
+
+def _empty(carry: Carry, position: int) -> Carry:
+    """What layers remember that have heard nothing, before frame `position`."""
+
+    def start(path: Any, leaf: jax.ShapeDtypeStruct) -> np.ndarray:
+        return np.full(leaf.shape, position if path[-1].key == "position" else 0, leaf.dtype)
+
+    empty: Carry = jax.tree_util.tree_map_with_path(start, carry)
+    return empty
 
 
 def _inside(first: int, n: int, n_frames: int | None) -> np.ndarray:
