@@ -10,6 +10,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from zoo import layers
+from zoo.layers import convolution
 
 # every new size is compiled: few of them, and no search for a smaller failure
 few = settings(max_examples=8, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
@@ -102,6 +103,26 @@ def test_transposed_convolution_is_the_textbook_one(stride, frames, channels):
     full = jax.lax.conv_transpose(x, kernel[::-1], (stride,), "VALID", dimension_numbers=LAYOUT)
     expected = full[:, half : half + frames * stride] + bias[None, None]
     np.testing.assert_allclose(result, expected, atol=2e-5)
+
+
+@pytest.mark.parametrize(("size", "dilation", "large"), [(2, 1, 2**21), (2, 3, 2**21), (5, 2, 0)])
+def test_gradients_by_products_are_those_of_the_textbook_convolution(monkeypatch, size, dilation, large):
+    monkeypatch.setattr(convolution, "_LARGE", large)
+    x, kernel = noise(2, 17, 6), noise(size, 6, 5, seed=1)
+    weight = noise(2, 17 - (size - 1) * dilation, 5, seed=2)
+
+    def textbook(x, kernel):
+        return jax.lax.conv_general_dilated(
+            x, kernel, (1,), "VALID", rhs_dilation=(dilation,), dimension_numbers=LAYOUT
+        )
+
+    def ours(x, kernel):
+        return convolution._dense_convolution(x, kernel, dilation)
+
+    assert "custom_vjp" in str(jax.make_jaxpr(ours)(x, kernel))
+    found, wanted = (jit(jax.grad(lambda *a, f=f: (f(*a) * weight).sum(), (0, 1)))(x, kernel) for f in (ours, textbook))
+    for a, b in zip(found, wanted):
+        np.testing.assert_allclose(a, b, atol=1e-5 * float(jnp.abs(b).max()))
 
 
 def test_transposed_convolution_is_the_transpose_of_the_strided_one():
