@@ -63,7 +63,8 @@ class Data:
     """Where the training audio comes from and how crops are drawn from it."""
 
     root: str | None = None
-    """a folder of audio files (wav, flac, ogg, mp3, … at any rate); none = the embedded generator"""
+    """a folder of audio files (wav, flac, ogg, mp3, … at any rate), or what `prepare` made of it; none = the embedded
+    generator"""
     segment_s: float = 1.0
     """length of a training crop in seconds"""
     balance: float = 0.5
@@ -72,6 +73,8 @@ class Data:
     """each crop is scaled by a random gain in ±gain_db"""
     silence_db: float = -60.0
     """crops whose RMS lies below this many dBFS are drawn again"""
+    accept_changes: bool = False
+    """a resumed run continues though files of `root` were added, removed or changed since it was begun"""
     threads: int = 2
     """reader threads"""
     prefetch: int = 8
@@ -92,10 +95,18 @@ class Optim:
     weight_decay: float = 0.0
     clip_norm: float = 10.0
     """global gradient norm above which gradients are scaled down"""
+    clip_percentile: float = 100.0
+    """gradients are also scaled down to this percentile of the norms of the last thousand steps; 100 = not"""
     ema_decay: float = 0.998
     """decay per step of the averaged weights that are evaluated and loaded"""
+    skip_nonfinite: bool = True
+    """a step whose losses or gradients are not finite changes nothing"""
     max_skipped_steps: int = 20
     """stop after this many non-finite steps in a row"""
+    balancer: bool = False
+    """with discriminators: a loss's weight is the share of the gradient on the waveform that it gets"""
+    balancer_decay: float = 0.99
+    """decay per step of the averaged gradient norms by which losses are balanced"""
 
 
 @dataclass(frozen=True)
@@ -109,6 +120,59 @@ class Discriminator:
     fft_sizes: tuple[int, ...] = (2048, 1024, 512)
     stft_channels: int = 16
     max_channels: int = 128
+    warmup_steps: int = 0
+    """steps after `adversarial_start` in which the discriminators learn and the generator does not hear them"""
+
+
+@dataclass(frozen=True)
+class Codebooks:
+    """How the codebooks of vector quantisers are kept in use; statistics are of the batches of all devices."""
+
+    kmeans: bool = False
+    """codebooks begin as centroids of what they will quantise"""
+    kmeans_frames: int = 8192
+    """latent frames of the first examples from which they are computed"""
+    restart_below: float = 0.0
+    """an entry chosen less often than this share of the uniform frequency becomes one of the frames; 0 = never"""
+    usage_decay: float = 0.99
+    """decay per step of the averaged frequencies"""
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Changes to crops in the compiled step, drawn for each example; a probability of 0 = never.
+
+    They come on top of `data.gain_db`, and change the target too: what is learnt is to code such audio.
+    """
+
+    gain_db: float = 0.0
+    """random gain in ±gain_db"""
+    polarity: float = 0.0
+    """probability of being turned upside down"""
+    mix: float = 0.0
+    """probability of being mixed with the next example of the batch"""
+    mix_snr_db: tuple[float, float] = (0.0, 20.0)
+    """range of the level of the crop above what is mixed in"""
+    filter: float = 0.0
+    """probability of a random equaliser"""
+    filter_db: float = 12.0
+    """largest gain or cut of its bands"""
+    reverberation: float = 0.0
+    """probability of a random room"""
+    reverberation_s: tuple[float, float] = (0.1, 0.8)
+    """range of its decay by 60 dB"""
+
+
+@dataclass(frozen=True)
+class Distributed:
+    """Several processes that train one model, on one host or many; no part of the configuration that a run keeps."""
+
+    coordinator: str | None = None
+    """ADDRESS:PORT of process 0; none = as the cluster says (SLURM, TPU, Kubernetes, MPI), else a single process"""
+    num_processes: int | None = None
+    process_id: int | None = None
+    timeout_s: int = 300
+    """how long to wait for the other processes"""
 
 
 @dataclass(frozen=True)
@@ -180,10 +244,17 @@ class Config:
     """optimiser steps"""
     batch_size: int = 16
     """crops per step over all devices"""
+    accumulate: int = 1
+    """parts in which each device computes its share of a batch, one after the other, for less memory"""
+    rematerialise: bool = False
+    """computes the blocks' activations again for the gradient: less memory, more time"""
     seed: int = 0
     checkpoint_every: int = 500
     """steps between checkpoints (the last step is always saved)"""
     keep_checkpoints: int = 3
+    """the newest ones"""
+    keep_best: str = ""
+    """metric by which the best checkpoint is kept as well, such as held_out/mel; "" = none"""
     adversarial_start: int = -1
     """step at which the discriminators join; -1 = never"""
     log_every: int = 10
@@ -194,6 +265,8 @@ class Config:
     overwrite: bool = False
     """delete the run in `workdir` first"""
     tensorboard: bool = True
+    profile: str | None = None
+    """FIRST:LAST, steps of this start of the run that are recorded with jax's profiler into the run directory"""
     init: str | None = None
     """begin with a checkpoint's weights: of a run, one of its checkpoints, or a published codec by id, folder, file"""
     init_weights: Literal["averaged", "raw"] = "averaged"
@@ -206,4 +279,7 @@ class Config:
     data: Data = field(default_factory=Data)
     optim: Optim = field(default_factory=Optim)
     discriminator: Discriminator = field(default_factory=Discriminator)
+    codebooks: Codebooks = field(default_factory=Codebooks)
+    augmentation: Augmentation = field(default_factory=Augmentation)
     evaluation: Evaluation = field(default_factory=Evaluation)
+    distributed: Distributed = field(default_factory=Distributed)

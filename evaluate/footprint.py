@@ -48,11 +48,16 @@ def measure(job: Job) -> float:
 
     Raises ZooError where the process fails.
     """
+    return in_process("evaluate.footprint", dataclasses.asdict(job), f"measuring {job.subject} of {job.family}")
+
+
+def in_process(module: str, job: dict[str, Any], what: str) -> float:
+    """The number that `python -m MODULE JOB` prints last, of a job as JSON; raises ZooError where that fails."""
     # programs compiled by earlier processes would spare this one the memory for compiling them
     environment = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
     paths = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
     done = subprocess.run(
-        [sys.executable, "-m", "evaluate.footprint", json.dumps(dataclasses.asdict(job))],
+        [sys.executable, "-m", module, json.dumps(job)],
         env=environment | {"PYTHONPATH": os.pathsep.join(paths)},
         capture_output=True,
         text=True,
@@ -60,7 +65,7 @@ def measure(job: Job) -> float:
     )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no output"])[-1]
-        raise ZooError(f"measuring {job.subject} of {job.family} ended with status {done.returncode}: {last}")
+        raise ZooError(f"{what} ended with status {done.returncode}: {last}")
     return float(done.stdout.split()[-1])
 
 
@@ -70,12 +75,16 @@ def main(arguments: Sequence[str]) -> None:
     if job.subject == "load":
         print(_load_s(job))
         return
-    run = _torch(job) if job.subject == "torch" else _ours(job)
+    print(peak_mb(_torch(job) if job.subject == "torch" else _ours(job)))
+
+
+def peak_mb(run: Callable[[], object]) -> float:
+    """Megabytes at the peak of a call, beyond what this process has before it."""
     before = memory_mb("VmRSS")
     if _CLEAR.exists():
         _CLEAR.write_text("5")  # what importing took at its peak does not count
     run()
-    print(memory_mb("VmHWM") - before)
+    return memory_mb("VmHWM") - before
 
 
 def _load_s(job: Job) -> float:

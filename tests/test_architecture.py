@@ -20,7 +20,7 @@ EVERYTHING = {*MAY_IMPORT, "tests"}
 # of other people's packages, where a folder is restricted; the lazy ones are imported where they are used
 EAGER = {"configs": set[str](), "zoo": {"jax", "flax", "numpy"}}
 LAZY = {"soundfile", "soxr", "orbax", "constriction", "huggingface_hub", "yaml"}
-TORCH = "evaluate/torch_peers/"
+TORCH = ("evaluate/torch_peers/", "train/torch_peers/")
 """The reference implementations that a benchmark compares with: besides files called bench.py, all that has torch."""
 COMMAND_LINE = {"zoo/__main__.py": {"tyro"}, "zoo/cli.py": {"jax", "tyro", "rich"}}
 
@@ -83,6 +83,7 @@ def test_the_tree_keeps_to_the_rules() -> None:
         ("evaluate/metrics.py", "def f():\n    import torch", True),
         ("evaluate/bench.py", "def f():\n    import torch", False),
         ("evaluate/torch_peers/a.py", "import torch", False),
+        ("train/torch_peers/a.py", "import torch", False),
         ("evaluate/torch_peers.py", "import torch", True),
         ("zoo/torch_peers/a.py", "import torch", True),
         ("train/a.py", "import evaluate.metrics, grain", False),

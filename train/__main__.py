@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+
 from train import cli
+
+COMMANDS = {"prepare": "train.prepare", "report": "train.curves"}
+"""What may stand in the place of options: modules with a `main(arguments)`."""
 
 
 def main() -> None:
+    if len(sys.argv) > 1 and sys.argv[1] in COMMANDS:
+        importlib.import_module(COMMANDS[sys.argv[1]]).main(sys.argv[2:])
+        return
     name, config = cli.parse()
     # after the arguments are known to be right: importing jax takes a second
+    from train import distributed
     from train.loop import run
+    from train.stopping import StoppedError
     from zoo.errors import ZooError
 
     try:
         run(name, config, model_overrides=cli.model_overrides())
+    except StoppedError as stopped:
+        distributed.say(str(stopped))
+        raise SystemExit(stopped.exit_status) from None
     except (ZooError, KeyboardInterrupt) as error:
         cli.fail(str(error) or "interrupted; --resume continues from the last checkpoint")
 

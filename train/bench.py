@@ -1,4 +1,4 @@
-"""Training speed of the configurations as they are: `python -m train.bench`.
+"""Training speed of the configurations as they are: `python -m train.bench`; or of a published one beside torch.
 
 The step is the loop's, fed by the loop's data pipeline, for a few steps of each phase; nothing is saved of the codec.
 """
@@ -9,11 +9,12 @@ import dataclasses
 import json
 import os
 import statistics
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from configs import loading
 from configs.base import Config
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 DEFAULT_MODELS = ("autoencoder", "vae", "gan_vocoder")
+DEFAULT_PUBLISHED = ("dac_44khz",)
 
 
 @dataclass(frozen=True)
@@ -183,18 +185,29 @@ class Options:
     """Measures how many seconds of audio a configuration trains per wall second.
 
     It takes the loop's own step and data pipeline, without and with discriminators, after the batches that were read
-    ahead are used up.
+    ahead are used up. With `--vs torch`, a forward and backward pass of a published generator with a mel loss instead,
+    beside its implementation in torch.
+
+    Examples:
+      python -m train.bench --model vae --steps 20
+      python -m train.bench --vs torch --model dac_44khz --seconds 1 --batch_size 1
     """
 
-    model: tuple[str, ...] = DEFAULT_MODELS
-    """configurations to run"""
+    model: tuple[str, ...] = ()
+    """configurations to run, by default autoencoder vae gan_vocoder; beside torch, published models (dac_44khz)"""
     steps: int = 20
     """measured steps of each phase"""
     batch_size: int | None = None
-    """crops per step; None = the configuration's"""
+    """crops per step; None = the configuration's, beside torch 1"""
     data: Data = field(default_factory=Data)
-    output: str = "train_bench.json"
-    """JSON file to write"""
+    vs: Literal["torch"] | None = None
+    """compare with torch, on the CPU: needs the extra 'parity'"""
+    seconds: float = 1.0
+    """of audio in each clip, beside torch"""
+    repeat: int = 5
+    """passes beside torch, of which the median is taken"""
+    output: str | None = None
+    """JSON file to write; None = train_bench.json, beside torch none"""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -205,10 +218,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(options: Options) -> None:
     """Measures, prints and writes; raises ZooError for input that cannot be used."""
+    if options.vs:
+        _run_versus(options)
+    else:
+        _run_speeds(options)
+
+
+def _run_speeds(options: Options) -> None:
     from evaluate.table import console
 
+    output = options.output or "train_bench.json"
     try:
-        configs = {name: _config(loading.get(name), options) for name in options.model}
+        configs = {name: _config(loading.get(name), options) for name in options.model or DEFAULT_MODELS}
     except loading.ConfigError as error:
         raise ZooError(str(error)) from None
     speeds: list[Speed] = []
@@ -217,11 +238,37 @@ def run(options: Options) -> None:
         written = report(speeds)
         try:
             # after each model: a benchmark that is stopped has not measured for nothing
-            Path(options.output).write_text(json.dumps(written, indent=2) + "\n")
+            Path(output).write_text(json.dumps(written, indent=2) + "\n")
         except OSError as error:
-            raise ZooError(f"{options.output}: cannot be written ({error.strerror})") from None
+            raise ZooError(f"{output}: cannot be written ({error.strerror})") from None
     console().print(render(written))
-    print(f"written to {options.output}")
+    print(f"written to {output}")
+
+
+def _run_versus(options: Options) -> None:
+    from evaluate import hardware, models, table
+    from evaluate.versus import check_torch
+    from train import versus
+
+    batch_size = 1 if options.batch_size is None else options.batch_size
+    if not options.seconds > 0 or options.repeat < 1 or batch_size < 1:
+        raise ZooError("--seconds, --repeat and --batch_size must be positive")
+    if options.data.root is not None:
+        raise ZooError("--vs torch computes on noise: --data.root is for the configurations' own speed")
+    check_torch()
+    machine, found = hardware.hardware(), []
+    for model in [models.published_only(name) for name in options.model or DEFAULT_PUBLISHED]:
+        found += versus.compare(model, seconds=options.seconds, batch_sizes=[batch_size], repeat=options.repeat)
+        if options.output:  # after each model: a run that is stopped has not measured for nothing
+            written = {"hardware": machine, "comparisons": [one.record() for one in found]}
+            table.write_text(Path(options.output), json.dumps(written, indent=1) + "\n")
+    console = table.console()
+    console.print(versus.render(found, hardware.describe(machine)))
+    console.print(versus.LEGEND, style="dim")
+    apart = [f"{one.model} ({one.agreement.worst})" for one in found if not one.agreement.is_close]
+    if apart:
+        print(f"not what torch gives: {', '.join(apart)}", file=sys.stderr)
+        raise SystemExit(1)
 
 
 def _config(config: Config, options: Options) -> Config:

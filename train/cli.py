@@ -25,6 +25,8 @@ DESCRIPTION = """Trains a codec.
   python -m train --config my.py                       a configuration of your own (a file that sets CONFIG)
   python -m train --model vae --resume                 continues the run in runs/vae
   python -m train --model vae --init CKPT              begins with a checkpoint's weights: fine-tuning
+  python -m train prepare DIR OUT                      decodes a library once: --data.root OUT is many times as fast
+  python -m train report RUN...                        the curves of several runs on one page
 
 --model NAME is a file in configs/: {names}. Every value below can be overridden; a loss weight is a number
 or a schedule KIND:START:END:STEPS such as linear:0:0.07:500."""

@@ -9,7 +9,8 @@ from evaluate import table
 from evaluate.clips import Clip, held_out_clips
 from evaluate.evaluation import evaluate
 from evaluate.systems import codec_systems
-from train.report import SamplePair, draw_report, read_metrics, write_samples
+from train.metrics_log import read_metrics
+from train.report import SamplePair, draw_report, write_samples
 from zoo import checkpoint
 from zoo.ready import ReadyCodec
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 import zoo
 from configs.base import Config, ModelConfig, Published
 from train.state import TrainState
+from train.stored import flat, path_name, read_tree
 from zoo import checkpoint, families
 from zoo.errors import CheckpointError, ZooError
 
@@ -68,9 +68,8 @@ def read(name: str, *, weights: str = "averaged", optimisers: bool = False) -> S
 
     Raises CheckpointError where there is nothing, or it is damaged; ZooError for something that it does not have.
     """
-    path = Path(name)
-    if path.name == "checkpoints" or any((path / part).is_dir() for part in ("checkpoints", "codec", "metadata")):
-        return _of_run(checkpoint.find(path), weights, optimisers)
+    if checkpoint.is_run(name):
+        return _of_run(checkpoint.find(name), weights, optimisers)
     codec = zoo.load(name)
     if weights != "averaged" or optimisers:
         asked = "init_optimisers" if optimisers else f"init_weights {weights}"
@@ -82,7 +81,7 @@ def read(name: str, *, weights: str = "averaged", optimisers: bool = False) -> S
         model=model,
         sample_rate=codec.sample_rate,
         channels=codec.channels,
-        generator=_flat(codec.variables["params"]),
+        generator=flat(codec.variables["params"]),
         weights="its only weights",
     )
 
@@ -158,10 +157,10 @@ def _of_run(place: Path, weights: str, optimisers: bool) -> Source:
         raise CheckpointError(f"checkpoint {place} has no training state for {asked}")
     wanted = {"discriminator"} | ({"params"} if weights == "raw" else set())
     wanted |= {"opt_state", "discriminator_opt_state"} if optimisers else set()
-    state = _restore(place / "training", wanted) if training else {}
-    generator = state["params"] if weights == "raw" else _restore(place / "codec", {"params"})["params"]
+    state = read_tree(place / "training", wanted) if training else {}
+    generator = state["params"] if weights == "raw" else read_tree(place / "codec", {"params"})["params"]
     said = f"step {metadata.get('step')}, {weights} weights"
-    discriminators = _flat(state.get("discriminator") or {})
+    discriminators = flat(state.get("discriminator") or {})
     moments = _moments(state["opt_state"]) if optimisers else None
     others = _moments(state["discriminator_opt_state"]) if optimisers and discriminators else None
     return Source(
@@ -170,34 +169,12 @@ def _of_run(place: Path, weights: str, optimisers: bool) -> Source:
         model=metadata["model"],
         sample_rate=module.sample_rate,
         channels=module.channels,
-        generator=_flat(generator),
+        generator=flat(generator),
         weights=said,
         discriminators=discriminators,
         moments=moments,
         discriminator_moments=others,
     )
-
-
-def _restore(folder: Path, wanted: set[str]) -> dict[str, Any]:
-    """Some entries of a saved tree as numpy arrays; CheckpointError if they cannot be read."""
-    import orbax.checkpoint as ocp
-
-    # orbax logs what it is about to raise as well
-    logging.getLogger("absl").setLevel(logging.CRITICAL)
-    try:
-        with checkpoint.quiet_failure(), ocp.PyTreeCheckpointer() as checkpointer:
-            stored = dict(checkpointer.metadata(folder.absolute()).item_metadata.tree)
-            item = {
-                key: tree if key in wanted else jax.tree.map(lambda _: ocp.PLACEHOLDER, tree)
-                for key, tree in stored.items()
-            }
-            as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), item)
-            args = ocp.args.PyTreeRestore(item=item, restore_args=as_numpy)
-            restored = checkpointer.restore(folder.absolute(), args)
-            return {key: restored[key] for key in wanted}
-    except Exception as error:  # orbax and tensorstore raise many kinds, none of which is about us
-        reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"checkpoint {folder.parent} is damaged or truncated: {reason}") from None
 
 
 def _take(tree: Any, source: Mapping[str, np.ndarray]) -> Taken:
@@ -206,7 +183,7 @@ def _take(tree: Any, source: Mapping[str, np.ndarray]) -> Taken:
     matched: dict[str, int] = {}
 
     def take(path: Any, leaf: jax.Array) -> jax.Array:
-        name = _path(path)
+        name = path_name(path)
         found = source.get(name)
         if found is None:
             new.append(name)
@@ -227,7 +204,7 @@ def _take(tree: Any, source: Mapping[str, np.ndarray]) -> Taken:
 def _take_moments(opt_state: Any, source: Arrays) -> tuple[Any, str]:
     """Adam's moments and its count, without which they would be taken for those of a first step; not the schedules."""
     leaves, structure = jax.tree_util.tree_flatten_with_path(opt_state)
-    names = _moment_names([_path(path) for path, _ in leaves])
+    names = _moment_names([path_name(path) for path, _ in leaves])
     missing = 0
     taken = []
     for name, (_, leaf) in zip(names, leaves):
@@ -241,8 +218,8 @@ def _take_moments(opt_state: Any, source: Arrays) -> tuple[Any, str]:
 
 
 def _moments(opt_state: Any) -> Arrays:
-    flat = _flat(opt_state)
-    return {name: array for name, array in zip(_moment_names(list(flat)), flat.values()) if name}
+    arrays = flat(opt_state)
+    return {name: array for name, array in zip(_moment_names(list(arrays)), arrays.values()) if name}
 
 
 def _moment_names(paths: list[str]) -> list[str]:
@@ -251,14 +228,6 @@ def _moment_names(paths: list[str]) -> list[str]:
     adam = next((p[: p.index("mu")] for p in split if "mu" in p), None)
     ours = [adam is not None and p[: len(adam)] == adam for p in split]
     return ["/".join(p[len(adam or []) :]) if own else "" for p, own in zip(split, ours)]
-
-
-def _flat(tree: Any) -> Arrays:
-    return {_path(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
-
-
-def _path(path: Any) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
 def _named(names: Collection[str]) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
+import contextlib
+import errno
 import shutil
 import sys
 import time
@@ -16,37 +16,58 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from configs import loading
-from configs.base import Config, Published
-from train import data, initial, parallel
-from train.checkpoints import Checkpoints
+from configs.base import Config, Distributed, Published
+from train import augment, codebooks, data, distributed, folder, initial, parallel, profile, summary
+from train.checkpoints import Checkpoints, check_metric
+from train.data import inventory
 from train.finish import finish
+from train.lock import RunLock
+from train.metrics_log import MetricsLog
+from train.observe import HELD_OUT, Observer
+from train.phases import Phases
+from train.profile import Profiler
 from train.progress import Progress
-from train.report import MetricsLog
 from train.state import TrainState, create_state
-from train.step import make_step
-from train.tables import TableFitter
+from train.stopping import Stopping
+from train.tables import TableFitter, TableKeeper
 from train.task import CodecTask
 from zoo import checkpoint, families
 from zoo.cli import use_compilation_cache
-from zoo.errors import ZooError
+from zoo.errors import CheckpointError, ZooError
 
 
 def run(name: str, config: Config, *, model_overrides: Collection[str] = ()) -> None:
     """Trains a configuration to its last step: from scratch, `config.init`, or its workdir's newest checkpoint.
 
     `model_overrides` are hyper-parameters that were asked for beside the configuration. Raises ZooError for whatever is
-    wrong with the input: before anything is compiled or overwritten, where that can be known.
+    wrong with the input: before anything is compiled or overwritten, where that can be known. Raises StoppedError, with
+    all that was done saved, after SIGTERM or Ctrl-C.
     """
     workdir = Path(config.workdir or f"runs/{name}")
-    _check_workdir(workdir, config)
+    lock = RunLock(workdir)
+    try:
+        _run(name, config, workdir, lock, model_overrides)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise ZooError(f"{workdir}: {error.strerror}; its checkpoints are intact: make room, and --resume") from None
+    finally:
+        lock.release()
+
+
+def _run(name: str, config: Config, workdir: Path, lock: RunLock, model_overrides: Collection[str]) -> None:
+    distributed.initialise(config.distributed)
+    distributed.check_agreement(config)
+    # where a process stands among others is no part of what is trained
+    config = replace(config, distributed=Distributed())
+    distributed.first_does(lambda: folder.reserve(workdir, config, lock))
     _check_counts(config)
     use_compilation_cache()
     mesh = parallel.make_mesh()
-    parallel.check_batch_size(config.batch_size, mesh)
+    parallel.check_batch_size(config.batch_size, mesh, config.accumulate)
     config, begun_with = _initial(workdir, config, model_overrides)
     task = CodecTask(config)
-    progress = Progress(config.steps)
+    progress = Progress(config.steps, stream=distributed.stream())
     source = data.make_source(
         config.data,
         sample_rate=task.module.sample_rate,
@@ -58,33 +79,49 @@ def run(name: str, config: Config, *, model_overrides: Collection[str] = ()) -> 
         ),
     )
     source[0]  # whatever makes every crop impossible shows now
-    _announce(name, config, task, source, workdir)
+    audio_now = inventory.of(source)
+    if config.resume and checkpoint.steps(workdir):
+        inventory.check(workdir, audio_now, root=config.data.root, accept_changes=config.data.accept_changes)
+    if distributed.is_first():
+        _announce(name, config, task, source, workdir)
     state = create_state(task, config.seed)
+    summary.show(task, state.params, state.discriminator)
     if begun_with is not None:
         state, said = initial.begin(state, begun_with)
-        print(said, flush=True)
+        distributed.say(said)
         del begun_with
-    state = parallel.replicate(state, mesh)
-    _prepare_workdir(workdir, config)
-    checkpoints = Checkpoints(workdir, config)
-    log = MetricsLog(workdir, tensorboard=config.tensorboard)
-    try:
+    state = parallel.replicate(distributed.same_everywhere(state), mesh)
+    if config.codebooks.kmeans and task.codebooks_move(state.params) and config.init is None:
+        fresh = not (config.resume and checkpoint.steps(workdir))
+        state = codebooks.initialise(state, task, mesh, _batches(source, config, 0)) if fresh else state
+    distributed.first_does(lambda: folder.prepare(workdir, config, lock))
+    with Stopping() as stopping, contextlib.ExitStack() as open_files:
+        checkpoints = Checkpoints(workdir, config)
+        open_files.callback(checkpoints.close)
+        log = MetricsLog(workdir, tensorboard=config.tensorboard, silent=not distributed.is_first())
+        open_files.callback(log.close)
         if config.resume:
             if (restored := checkpoints.restore(state, mesh)) is not None:
                 state = restored
-                print(f"resuming after step {int(state.step)}")
+                distributed.say(f"resuming after step {int(state.step)}")
             # a run that was killed before its first checkpoint has rows to drop, too
             log.truncate_after(int(state.step))
         # only now: overrides that do not fit the checkpoint must not spoil the run's own configuration
-        _write_config(workdir, config)
+        if distributed.is_first():
+            folder.write_config(workdir, config)
+            inventory.write(workdir, audio_now)
         codec = families.create(config.model.family, **config.model.kwargs())
         fitter = TableFitter(codec, source, seconds=config.evaluation.table_s)
-        _train(state, mesh, task, source, checkpoints, fitter, log, progress)
-    finally:
-        log.close()
-        checkpoints.close()
-    if jax.process_index() == 0:
+        tables = TableKeeper(fitter, checkpoints.tables)
+        observer = Observer(config, codec, log)
+        _train(state, mesh, task, source, checkpoints, tables, observer, log, progress, stopping)
+    if stopping.signal is not None:
+        raise stopping.stopped(config.steps, config.steps)
+    distributed.leave()
+    if distributed.is_first():
         finish(name, workdir, config)
+        if (best := checkpoints.best) is not None:
+            print(f"the best checkpoint by {config.keep_best}: {workdir}/checkpoints/best (step {best})")
 
 
 def _train(
@@ -93,47 +130,66 @@ def _train(
     task: CodecTask,
     source: data.CropSource,
     checkpoints: Checkpoints,
-    fitter: TableFitter,
+    tables: TableKeeper,
+    observer: Observer,
     log: MetricsLog,
     progress: Progress,
+    stopping: Stopping,
 ) -> None:
     config = task.config
     first = int(state.step)
     if first >= config.steps:
-        print(f"the run already has its {config.steps} steps")
+        distributed.say(f"the run already has its {config.steps} steps")
         return
+    profiler = Profiler(config.profile, log.path.parent, config.steps - first)
+    rates = task.learning_rates()
     batches = _batches(source, config, int(state.next_example))
     audio_s = config.batch_size * source.segment_samples / source.sample_rate
-    phases = {False: parallel.map_step(make_step(task, adversarial=False), mesh)}
-    if task.adversarial:
-        phases[True] = parallel.map_step(make_step(task, adversarial=True), mesh)
-    phase: bool | None = None
+    phases = Phases(task, mesh)
+    phase: str | None = None
     metrics: dict[str, jax.Array] = {}
-    with progress:
+    with progress, profiler:
         for step in range(first, config.steps):
+            if stopping.at(step):
+                if step > first and step % config.checkpoint_every:
+                    _check_finite(metrics, config, step)
+                    values = {key: float(value) for key, value in metrics.items()}
+                    checkpoints.save(state, tables.at(state.ema, step, hurried=True), values)
+                raise stopping.stopped(step, config.steps)
+            checkpoints.check()
             started = time.monotonic()
             batch, waited = parallel.next_batch(batches, mesh, metrics)
-            adversarial = task.adversarial and step >= config.adversarial_start
-            if adversarial != phase:
+            if (now := phases.at(step)) != phase:
                 progress.mark_compile()
-                phase = adversarial
-            previous, (state, metrics) = metrics, phases[adversarial](state, batch)
+                phase = now
+            profiler.before(step - first + 1, metrics)
+            previous, (state, metrics) = metrics, phases[phase](state, batch)
+            if (said := profiler.after(step - first + 1, metrics)) is not None:
+                progress.message(said)
             # one step behind the device: it always has work, and the host never runs far ahead
             _check_finite(previous, config, step)
             shown: dict[str, float] = {}
             done = step + 1
-            if done % config.log_every == 0 or done == config.steps or step == first:
+            saves = done % config.checkpoint_every == 0 or done == config.steps
+            if saves or done % config.log_every == 0 or step == first:
                 values = {key: float(value) for key, value in metrics.items()}
                 speed = {"wait_share": progress.wait_share, "audio_per_s": progress.audio_per_second}
-                log.log(done, values | {key: round(value, 4) for key, value in speed.items() if np.isfinite(value)})
-                shown = {key: value for key, value in values.items() if not key.startswith("skipped")}
+                row = values | {key: round(value, 4) for key, value in speed.items() if np.isfinite(value)}
+                row |= {name: float(rate(step)) for name, rate in rates.items()}
+                if step == first and config.keep_best:
+                    later = jax.eval_shape(phases[phases.at(config.steps)], state, batch)[1]
+                    check_metric(config.keep_best, sorted({*values, *later, *HELD_OUT}))
+                if saves:
+                    row |= observer.at_checkpoint(done, state.ema)
+                log.log(done, row)
+                shown = {key: value for key, value in values.items() if "skipped" not in key and "/" not in key}
                 shown["skipped_steps"] = values["skipped"]
             else:
                 jax.block_until_ready(previous)
             progress.update(done, shown, audio_s=audio_s, wait_s=waited, step_s=time.monotonic() - started)
-            if done % config.checkpoint_every == 0 or done == config.steps:
+            if saves:
                 _check_finite(metrics, config, done)
-                checkpoints.save(state, fitter.fit(state.ema))
+                checkpoints.save(state, tables.at(state.ema, done, last=done == config.steps), row)
 
 
 def _batches(source: data.CropSource, config: Config, start_example: int) -> Iterator[dict[str, np.ndarray]]:
@@ -156,20 +212,6 @@ def _check_finite(metrics: dict[str, jax.Array], config: Config, step: int) -> N
         )
 
 
-def _check_workdir(workdir: Path, config: Config) -> None:
-    if workdir.exists() and not workdir.is_dir():
-        raise ZooError(f"workdir {workdir} is not a folder")
-    if not workdir.is_dir() or not any(workdir.iterdir()):
-        return
-    if not config.resume and not config.overwrite:
-        raise ZooError(
-            f"{workdir} exists already: --resume continues it, --overwrite deletes it, --workdir takes another"
-        )
-    if not (workdir / "config.json").is_file():
-        flag = "--resume" if config.resume else "--overwrite"
-        raise ZooError(f"{workdir} is no run (it has no config.json), so {flag} leaves it alone")
-
-
 def _initial(workdir: Path, config: Config, overrides: Collection[str]) -> tuple[Config, initial.Source | None]:
     """What `config.init` gives a new run, and the configuration with its architecture; nothing where one continues."""
     if config.init is None:
@@ -177,10 +219,13 @@ def _initial(workdir: Path, config: Config, overrides: Collection[str]) -> tuple
             raise ZooError(f"init_{'optimisers' if config.init_optimisers else 'weights'} is for --init CKPT")
         return config, None
     if config.resume and (own := checkpoint.steps(workdir)):
-        print(f"{workdir} continues with its own checkpoints: --init {config.init} is not read")
-        begun = checkpoint.read_metadata(workdir / "checkpoints" / str(own[-1]))["config"]
+        distributed.say(f"{workdir} continues with its own checkpoints: --init {config.init} is not read")
         fields = ("init", "init_weights", "init_optimisers")
-        return replace(config, **{field: begun[field] for field in fields if field in begun}), None
+        for step in reversed(own):
+            with contextlib.suppress(CheckpointError):  # a damaged one: the one before it says the same
+                begun = checkpoint.read_metadata(workdir / "checkpoints" / str(step))["config"]
+                return replace(config, **{field: begun[field] for field in fields if field in begun}), None
+        return config, None
     if config.overwrite and Path(config.init).resolve().is_relative_to(workdir.resolve()):
         raise ZooError(f"--init {config.init} is in {workdir}, which --overwrite deletes: choose another --workdir")
     source = initial.read(config.init, weights=config.init_weights, optimisers=config.init_optimisers)
@@ -191,22 +236,11 @@ def _check_counts(config: Config) -> None:
     for name in ("steps", "checkpoint_every", "keep_checkpoints", "log_every"):
         if getattr(config, name) < 1:
             raise ZooError(f"{name} must be at least 1, got {getattr(config, name)}")
+    if config.profile is not None:
+        profile.check(config.profile, config.steps)
     if config.evaluation.clips < 1 or not config.evaluation.clip_s > 0:
         raise ZooError("evaluation.clips and evaluation.clip_s must be positive")
-
-
-def _prepare_workdir(workdir: Path, config: Config) -> None:
-    if config.overwrite and not config.resume and workdir.is_dir():
-        shutil.rmtree(workdir)
-    workdir.mkdir(parents=True, exist_ok=True)
-    if not (workdir / "config.json").exists():
-        _write_config(workdir, config)
-
-
-def _write_config(workdir: Path, config: Config) -> None:
-    scratch = workdir / "config.json.tmp"
-    scratch.write_text(json.dumps(loading.to_dict(config), indent=2) + "\n")
-    os.replace(scratch, workdir / "config.json")
+    augment.check(config.augmentation)
 
 
 def _announce(name: str, config: Config, task: CodecTask, source: Any, workdir: Path) -> None:

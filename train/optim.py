@@ -8,6 +8,7 @@ import optax
 
 from configs.base import Optim, Schedule, Weight
 from train import freezing
+from train.clipping import clip_by_percentile
 from zoo.errors import ZooError
 
 
@@ -25,17 +26,25 @@ def schedule(value: Weight) -> optax.Schedule:
     raise ZooError(f"a schedule is linear or cosine, not {value.kind!r}")
 
 
-def optimiser(config: Optim, peak: float, steps: int, freeze: Sequence[str] = ()) -> optax.GradientTransformation:
-    """Global-norm clipping, then AdamW with linear warm-up and cosine decay over `steps`.
-
-    Parameters named by `freeze` have no moments, no weight decay and no part in the norm; their gradients pass through.
-    """
+def learning_rate(config: Optim, peak: float, steps: int) -> optax.Schedule:
+    """Linear warm-up to `peak`, then cosine decay over what is left of `steps`."""
     warmup = min(config.warmup_steps, max(steps // 10, 1))
-    rate = optax.warmup_cosine_decay_schedule(
+    return optax.warmup_cosine_decay_schedule(
         0.0, peak, warmup, max(steps, warmup + 1), peak * config.final_learning_rate_ratio
     )
-    chain = optax.chain(
-        optax.clip_by_global_norm(config.clip_norm),
-        optax.adamw(rate, b1=config.beta1, b2=config.beta2, weight_decay=config.weight_decay),
-    )
+
+
+def optimiser(config: Optim, peak: float, steps: int, freeze: Sequence[str] = ()) -> optax.GradientTransformation:
+    """Clipping of the global norm, then AdamW with linear warm-up and cosine decay over `steps`.
+
+    Parameters named by `freeze` have no moments, no weight decay and no part in the norm; their gradients pass through.
+    Raises ZooError for a percentile that is none.
+    """
+    if not 0 < config.clip_percentile <= 100:
+        raise ZooError(f"optim.clip_percentile must lie in (0, 100], got {config.clip_percentile:g}")
+    rate = learning_rate(config, peak, steps)
+    clips = [optax.clip_by_global_norm(config.clip_norm)]
+    if config.clip_percentile < 100:
+        clips.insert(0, clip_by_percentile(config.clip_percentile))
+    chain = optax.chain(*clips, optax.adamw(rate, b1=config.beta1, b2=config.beta2, weight_decay=config.weight_decay))
     return optax.masked(chain, lambda params: freezing.moving(params, freeze)) if freeze else chain

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +16,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from train.step import Batch, Step
+from train.waiting import Idleness
 from zoo.errors import ZooError
 
 
@@ -48,17 +48,22 @@ def shard_batch(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array
 def next_batch(batches: Iterator[dict[str, np.ndarray]], mesh: Mesh, running: Any) -> tuple[Batch, float]:
     """The next batch on its devices, and the seconds for which they waited for it.
 
-    `running` are results of the step that was dispatched last: as long as they are not ready, nobody waits. (If they
-    are, it is not known since when, and the whole time of fetching counts.)
+    `running` are results of the step that was dispatched last: as long as they are not ready, nobody waits.
     """
-    started = time.monotonic()
+    idle = Idleness(running)
     batch = shard_batch(next(batches), mesh)
-    fetched_s = time.monotonic() - started
-    idle = all(x.is_ready() for x in jax.tree.leaves(running))
-    return batch, fetched_s if idle else 0.0
+    return batch, idle.seconds()
 
 
-def check_batch_size(batch_size: int, mesh: Mesh) -> None:
-    """Raises ZooError unless every device gets equally many examples."""
-    if batch_size < 1 or batch_size % mesh.size:
-        raise ZooError(f"batch_size {batch_size} is not a positive multiple of the number of devices, {mesh.size}")
+def check_batch_size(batch_size: int, mesh: Mesh, accumulate: int = 1) -> None:
+    """Raises ZooError unless every device gets equally many examples, and equally many in each of its parts."""
+    if accumulate < 1:
+        raise ZooError(f"accumulate must be at least 1, got {accumulate}")
+    if batch_size < 1 or batch_size % (mesh.size * accumulate):
+        parts = f" times accumulate, {mesh.size} · {accumulate}" if accumulate > 1 else f", {mesh.size}"
+        raise ZooError(f"batch_size {batch_size} is not a positive multiple of the number of devices{parts}")
+
+
+def own_copy(tree: Any) -> Any:
+    """Replicated arrays as this process's own, to compute with them without the others."""
+    return jax.tree.map(lambda x: x.addressable_data(0) if isinstance(x, jax.Array) else x, tree)

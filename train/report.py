@@ -1,18 +1,15 @@
-"""What a run leaves behind for people: the metrics log, audio samples, and a picture of both.
+"""What a run leaves behind for people: audio samples, and a picture of them and of the metrics log.
 
-A line of `metrics.jsonl` is one logged step: `step`, `seconds` since the start of the run, one key per loss, and
-whatever else the loop measures. `report.png` holds the loss curves and the spectrograms of held-out clips.
+`report.png` holds the loss curves and the spectrograms of held-out clips.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import os
 import re
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,14 +18,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from configs.base import LossWeights
+from train.metrics_log import Row
 from zoo import audio, dsp
-from zoo.errors import ZooError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import SubFigure
-
-Row = dict[str, Any]
 
 DYNAMIC_RANGE_DB = 80.0
 FLOOR_DB = -120.0
@@ -36,6 +31,7 @@ PANELS_PER_ROW = 4
 MAX_PANELS = 16
 LOSS_COLOURS = ("#1f5f8b", "#c1553b", "#4d8b3f", "#8a5aa8", "#b08a1e", "#3f8f96")
 OTHER_COLOUR = "#7a6a53"
+HELD_OUT = "held_out"
 # the order in which losses are drawn; what else was logged follows in another colour
 LOSS_NAMES = ("loss", *(field.name for field in dataclasses.fields(LossWeights)), "discriminator")
 LOSSES = {name: place for place, name in enumerate(LOSS_NAMES)}
@@ -67,117 +63,6 @@ class SamplePair:
     sample_rate: int
 
 
-def read_metrics(path: str | os.PathLike[str]) -> list[Row]:
-    """Read a metrics log: one dict for each line; null becomes NaN, and an unfinished last line is left out.
-
-    Raises ZooError when the file is missing, or when a line before the last is not a JSON object with a step.
-    """
-    try:
-        lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError as error:
-        raise ZooError(f"cannot read metrics log {path}: {error.strerror}") from None
-    rows: list[Row] = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = json.loads(line)
-            row["step"] = int(row["step"])
-        except (ValueError, TypeError, KeyError):
-            if number == len(lines):
-                break  # cut off while it was being written: a JSON object without its closing brace never parses
-            raise ZooError(f"{path}, line {number}: not a JSON object with a step") from None
-        rows.append({key: math.nan if value is None else value for key, value in row.items()})
-    return rows
-
-
-class MetricsLog:
-    """Appends a JSON line for each logged step to `workdir/metrics.jsonl`, and the same scalars to TensorBoard.
-
-    Opening an existing log continues it: an unfinished last line is removed, and `seconds` goes on from the last row.
-    On resuming, call `truncate_after(step of the checkpoint)` before the first `log`, so that no step is there twice.
-    """
-
-    def __init__(
-        self, workdir: str | os.PathLike[str], *, tensorboard: bool, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self.path = Path(workdir) / "metrics.jsonl"
-        self._tensorboard_dir = Path(workdir) / "tensorboard" if tensorboard else None
-        self._writer: Any = None
-        self._purge_step: int | None = None
-        self._clock = clock
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._open(after=None)
-
-    def _open(self, after: int | None) -> None:
-        rows = read_metrics(self.path) if self.path.exists() else []
-        kept = [row for row in rows if after is None or row["step"] <= after]
-        if self.path.exists():
-            # replaced in one go: a kill in the middle leaves the old log, not half a one
-            scratch = self.path.with_suffix(".tmp")
-            scratch.write_text("".join(_to_line(row) for row in kept), encoding="utf-8")
-            os.replace(scratch, self.path)
-        self._last_step = kept[-1]["step"] if kept else None
-        self._start = self._clock() - (float(kept[-1].get("seconds", 0.0)) if kept else 0.0)
-        self._file = self.path.open("a", encoding="utf-8")
-
-    def truncate_after(self, step: int) -> None:
-        """Drop the rows of later steps, which a resumed run writes again; TensorBoard is told to drop them too."""
-        self.close()
-        self._open(after=step)
-        self._purge_step = step + 1
-
-    def log(self, step: int, metrics: Mapping[str, Any]) -> None:
-        """Append one row; values are numbers or arrays of shape (), and a non-finite one is written as null.
-
-        Raises ValueError for a step that is not after the last one logged.
-        """
-        if self._last_step is not None and step <= self._last_step:
-            raise ValueError(f"step {step} logged after step {self._last_step}")
-        seconds = round(self._clock() - self._start, 3)
-        self._file.write(_to_line({"step": int(step), "seconds": seconds, **metrics}))
-        self._file.flush()
-        writer = self._tensorboard()
-        for key, value in metrics.items() if writer is not None else ():
-            writer.add_scalar(key, float(value), step)
-        self._last_step = step
-
-    def audio(self, tag: str, samples: np.ndarray, sample_rate: int, step: int) -> None:
-        """Add a clip (T, C) in [-1, 1] to TensorBoard; a no-op without TensorBoard."""
-        writer = self._tensorboard()
-        if writer is not None:
-            # it takes one or two channels only
-            writer.add_audio(tag, np.clip(np.asarray(samples)[:, :2], -1.0, 1.0), step, sample_rate)
-
-    def close(self) -> None:
-        """Flush and close the files; may be called twice."""
-        self._file.close()
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-
-    def _tensorboard(self) -> Any:
-        folder = self._tensorboard_dir
-        if self._writer is None and folder is not None:
-            from tensorboardX import SummaryWriter
-
-            # its files are named by the second and opened for writing: a run resumed at once would empty the former one
-            number = len(list(folder.glob("events*")))
-            self._writer = SummaryWriter(
-                str(folder), purge_step=self._purge_step, flush_secs=10, filename_suffix=f".{number}"
-            )
-        return self._writer
-
-
-def _to_line(row: Mapping[str, Any]) -> str:
-    def number(value: Any) -> int | float | str | None:
-        if isinstance(value, int | str):
-            return value
-        value = float(value)
-        # seven digits are what float32 holds; JSON knows neither NaN nor infinity
-        return float(f"{value:.7g}") if math.isfinite(value) else None
-
-    return json.dumps({key: number(value) for key, value in row.items()}) + "\n"
-
-
 def write_samples(workdir: str | os.PathLike[str], pairs: Sequence[SamplePair]) -> list[Path]:
     """Write `samples/NAME_original.wav` and `samples/NAME_reconstruction.wav` of each pair; returns their paths."""
     folder = Path(workdir) / "samples"
@@ -202,7 +87,7 @@ def draw_report(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    panels = _panels(metrics)
+    panels = panels_of(metrics)
     panel_rows = math.ceil(len(panels) / PANELS_PER_ROW)
     heights = [2.0 * panel_rows] * bool(panels) + [2.3] * len(pairs) or [1.0]
     # no pyplot: no global figures, no display; and whatever the user's matplotlibrc says, the report looks the same
@@ -227,31 +112,33 @@ def draw_report(
     return path
 
 
-def _series(metrics: Sequence[Row], key: str) -> np.ndarray:
+def series(metrics: Sequence[Row], key: str) -> np.ndarray:
     """(2, N): the steps at which `key` was logged, and its values."""
     points = [(row["step"], row[key]) for row in metrics if isinstance(row.get(key), int | float)]
     return np.asarray(points, np.float64).reshape(-1, 2).T
 
 
-def _panels(metrics: Sequence[Row]) -> dict[str, list[str]]:
-    """Panel name → its keys ("family/member" share one): losses first, then what else is not constant."""
+def panels_of(metrics: Sequence[Row], *, limit: int = MAX_PANELS) -> dict[str, list[str]]:
+    """Panel name → its keys: losses first, then what else is not constant.
+
+    Keys of one family, "family/member", share a panel, but for those of held-out clips, which have units of their own.
+    """
     panels: dict[str, list[str]] = {}
     keys = dict.fromkeys(key for row in metrics for key in row if key not in ("step", "seconds"))
     for key in sorted(keys, key=lambda key: (LOSSES.get(key.split("/")[0], len(LOSSES)), key)):
-        name = key.split("/")[0]
-        finite = np.unique([value for value in _series(metrics, key)[1] if math.isfinite(value)])
+        family = key.split("/")[0]
+        name = key if family == HELD_OUT else family
+        finite = np.unique([value for value in series(metrics, key)[1] if math.isfinite(value)])
         if len(finite) > 1 or (len(finite) and name in LOSSES):
             panels.setdefault(name, []).append(key)
-    return dict(list(panels.items())[:MAX_PANELS])
+    return dict(list(panels.items())[:limit])
 
 
 def _draw_curves(ax: Axes, name: str, keys: list[str], metrics: Sequence[Row]) -> None:
-    from matplotlib import ticker
-
     pooled: list[float] = []
     for i, key in enumerate(keys):
-        steps, values = _series(metrics, key)
-        smooth = _smooth(values)
+        steps, values = series(metrics, key)
+        smooth = smoothed(values)
         colour = LOSS_COLOURS[i % len(LOSS_COLOURS)] if name in LOSSES else OTHER_COLOUR
         ax.plot(steps, values, color=colour, alpha=0.3, linewidth=0.8)
         ax.plot(steps, smooth, color=colour, linewidth=1.6, label=key.removeprefix(f"{name}/"))
@@ -260,6 +147,13 @@ def _draw_curves(ax: Axes, name: str, keys: list[str], metrics: Sequence[Row]) -
             ax.set_title(f"{smooth[np.isfinite(smooth)][-1]:.3g}", loc="right", color=colour, fontweight="normal")
     if len(keys) > 1:
         ax.legend(loc="best", handlelength=1.2, ncols=2 if len(keys) > 4 else 1)
+    set_axes(ax, name, pooled)
+
+
+def set_axes(ax: Axes, name: str, values: Sequence[float]) -> None:
+    """Title, grid and ticks of a panel that shows finite `values`; losses are logarithmic."""
+    from matplotlib import ticker
+
     ax.set_title(name.replace("_", " "), loc="left")
     ax.grid(True)
     ax.margins(x=0.01)
@@ -267,7 +161,7 @@ def _draw_curves(ax: Axes, name: str, keys: list[str], metrics: Sequence[Row]) -
     ax.xaxis.set_major_formatter(ticker.FuncFormatter(lambda x, _: f"{x / 1000:g}k" if abs(x) >= 1000 else f"{x:g}"))
     linear = ticker.MaxNLocator(5, steps=[1, 2, 2.5, 5, 10])
     ax.yaxis.set_major_locator(linear)
-    low, high = min(pooled), max(pooled)
+    low, high = min(values), max(values)
     if name in LOSSES and low > 0:
         ax.set_yscale("log")
         # a loss rarely spans a decade: ticks at powers of ten alone would leave most panels without a number
@@ -277,7 +171,7 @@ def _draw_curves(ax: Axes, name: str, keys: list[str], metrics: Sequence[Row]) -
     ax.yaxis.set_major_formatter(ticker.FuncFormatter(lambda y, _: f"{y:.4g}"))
 
 
-def _smooth(values: np.ndarray) -> np.ndarray:
+def smoothed(values: np.ndarray) -> np.ndarray:
     """Centred running mean over a twentieth of the curve, shorter at its ends; non-finite values do not count."""
     half = len(values) // 40
     finite = np.isfinite(values)

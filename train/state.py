@@ -24,6 +24,10 @@ class TrainState:
     opt_state: Any
     discriminator: Any
     discriminator_opt_state: Any
+    balance: dict[str, jax.Array]
+    """averaged norms of the gradients that each loss sends to the waveform, 0 = not measured yet; {} if not balanced"""
+    codebook_usage: Any
+    """averaged frequency (Q, K) with which each entry of the codebooks is chosen; {} without learnt codebooks"""
     skipped: jax.Array
     """non-finite steps so far"""
     skipped_in_a_row: jax.Array
@@ -42,6 +46,8 @@ def create_state(task: CodecTask, seed: int) -> TrainState:
         opt_state=task.optimiser.init(params),
         discriminator=discriminator,
         discriminator_opt_state=task.discriminator_optimiser.init(discriminator),
+        balance={name: jnp.zeros(()) for name in task.balanced},
+        codebook_usage=task.initial_usage(params),
         skipped=jnp.zeros((), jnp.int32),
         skipped_in_a_row=jnp.zeros((), jnp.int32),
     )

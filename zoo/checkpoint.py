@@ -14,8 +14,9 @@ import gc
 import io
 import json
 import logging
+import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 FORMAT = 2
 """Format 1 had other tables for the entropy coder; its training state is the same."""
+
+_HIGHER_IS_BETTER = ("snr_db", "sdr", "perplexity")
 
 
 @dataclass(frozen=True)
@@ -64,12 +67,43 @@ def steps(run: str | Path) -> list[int]:
     return sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit()) if folder.is_dir() else []
 
 
+def best_step(values: Mapping[int, float | None], metric: str) -> int | None:
+    """The step with the best value, of equals the last; None where no value is a finite number.
+
+    Lower is better, unless the metric's name says otherwise (snr_db, sdr, perplexity).
+    """
+    finite = {step: value for step, value in values.items() if value is not None and math.isfinite(value)}
+    sign = -1.0 if any(word in metric for word in _HIGHER_IS_BETTER) else 1.0
+    return min(finite, key=lambda step: (sign * finite[step], -step), default=None)
+
+
+def best(run: str | Path) -> Path:
+    """The checkpoint of a run with the best value of the metric that its configuration names in `keep_best`.
+
+    Raises CheckpointError where it names none, or no checkpoint has a value.
+    """
+    values: dict[int, float | None] = {}
+    metric = ""
+    for step in steps(run):
+        with contextlib.suppress(CheckpointError):  # a damaged one is not the best
+            metadata = read_metadata(Path(run) / "checkpoints" / str(step))
+            metric = metadata.get("config", {}).get("keep_best", "")
+            values[step] = metadata.get("metrics", {}).get(metric)
+    if not metric:
+        raise CheckpointError(f"{run} has no best checkpoint: it was not trained with keep_best")
+    if (found := best_step(values, metric)) is None:
+        raise CheckpointError(f"{run} has no best checkpoint: none of steps {sorted(values)} has a value of {metric}")
+    return Path(run) / "checkpoints" / str(found)
+
+
 def find(path: str | Path) -> Path:
     """The checkpoint folder meant by a run directory (its newest), its `checkpoints/`, or a checkpoint itself.
 
-    Raises CheckpointError where there is none.
+    `RUN/checkpoints/best` means what `best(RUN)` finds. Raises CheckpointError where there is none.
     """
     path = Path(path)
+    if _means_best(path):
+        return best(path.parent.parent)
     if not path.exists():
         raise CheckpointError(f"no checkpoint at {path}: there is no such file or folder")
     for run in (path, path.parent) if path.name == "checkpoints" else (path,):
@@ -96,15 +130,36 @@ def load(path: str | Path) -> ReadyCodec:
     """Loads a codec, ready to encode and decode: a run or one checkpoint inside it (its averaged weights), or a
     published one.
 
-    `path` may also be a folder in the hub's layout, a file of weights, or a hub id such as "descript/dac_44khz", which
-    is fetched unless it is cached; what exists here is preferred to the hub. Raises CheckpointError for a path that
-    holds no checkpoint, or one that is damaged or of another shape.
+    Of a run this is the newest checkpoint; `RUN/checkpoints/best` is the best one. `path` may also be a folder in the
+    hub's layout, a file of weights, or a hub id such as "descript/dac_44khz", which is fetched unless it is cached;
+    what exists here is preferred to the hub. Raises CheckpointError for a path that holds no checkpoint, or one that is
+    damaged or of another shape; then it says which older one can be loaded.
     """
-    if not _is_run(Path(path)):
+    if not is_run(path):
         from zoo.published.loading import load_published
 
         return load_published(path)
     checkpoint = find(path)
+    try:
+        return _load(checkpoint)
+    except CheckpointError as error:
+        if (older := _loadable_before(Path(path), checkpoint)) is None:
+            raise
+        raise CheckpointError(f"{error}; the one before it can be loaded: {older}") from None
+
+
+def _loadable_before(path: Path, newest: Path) -> Path | None:
+    """Where the newest checkpoint of a run was asked for, the next older one that can be loaded."""
+    if path.absolute() == newest.absolute() or _means_best(path):
+        return None
+    for step in reversed([step for step in steps(newest.parent.parent) if step < int(newest.name)]):
+        with contextlib.suppress(CheckpointError):
+            _load(newest.parent / str(step))
+            return newest.parent / str(step)
+    return None
+
+
+def _load(checkpoint: Path) -> ReadyCodec:
     metadata = read_metadata(checkpoint)
     if metadata["format"] < FORMAT:
         raise CheckpointError(
@@ -122,9 +177,17 @@ def load(path: str | Path) -> ReadyCodec:
     return ReadyCodec(module, {"params": restored["params"]}, model, metadata | {"path": str(checkpoint)})
 
 
-def _is_run(path: Path) -> bool:
+def is_run(path: str | Path) -> bool:
+    """Whether `path` is a run directory, its checkpoints/, or one of its checkpoints, damaged ones included."""
+    path = Path(path)
+    if _means_best(path) or (path.is_dir() and path.parent.name == "checkpoints" and path.name.isdigit()):
+        return True
     parts = ("checkpoints", "metadata", "codec")
     return path.is_dir() and (path.name == "checkpoints" or any((path / part).exists() for part in parts))
+
+
+def _means_best(path: Path) -> bool:
+    return path.name == "best" and path.parent.name == "checkpoints"
 
 
 def find_by_hash(weights_hash: bytes, root: str | Path = "runs") -> ReadyCodec:
@@ -220,8 +283,11 @@ def _restore(folder: Path, template: dict[str, Any]) -> dict[str, Any]:
     logging.getLogger("absl").setLevel(logging.CRITICAL)
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), template)
+    # of several processes one may read alone
+    own = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(primary_host=own, active_processes={own})
     try:
-        with quiet_failure(), ocp.StandardCheckpointer() as checkpointer:
+        with quiet_failure(), ocp.StandardCheckpointer(multiprocessing_options=alone) as checkpointer:
             restored: dict[str, Any] = checkpointer.restore(folder.absolute(), target)
     except Exception as error:  # orbax and tensorstore raise many kinds, none of which is about us
         reason = " ".join(str(error).split())[:200]

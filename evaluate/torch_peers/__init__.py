@@ -1,7 +1,7 @@
 """The published models as their torch implementations: what `python -m evaluate.bench --vs torch` compares with.
 
-Besides `bench.py` this folder is the only place outside the tests that imports torch, and it imports nothing of JAX, so
-that a process that measures memory has one of the two only.
+Besides `bench.py` and train/torch_peers this folder is the only place outside the tests that imports torch, and it
+imports nothing of JAX, so that a process that measures memory has one of the two only.
 """
 
 from __future__ import annotations

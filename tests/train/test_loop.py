@@ -8,9 +8,7 @@ import math
 import os
 import shutil
 import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,16 +23,19 @@ import zoo
 from configs import loading
 from configs.autoencoder import Autoencoder
 from configs.base import Config, Data, Discriminator, Evaluation, LossWeights, Optim, Schedule
-from train import data, loop
+from train import __main__ as command
+from train import cli, data, loop
 from train.finish import finish
-from train.report import read_metrics
+from train.lock import RunLock
+from train.metrics_log import MetricsLog, read_metrics
 from train.state import create_state
 from train.step import make_step
+from train.stopping import StoppedError
 from train.task import CodecTask
+from zoo import checkpoint
 from zoo.bitstream import entropy
 from zoo.errors import CheckpointError, ZooError
 
-ROOT = Path(__file__).parents[2]
 STEPS = 10
 TINY = Config(
     model=Autoencoder(sample_rate=8000, hop_length=40, latent_dim=20, levels=(9, 5), n_blocks=0),
@@ -76,24 +77,9 @@ def _short(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "finish", lambda *_: None)
         patch.setattr(loop, "use_compilation_cache", set_up_jax)
-        # of the processes that are killed
-        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-        patch.setenv("JAX_COMPILATION_CACHE_DIR", cache)
         yield
     for name, value in before.items():
         jax.config.update(name, value)
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Audio of two domains and two rates, and a file that is none."""
-    root = tmp_path_factory.mktemp("audio")
-    rng = np.random.default_rng(0)
-    for name, rate, channels in (("noise/a.wav", 8000, 1), ("noise/b.wav", 11025, 2), ("more/c.flac", 8000, 1)):
-        (root / name).parent.mkdir(exist_ok=True)
-        soundfile.write(root / name, 0.2 * rng.standard_normal((2 * rate, channels)), rate)
-    (root / "broken.wav").write_bytes(b"RIFF")
-    return root
 
 
 @pytest.fixture(scope="module")
@@ -193,39 +179,7 @@ def _renamed(tree: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
     return {f"['{name}']" + key.split("]", 1)[1]: value for key, value in tree.items()}
 
 
-# --- a kill changes nothing
-
-KILLED = """
-import json, sys, time
-from configs import loading
-from train import data, loop
-
-batches = data.batches
-
-def stalling(*args, **kwargs):
-    for n, batch in enumerate(batches(*args, **kwargs)):
-        if n == 7:
-            time.sleep(600)  # killed here at the latest
-        yield batch
-
-data.batches = stalling
-loop.run("tiny", loading.from_dict(json.loads(sys.argv[1])))
-"""
-
-
-def kill(config: Config, when: Callable[[], bool]) -> None:
-    """Trains in a process of its own, which stalls after seven steps, and kills it when told to."""
-    arguments = [sys.executable, "-c", KILLED, json.dumps(loading.to_dict(config))]
-    with subprocess.Popen(arguments, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}) as process:
-        try:
-            deadline = time.monotonic() + 120
-            while not when():
-                assert process.poll() is None, "ended by itself"
-                assert time.monotonic() < deadline, "got nowhere"
-                time.sleep(0.005)
-        finally:
-            process.send_signal(signal.SIGKILL)
-        assert process.wait(30) == -signal.SIGKILL
+# --- a kill changes nothing (others: test_kill.py)
 
 
 def assert_same_run(resumed: Path, uninterrupted: Path) -> None:
@@ -239,38 +193,76 @@ def assert_same_run(resumed: Path, uninterrupted: Path) -> None:
         assert {key: a[key] for key in same} == {key: b[key] for key in same}
 
 
-def test_killed_right_after_its_first_checkpoint_and_resumed(tmp_path: Path, finished: Path) -> None:
-    config = at(tmp_path / "run")
-    kill(config, lambda: (tmp_path / "run" / "checkpoints" / "3").is_dir())
-    loop.run("tiny", dataclasses.replace(config, resume=True))
-    assert_same_run(tmp_path / "run", finished)
-
-
-def test_killed_some_steps_after_a_checkpoint_and_resumed_on_files(
-    tmp_path: Path, files: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    uninterrupted = at(tmp_path / "uninterrupted", data=dataclasses.replace(TINY.data, root=str(files)))
-    loop.run("tiny", uninterrupted)
-    complaints = [line for line in capsys.readouterr().err.splitlines() if "broken.wav" in line]
-    assert len(complaints) == 1  # named once
-    assert complaints[0].startswith("skipped ")
-    config = dataclasses.replace(uninterrupted, workdir=str(tmp_path / "run"))
-    log = tmp_path / "run" / "metrics.jsonl"
-
-    def seven_steps_and_two_checkpoints() -> bool:
-        return (tmp_path / "run" / "checkpoints" / "6").is_dir() and log.read_text().count("\n") == 7
-
-    kill(config, seven_steps_and_two_checkpoints)
-    loop.run("tiny", dataclasses.replace(config, resume=True))
-    assert_same_run(tmp_path / "run", tmp_path / "uninterrupted")
-
-
 def test_killed_before_its_first_checkpoint_and_resumed(tmp_path: Path, finished: Path) -> None:
     shutil.copy(finished / "config.json", tmp_path)
     lines = (finished / "metrics.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "metrics.jsonl").write_text("".join(lines[:2]) + lines[2][:20])
     loop.run("tiny", at(tmp_path, resume=True))
     assert_same_run(tmp_path, finished)
+
+
+def at_batch(monkeypatch: pytest.MonkeyPatch, n: int, action: Callable[[], object]) -> None:
+    """Something that happens while step n (from 1) of a start of the run waits for its batch."""
+    batches = data.batches
+
+    def acting(*args: Any, **kwargs: Any) -> Iterator[dict[str, np.ndarray]]:
+        for number, batch in enumerate(batches(*args, **kwargs), start=1):
+            if number == n:
+                action()
+            yield batch
+
+    monkeypatch.setattr(data, "batches", acting)
+
+
+@pytest.mark.parametrize(("signum", "status", "step"), [(signal.SIGTERM, 0, 2), (signal.SIGINT, 130, 5)])
+def test_a_signal_saves_and_ends_the_run_which_goes_on_as_if_nothing_had_been(
+    tmp_path: Path,
+    finished: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    signum: signal.Signals,
+    status: int,
+    step: int,
+) -> None:
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        at_batch(patch, step, lambda: os.kill(os.getpid(), signum))
+        patch.setattr(sys, "argv", ["train"])
+        patch.setattr(cli, "parse", lambda: ("tiny", at(run)))
+        with pytest.raises(SystemExit) as ended:
+            command.main()
+    assert ended.value.code == status
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said.startswith(f"stopped by {signum.name} after step {step} of {STEPS}, which is saved: the same command")
+    assert checkpoint.steps(run) == [2] if step == 2 else [3, 5]
+    assert not (run / ".lock").exists()
+    # tables take longer than there may be: those of the last checkpoint, or none
+    metadata = checkpoint.read_metadata(run / "checkpoints" / str(step))
+    assert metadata["tables_step"] == (None if step == 2 else 3)
+    loop.run("tiny", at(run, resume=True))
+    assert_same_run(run, finished)
+
+
+def test_a_signal_in_the_last_step_spares_the_evaluation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_batch(monkeypatch, STEPS, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(loop, "finish", lambda *_: pytest.fail("evaluated"))
+    with pytest.raises(StoppedError, match=r"after step 10 of 10, which is saved: .*--resume evaluates the run"):
+        loop.run("tiny", at(tmp_path))
+    assert checkpoint.steps(tmp_path)[-1] == STEPS
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = MetricsLog.log
+
+    def full(self: MetricsLog, step: int, metrics: Any) -> None:
+        if step == 5:
+            raise OSError(28, "No space left on device")
+        log(self, step, metrics)
+
+    monkeypatch.setattr(MetricsLog, "log", full)
+    refused(at(tmp_path), f"{tmp_path}: No space left on device; its checkpoints are intact")
+    assert checkpoint.steps(tmp_path) == [3]
+    assert not (tmp_path / ".lock").exists()
 
 
 # --- what is refused
@@ -288,6 +280,21 @@ def test_an_existing_run_is_refused_and_left_alone(finished: Path) -> None:
     assert contents(finished) == before
 
 
+def test_a_second_run_in_the_directory_is_refused_and_changes_nothing(finished: Path) -> None:
+    before = contents(finished)
+    held = RunLock(finished)
+    held.acquire()
+    for changes in ({}, {"resume": True}, {"overwrite": True}):
+        refused(at(finished, **changes), rf"{finished} is in use by another run \(process {os.getpid()} on ")
+    held.release()
+    assert contents(finished) == before
+
+
+def test_a_metric_that_there_is_not_is_refused_after_the_first_step(tmp_path: Path) -> None:
+    refused(at(tmp_path, keep_best="held_out/mle"), "no metric 'held_out/mle'; there are: .*held_out/mel, .*, loss, ")
+    assert checkpoint.steps(tmp_path) == []
+
+
 def test_overwrite_deletes_the_former_run(tmp_path: Path, finished: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished, run)
@@ -299,7 +306,8 @@ def test_overwrite_deletes_the_former_run(tmp_path: Path, finished: Path) -> Non
     assert contents(run) == before
     loop.run("tiny", at(run, overwrite=True))
     assert [row["step"] for row in read_metrics(run / "metrics.jsonl")] == list(range(1, STEPS + 1))
-    assert sorted(p.name for p in run.iterdir()) == ["checkpoints", "config.json", "metrics.jsonl"]  # no tensorboard
+    # no tensorboard
+    assert sorted(p.name for p in run.iterdir()) == ["checkpoints", "config.json", "data.json", "metrics.jsonl"]
 
 
 def test_overrides_that_do_not_fit_the_checkpoint_leave_the_run_as_it_was(tmp_path: Path, finished: Path) -> None:
@@ -317,15 +325,6 @@ def test_overrides_that_do_not_fit_the_checkpoint_leave_the_run_as_it_was(tmp_pa
     after = contents(run)
     assert after["config.json"] == before["config.json"]
     assert after["metrics.jsonl"] == before["metrics.jsonl"]
-
-
-def test_a_truncated_checkpoint_is_named(tmp_path: Path, finished: Path) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(finished, run)
-    for path in (run / "checkpoints" / "10" / "training").rglob("*"):
-        if path.is_file() and "d" in path.parent.name:
-            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    refused(at(run, resume=True), "checkpoints/10 cannot be resumed", CheckpointError)
 
 
 # --- what is not finite

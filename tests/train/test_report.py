@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from train.metrics_log import MetricsLog, read_metrics
 from train.progress import Progress, duration, short
-from train.report import MetricsLog, SamplePair, draw_report, read_metrics, write_samples
+from train.report import SamplePair, draw_report, write_samples
 from zoo.errors import ZooError
 
 ROOT = Path(__file__).parents[2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -63,7 +63,9 @@ class FileCrops(CropSource):
         self._on_skip = on_skip
         self._lock = threading.Lock()
         self.files = self._scan()
-        self._cumulative = np.cumsum(file_probabilities(self.root, self.files, balance))
+        groups = [group_of(f.path.relative_to(self.root)) for f in self.files]
+        seconds = np.array([f.seconds for f in self.files])
+        self._cumulative = np.cumsum(file_probabilities(groups, seconds, balance))
 
     @property
     def seconds(self) -> float:
@@ -92,12 +94,10 @@ class FileCrops(CropSource):
 
     def _draw(self, rng: np.random.Generator, k: int, attempt: int) -> np.ndarray | None:
         chosen, place = rng.random(2)
-        position = chosen * self._cumulative[-1]
-        info = self.files[min(int(np.searchsorted(self._cumulative, position, side="right")), len(self.files) - 1)]
+        info = self.files[chosen_file(self._cumulative, chosen)]
         frames = round(info.seconds * info.sample_rate)
         spare = frames - -(-self.segment_samples * info.sample_rate // self.sample_rate)
-        # Spare frames behind the crop, or, in a file that is too short, missing ones before it.
-        start = int(np.sign(spare)) * int(place * (abs(spare) + 1))
+        start = chosen_start(spare, place)
         # A file that failed before is tried again: remembering it would make an example depend on those before it.
         try:
             samples = audio.read_crop(
@@ -117,11 +117,27 @@ def _probe(path: Path) -> audio.FileInfo | str:
         return str(error)
 
 
-def file_probabilities(root: Path, files: list[audio.FileInfo], balance: float) -> np.ndarray:
-    """The probability (n_files,) of each file under the weighting that `FileCrops` states."""
-    parts = [f.path.relative_to(root).parts for f in files]
-    groups = np.unique([p[0] if len(p) > 1 else "" for p in parts], return_inverse=True)[1]
-    seconds = np.array([f.seconds for f in files])
-    group_seconds = np.bincount(groups, weights=seconds)
+def file_probabilities(groups: Sequence[str], seconds: np.ndarray, balance: float) -> np.ndarray:
+    """The probability (n_files,) of each file, of a group and a duration, under the weighting `FileCrops` states."""
+    numbers = np.unique(groups, return_inverse=True)[1]
+    group_seconds = np.bincount(numbers, weights=seconds)
     group_share = group_seconds ** (1 - balance)
-    return seconds / group_seconds[groups] * (group_share / group_share.sum())[groups]
+    return seconds / group_seconds[numbers] * (group_share / group_share.sum())[numbers]
+
+
+def group_of(relative: Path) -> str:
+    """A file's group: the first folder of its path below the root, "" for one that lies in the root itself."""
+    return relative.parts[0] if len(relative.parts) > 1 else ""
+
+
+def chosen_file(cumulative: np.ndarray, chosen: float) -> int:
+    """The file that a uniform `chosen` in [0, 1) falls on, by the cumulated probabilities."""
+    return min(int(np.searchsorted(cumulative, chosen * cumulative[-1], side="right")), len(cumulative) - 1)
+
+
+def chosen_start(spare: int, place: float) -> int:
+    """The first frame of a crop by a uniform `place` in [0, 1), in a file with `spare` frames more than it has.
+
+    A file that is too short, by −spare, gets a start before its own: silence surrounds it.
+    """
+    return int(np.sign(spare)) * int(place * (abs(spare) + 1))

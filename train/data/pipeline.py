@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from configs.base import Data
+from train.data import shards
 from train.data.files import FileCrops, report_skipped
+from train.data.shards import ShardCrops
 from train.data.source import CropSource
 from train.data.synthetic import SyntheticCrops
 from zoo.errors import ZooError
@@ -25,7 +27,8 @@ def make_source(
 ) -> CropSource:
     """The source that `data` describes, its crops as long as `segment_s`, rounded up to whole frames of `hop_length`.
 
-    Raises ZooError on a missing or empty `data.root` and on values that make no sense.
+    A `data.root` that holds a prepared index is read from its shards. Raises ZooError on a missing or empty
+    `data.root`, shards that do not fit the model, and values that make no sense.
     """
     if not data.segment_s > 0:
         raise ZooError(f"data.segment_s must be positive, got {data.segment_s}")
@@ -36,6 +39,17 @@ def make_source(
             sample_rate=sample_rate,
             channels=channels,
             seed=seed,
+            gain_db=data.gain_db,
+            silence_db=data.silence_db,
+        )
+    if (index := shards.read_index(data.root)) is not None:
+        return ShardCrops(
+            index,
+            segment_samples=segment_samples,
+            sample_rate=sample_rate,
+            channels=channels,
+            seed=seed,
+            balance=data.balance,
             gain_db=data.gain_db,
             silence_db=data.silence_db,
         )
@@ -53,23 +67,18 @@ def make_source(
 
 
 class _Share:
-    """The examples of one process in the order it needs them: its contiguous share of each global batch."""
+    """The batches of one process: its contiguous share of each global batch."""
 
     def __init__(self, source: CropSource, start: int, batch_size: int, local: int, offset: int):
-        self._source, self._start, self._batch_size, self._local, self._offset = (
-            source,
-            start,
-            batch_size,
-            local,
-            offset,
-        )
+        self._source, self._start, self._batch_size = source, start, batch_size
+        self._local, self._offset = local, offset
 
     def __len__(self) -> int:
-        return (len(self._source) - self._start) // self._batch_size * self._local
+        return (len(self._source) - self._start) // self._batch_size
 
     def __getitem__(self, m: int) -> dict[str, np.ndarray]:
-        batch, place = divmod(int(m), self._local)
-        return self._source[self._start + batch * self._batch_size + self._offset + place]
+        first = self._start + int(m) * self._batch_size + self._offset
+        return self._source.batch(range(first, first + self._local))
 
 
 def batches(
@@ -96,5 +105,6 @@ def batches(
         raise ZooError(f"no batches for process {process_index} of {process_count} from example {start_example} on")
     local = batch_size // process_count
     share = _Share(source, start_example, batch_size, local, process_index * local)
-    options = grain.ReadOptions(num_threads=data.threads, prefetch_buffer_size=max(data.prefetch, 1) * local)
-    return iter(grain.MapDataset.source(share).to_iter_dataset(options).batch(local, drop_remainder=True))
+    # an element is a whole batch: what grain does to each costs more than reading a crop from a shard
+    options = grain.ReadOptions(num_threads=data.threads, prefetch_buffer_size=max(data.prefetch, 1))
+    return iter(grain.MapDataset.source(share).to_iter_dataset(options))

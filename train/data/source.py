@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -21,17 +22,41 @@ def example_rng(seed: int, k: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=np.array([seed & mask, k & mask], np.uint64)))
 
 
-def rms_db(samples: np.ndarray) -> float:
-    """Root mean square in dBFS (a constant 1.0 has 0 dB), −inf for silence."""
-    power = float(np.mean(np.square(samples, dtype=np.float64)))
+def rms_db(samples: np.ndarray, *, full_scale: float = 1.0) -> float:
+    """Root mean square in dBFS (a constant `full_scale` has 0 dB), −inf for silence."""
+    power = float(np.mean(np.square(samples, dtype=np.float64))) / full_scale**2
     return 10 * float(np.log10(power)) if power > 0 else -np.inf
 
 
-def random_gain(rng: np.random.Generator, samples: np.ndarray, gain_db: float) -> np.ndarray:
-    """Scales by a gain uniform in ±gain_db, then down to a peak of 1 if it exceeds that."""
+def random_gain(
+    rng: np.random.Generator,
+    samples: np.ndarray,
+    gain_db: float,
+    *,
+    full_scale: float = 1.0,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """Scales by a gain uniform in ±gain_db, then down to a peak of 1 if it exceeds that.
+
+    A sample of `full_scale`, such as 32768 in 16-bit audio, counts as 1; the float32 result is written to `out`.
+    """
     gain = 10 ** (gain_db * (2 * rng.random() - 1) / 20)
-    peak = float(np.max(np.abs(samples))) * gain
-    return (samples * np.float32(gain / max(peak, 1.0))).clip(-1, 1)
+    peak = _peak(samples) / full_scale * gain
+    scaled = np.multiply(samples, np.float32(gain / max(peak, 1.0) / full_scale), out=out, dtype=np.float32)
+    return np.clip(scaled, -1, 1, out=scaled) if peak > 0.999 else scaled  # what is below cannot round to above 1
+
+
+def is_loud(samples: np.ndarray, silence_db: float, *, full_scale: float = 1.0) -> bool:
+    """Whether the RMS is at least `silence_db` dBFS, mostly seen from the peak alone."""
+    # n samples with one of this peak are at least this loud; a hair more, so that rounding never decides otherwise
+    if _peak(samples) ** 2 > 1.0001 * samples.size * 10 ** (silence_db / 10) * full_scale**2:
+        return True
+    return rms_db(samples, full_scale=full_scale) >= silence_db
+
+
+def _peak(samples: np.ndarray) -> float:
+    # not by np.abs, in which -32768 has no positive counterpart; two passes of these take less time, too
+    return max(float(samples.max()), -float(samples.min()))
 
 
 class CropSource(abc.ABC):
@@ -40,6 +65,9 @@ class CropSource(abc.ABC):
     Example k, its file, position, gain and rejected draws included, is a pure function of (seed, k): neither the order
     of access nor the thread matters. Raises ZooError if a hundred draws of one example cannot be read.
     """
+
+    full_scale = 1.0
+    """the sample value of a crop as it is drawn that stands for 1"""
 
     def __init__(
         self, *, segment_samples: int, sample_rate: int, channels: int, seed: int, gain_db: float, silence_db: float
@@ -58,12 +86,25 @@ class CropSource(abc.ABC):
 
     @abc.abstractmethod
     def _draw(self, rng: np.random.Generator, k: int, attempt: int) -> np.ndarray | None:
-        """One crop (T, C), or None if it cannot be read (which has been reported)."""
+        """One crop (T, C), of floats or integers, or None if it cannot be read (which has been reported)."""
 
     def __len__(self) -> int:
         return N_EXAMPLES
 
     def __getitem__(self, k: int) -> dict[str, np.ndarray]:
+        audio = np.empty((self.segment_samples, self.channels), np.float32)
+        self._fill(audio, k)
+        return {"audio": audio, "index": np.asarray(k, np.uint32)}
+
+    def batch(self, examples: Sequence[int]) -> dict[str, np.ndarray]:
+        """These examples together: {"audio": float32 (B, T, C), "index": uint32 (B,)}."""
+        audio = np.empty((len(examples), self.segment_samples, self.channels), np.float32)
+        for row, k in zip(audio, examples):
+            self._fill(row, k)
+        return {"audio": audio, "index": np.asarray(examples, np.uint32)}
+
+    def _fill(self, out: np.ndarray, k: int) -> None:
+        """Writes example k to `out` (T, C)."""
         if not 0 <= k < N_EXAMPLES:
             raise IndexError(f"example {k} of {N_EXAMPLES}")
         rng = example_rng(self.seed, k)
@@ -73,6 +114,7 @@ class CropSource(abc.ABC):
             if samples is None:
                 continue
             draws += 1
-            if draws == DRAWS or rms_db(samples) >= self.silence_db:
-                return {"audio": random_gain(rng, samples, self.gain_db), "index": np.asarray(k, np.uint32)}
+            if draws == DRAWS or is_loud(samples, self.silence_db, full_scale=self.full_scale):
+                random_gain(rng, samples, self.gain_db, full_scale=self.full_scale, out=out)
+                return
         raise ZooError(f"data: no readable crop for example {k} in {DRAWS + _MAX_FAILURES} draws")

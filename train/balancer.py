@@ -1,0 +1,63 @@
+"""Losses weighed by the gradients that they send to the waveform (EnCodec's balancer, Défossez et al., 2022)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+Losses = dict[str, jax.Array]
+
+
+@flax.struct.dataclass
+class Pulled:
+    """What the losses of a waveform (B, T, C) say of it: their values (B,), and each one's gradient (B, T, C)."""
+
+    losses: Losses
+    gradients: Losses
+
+
+def pull(functions: Sequence[Callable[[jax.Array], Losses]], audio: jax.Array) -> Pulled:
+    """Every loss by itself: `gradients[name][b]` is that of losses[name][b], whatever the batch's size.
+
+    Each function gives some of the losses and is evaluated once, whichever number of gradients is pulled back through.
+    """
+    losses: Losses = {}
+    gradients: Losses = {}
+    for function in functions:
+        named, back = jax.vjp(function, audio)
+        losses |= named
+        for name in named:
+            (gradients[name],) = back({k: jnp.full_like(v, float(k == name)) for k, v in named.items()})
+    return Pulled(losses, gradients)
+
+
+def norms(gradients: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    """Mean over the examples of the norm of each loss's gradient on one example."""
+    return {name: jnp.sqrt(jnp.square(g).sum(axis=(1, 2))).mean() for name, g in gradients.items()}
+
+
+def averaged(average: Mapping[str, jax.Array], now: Mapping[str, jax.Array], decay: float) -> dict[str, jax.Array]:
+    """The averaged norms after this step's; one that was never measured begins with what is measured."""
+    return {
+        name: jnp.where(average[name] > 0, decay * average[name] + (1 - decay) * norm, norm)
+        for name, norm in now.items()
+    }
+
+
+def balance(
+    gradients: Mapping[str, jax.Array],
+    average: Mapping[str, jax.Array],
+    weights: Mapping[str, jax.Array],
+    total: jax.Array,
+) -> jax.Array:
+    """The gradient (B, T, C) on the waveform of which each loss has on average the share w_i / Σ w of the norm `total`.
+
+    The sum of total · w_i / Σ w · g_i / ⟨‖g_i‖⟩ over the losses: their scales no longer matter, and as the average
+    moves slowly a loud example keeps more of it than a soft one.
+    """
+    shares = sum(weights[name] for name in gradients)
+    parts = [weights[name] / shares / (average[name] + 1e-12) * g for name, g in gradients.items()]
+    return total * sum(parts[1:], parts[0])

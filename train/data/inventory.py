@@ -1,0 +1,96 @@
+"""What a run is trained on, written down at its beginning: other files give the same numbers other examples."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from train.data.files import FileCrops
+from train.data.shards import ShardCrops
+from train.data.source import CropSource
+from zoo.errors import ZooError
+
+FILE = "data.json"
+N_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """The audio that a source draws from: frames by name relative to the root; empty for the embedded generator.
+
+    Durations stand for contents: nothing but headers is read, and a file whose tags were edited is the same.
+    """
+
+    frames: dict[str, int]
+    seconds: float = 0.0
+
+    @property
+    def digest(self) -> str:
+        content = "".join(f"{name}\0{n}\n" for name, n in sorted(self.frames.items()))
+        return hashlib.sha256(content.encode(errors="surrogateescape")).hexdigest()
+
+    def __str__(self) -> str:
+        hours = self.seconds / 3600
+        return f"{len(self.frames)} files, {hours:.3g} hours" if self.frames else "the embedded generator"
+
+
+def of(source: CropSource) -> Inventory:
+    """The inventory of a source; reads nothing."""
+    if isinstance(source, FileCrops):
+        names = [f.path.relative_to(source.root).as_posix() for f in source.files]
+        frames = [round(f.seconds * f.sample_rate) for f in source.files]
+        return Inventory(dict(zip(names, frames)), source.seconds)
+    if isinstance(source, ShardCrops):
+        return Inventory({f["name"]: int(f["frames"]) for f in source.index.files}, source.seconds)
+    return Inventory({})
+
+
+def check(workdir: Path, now: Inventory, *, root: str | None, accept_changes: bool) -> None:
+    """Raises ZooError where a run's data is not what it was, unless that is accepted; says what is different.
+
+    A run of an earlier version, which wrote nothing down, is taken as it is.
+    """
+    if accept_changes or (then := read(workdir)) is None or then.digest == now.digest:
+        return
+    flag = "--data.accept_changes continues with what is there now"
+    where = root or "the embedded generator"
+    if not then.frames or not now.frames:
+        raise ZooError(f"this run was begun on {then}, not on {where} ({now}): {flag}")
+    changed = [name for name in then.frames if name in now.frames and then.frames[name] != now.frames[name]]
+    different = {
+        "missing": [name for name in then.frames if name not in now.frames],
+        "added": [name for name in now.frames if name not in then.frames],
+        "of another length": changed,
+    }
+    said = [f"{len(names)} {what} ({_named(names)})" for what, names in different.items() if names]
+    raise ZooError(
+        f"{where} is not what this run was begun on ({then}, now {now}): {'; '.join(said)}. Restore it, or {flag}"
+    )
+
+
+def write(workdir: Path, inventory: Inventory) -> None:
+    """Writes an inventory down in a run directory."""
+    scratch = workdir / f"{FILE}.tmp"
+    stored = {"digest": inventory.digest, "seconds": round(inventory.seconds, 3), "frames": inventory.frames}
+    scratch.write_text(json.dumps(stored, indent=0) + "\n")
+    os.replace(scratch, workdir / FILE)
+
+
+def read(workdir: Path) -> Inventory | None:
+    """The inventory in a run directory, None where there is none; raises ZooError where it is damaged."""
+    try:
+        stored = json.loads((workdir / FILE).read_text())
+        return Inventory({str(name): int(n) for name, n in stored["frames"].items()}, float(stored["seconds"]))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ZooError(f"{workdir / FILE} cannot be read ({error}); --data.accept_changes writes it anew") from None
+
+
+def _named(names: Collection[str]) -> str:
+    more = f" and {len(names) - N_NAMED} more" if len(names) > N_NAMED else ""
+    return ", ".join(sorted(names)[:N_NAMED]) + more

@@ -1,0 +1,179 @@
+"""Training crops from a prepared folder: memory-mapped 16-bit shards and the index that says what lies where.
+
+`python -m train prepare` writes it: shard-00000.npy, shard-00001.npy, … of int16 (T, C), files of whole recordings
+one behind the other, and index.json: format, version, sample_rate, channels, shard_mb; shards [{name, frames, crc32}];
+files [{name, group, shard, start, frames, bytes, mtime_ns}], the last two of the source; and skipped [{name, reason,
+bytes, mtime_ns}]. A file also has gain_db if it was scaled down, and note if its end was missing.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from train.data.files import chosen_file, chosen_start, file_probabilities
+from train.data.source import CropSource
+from zoo.errors import ZooError
+
+FORMAT, VERSION = "codec-zoo-shards", 1
+FULL_SCALE = 32768.0
+_KEYS = ("sample_rate", "channels", "shard_mb", "shards", "files", "skipped")
+DTYPE = np.dtype("<i2")
+
+
+def shard_name(number: int) -> str:
+    return f"shard-{number:05d}.npy"
+
+
+@dataclass(frozen=True)
+class Index:
+    """What a prepared folder holds; the lists are as in its index.json."""
+
+    root: Path
+    sample_rate: int
+    """Hz"""
+    channels: int
+    shard_mb: float
+    shards: list[dict[str, Any]]
+    files: list[dict[str, Any]]
+    skipped: list[dict[str, Any]]
+
+    @property
+    def seconds(self) -> float:
+        """Duration of all files together."""
+        return sum(file["frames"] for file in self.files) / self.sample_rate
+
+    def open_shard(self, number: int) -> np.ndarray:
+        """A shard, memory-mapped: int16 (T, C); raises ZooError if it is missing or damaged."""
+        entry = self.shards[number]
+        path = self.root / entry["name"]
+        try:
+            mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        except FileNotFoundError:
+            raise ZooError(f"{path}: this shard is missing; prepare the folder anew") from None
+        except (OSError, ValueError, EOFError) as error:
+            raise ZooError(f"{path}: this shard is damaged ({error}); prepare the folder anew") from None
+        expected = (entry["frames"], self.channels)
+        if not isinstance(mapped, np.memmap) or mapped.dtype != DTYPE or mapped.shape != expected:
+            found = f"{mapped.dtype} {mapped.shape}" if isinstance(mapped, np.ndarray) else "no array"
+            raise ZooError(f"{path}: this shard is damaged (int16 {expected} expected, found {found})")
+        return np.asarray(mapped)  # slices of a memmap take three times as long to make
+
+
+def read_index(root: str | Path) -> Index | None:
+    """The index of a prepared folder, None if `root` is none.
+
+    Raises ZooError if the index is damaged, of a later version, or not written yet because `prepare` was stopped.
+    """
+    root = Path(root)
+    path = root / "index.json"
+    if not path.is_file():
+        if (root / ".prepare").is_dir():
+            raise ZooError(f"{root}: its preparation has not finished; run the same `python -m train prepare` again")
+        if (root / shard_name(0)).is_file():
+            raise ZooError(f"{root}: holds shards, but no index.json")
+        return None
+    try:
+        values = json.loads(path.read_bytes())
+        if not isinstance(values, dict) or values.get("format") != FORMAT:
+            raise ValueError(f"no index of format {FORMAT}")
+        version = values["version"]
+        if version == VERSION:
+            index = Index(root, *(values[key] for key in _KEYS))
+            _check(index)
+            return index
+    except OSError as error:
+        raise ZooError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if not (root / shard_name(0)).is_file():
+            return None  # another program's file in a folder of audio
+        reason = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise ZooError(f"{path}: this index is damaged ({reason}); prepare the folder anew") from None
+    raise ZooError(f"{path}: has version {version}, this program reads version {VERSION}")
+
+
+def _check(index: Index) -> None:
+    """Raises ValueError, KeyError or TypeError unless every file lies within a shard."""
+    if index.sample_rate < 1 or index.channels < 1 or not index.files:
+        raise ValueError("it has no rate, no channels or no files")
+    frames = [int(shard["frames"]) for shard in index.shards]
+    for shard in index.shards:
+        if Path(shard["name"]).name != shard["name"]:
+            raise ValueError(f"shard {shard['name']!r} lies elsewhere")
+    for file in index.files:
+        start, n, at = (int(file[key]) for key in ("start", "frames", "shard"))
+        if not 0 <= at < len(frames) or start < 0 or n < 1 or start + n > frames[at] or "group" not in file:
+            raise ValueError(f"file {file['name']!r} lies outside its shard")
+
+
+class ShardCrops(CropSource):
+    """Random crops of `segment_samples` from a prepared folder, weighted, drawn, rejected and scaled as `FileCrops` do.
+
+    Where nothing was resampled, they are the same crops bit for bit. A folder of several channels serves a model of
+    one: their mean. Raises ZooError on another sample rate or number of channels, and on a missing or damaged shard.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        *,
+        segment_samples: int,
+        sample_rate: int,
+        channels: int,
+        seed: int = 0,
+        balance: float = 0.5,
+        gain_db: float = 6.0,
+        silence_db: float = -60.0,
+    ):
+        super().__init__(
+            segment_samples=segment_samples,
+            sample_rate=sample_rate,
+            channels=channels,
+            seed=seed,
+            gain_db=gain_db,
+            silence_db=silence_db,
+        )
+        if not 0 <= balance <= 1:
+            raise ZooError(f"data.balance must lie in [0, 1], got {balance}")
+        if index.sample_rate != sample_rate or channels not in (1, index.channels):
+            raise ZooError(
+                f"{index.root} was prepared at {index.sample_rate} Hz with {index.channels} channel(s), the model has "
+                f"{sample_rate} Hz and {channels} channel(s): prepare the library with --sample_rate {sample_rate} "
+                f"--channels {channels}"
+            )
+        self.root = index.root
+        self.index = index
+        self._shards = [index.open_shard(number) for number in range(len(index.shards))]
+        self._places = np.array([(f["shard"], f["start"], f["frames"]) for f in index.files], np.int64)
+        seconds = self._places[:, 2] / sample_rate
+        groups = [f["group"] for f in index.files]
+        self._cumulative = np.cumsum(file_probabilities(groups, seconds, balance))
+        self._sums = index.channels > channels
+        self.full_scale = FULL_SCALE * (index.channels if self._sums else 1)
+
+    @property
+    def seconds(self) -> float:
+        """Duration of all files together."""
+        return self.index.seconds
+
+    def inventory(self) -> dict[str, int]:
+        """Frames of each file, by its name in the library that was prepared."""
+        return {file["name"]: file["frames"] for file in self.index.files}
+
+    def _draw(self, rng: np.random.Generator, k: int, attempt: int) -> np.ndarray:
+        chosen, place = rng.random(2)
+        shard, first, frames = self._places[chosen_file(self._cumulative, chosen)].tolist()
+        n = self.segment_samples
+        start = chosen_start(frames - n, place)
+        samples = self._shards[shard][first + max(start, 0) : first + min(start + n, frames)]
+        if self._sums:
+            samples = samples.sum(axis=1, keepdims=True, dtype=np.int32)
+        if len(samples) == n:
+            return samples
+        out = np.zeros((n, samples.shape[1]), samples.dtype)
+        out[-start : len(samples) - start] = samples
+        return out

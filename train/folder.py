@@ -1,0 +1,52 @@
+"""The run directory: who may use it, and what is in it from the beginning."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+from configs import loading
+from configs.base import Config
+from train import lock
+from zoo.errors import ZooError
+
+
+def check(workdir: Path, config: Config) -> None:
+    """Raises ZooError where the folder holds something that the run may not continue or delete."""
+    if workdir.exists() and not workdir.is_dir():
+        raise ZooError(f"workdir {workdir} is not a folder")
+    if not workdir.is_dir() or lock.is_unused(workdir):
+        return
+    if not config.resume and not config.overwrite:
+        raise ZooError(
+            f"{workdir} exists already: --resume continues it, --overwrite deletes it, --workdir takes another"
+        )
+    if not (workdir / "config.json").is_file():
+        flag = "--resume" if config.resume else "--overwrite"
+        raise ZooError(f"{workdir} is no run (it has no config.json), so {flag} leaves it alone")
+
+
+def reserve(workdir: Path, config: Config, held: lock.RunLock) -> None:
+    """Locks the folder if it is there, and checks it."""
+    held.acquire(create=False)
+    check(workdir, config)
+
+
+def prepare(workdir: Path, config: Config, held: lock.RunLock) -> None:
+    """Locks the folder, then deletes the former run if that was asked for; an empty one gets its configuration."""
+    held.acquire()
+    check(workdir, config)  # another run may have begun and ended in it since
+    if config.overwrite and not config.resume:
+        lock.empty(workdir)
+    if not (workdir / "config.json").exists():
+        write_config(workdir, config)
+
+
+def write_config(workdir: Path, config: Config) -> None:
+    """Writes the configuration, without what was accepted only once."""
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, accept_changes=False))
+    scratch = workdir / "config.json.tmp"
+    scratch.write_text(json.dumps(loading.to_dict(config), indent=2) + "\n")
+    os.replace(scratch, workdir / "config.json")
