@@ -128,12 +128,13 @@ class Discriminator:
 class Codebooks:
     """How the codebooks of vector quantisers are kept in use; statistics are of the batches of all devices."""
 
-    kmeans: bool = False
-    """codebooks begin as centroids of what they will quantise"""
+    kmeans: bool = True
+    """codebooks begin as centroids of what they will quantise; not with `init`"""
     kmeans_frames: int = 8192
     """latent frames of the first examples from which they are computed"""
-    restart_below: float = 0.0
-    """an entry chosen less often than this share of the uniform frequency becomes one of the frames; 0 = never"""
+    restart_below: float = 0.03
+    """an entry chosen less often than this share of the uniform frequency becomes one of the frames; 0 = never.
+    Not with `init`: what others have learnt is kept"""
     usage_decay: float = 0.99
     """decay per step of the averaged frequencies"""
 

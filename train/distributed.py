@@ -88,11 +88,12 @@ def _slurm_devices(environ: Mapping[str, str]) -> tuple[int, ...] | None:
     """The GPUs of this task: all it sees, unless several tasks of a node see the same ones.
 
     A task alone on its node has them all, and where SLURM binds GPUs to tasks (--gpus-per-task) a task sees its own.
+    Where SLURM does not say which GPUs there are, each task takes one, as jax would have it.
     """
     text = environ.get("SLURM_STEP_TASKS_PER_NODE") or environ.get("SLURM_NTASKS_PER_NODE") or "1"
     tasks = int(re.split(r"\D", text)[0])  # of 4(x2),3 the first nodes' number
     visible = [x for x in environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if x]
-    share = len(visible) // tasks
+    share = len(visible) // tasks if visible else 1
     if tasks < 2 or share < 1:
         return None
     first = int(environ["SLURM_LOCALID"]) * share

@@ -8,9 +8,9 @@ import shutil
 import sys
 import time
 from collections.abc import Collection, Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
@@ -114,7 +114,7 @@ def _run(name: str, config: Config, workdir: Path, lock: RunLock, model_override
         fitter = TableFitter(codec, source, seconds=config.evaluation.table_s)
         tables = TableKeeper(fitter, checkpoints.tables)
         observer = Observer(config, codec, log)
-        _train(state, mesh, task, source, checkpoints, tables, observer, log, progress, stopping)
+        _Run(task, mesh, source, checkpoints, tables, observer, log, progress, stopping).train(state)
     if stopping.signal is not None:
         raise stopping.stopped(config.steps, config.steps)
     distributed.leave()
@@ -124,72 +124,89 @@ def _run(name: str, config: Config, workdir: Path, lock: RunLock, model_override
             print(f"the best checkpoint by {config.keep_best}: {workdir}/checkpoints/best (step {best})")
 
 
-def _train(
-    state: TrainState,
-    mesh: Mesh,
-    task: CodecTask,
-    source: data.CropSource,
-    checkpoints: Checkpoints,
-    tables: TableKeeper,
-    observer: Observer,
-    log: MetricsLog,
-    progress: Progress,
-    stopping: Stopping,
-) -> None:
-    config = task.config
-    first = int(state.step)
-    if first >= config.steps:
-        distributed.say(f"the run already has its {config.steps} steps")
-        return
-    profiler = Profiler(config.profile, log.path.parent, config.steps - first)
-    rates = task.learning_rates()
-    batches = _batches(source, config, int(state.next_example))
-    audio_s = config.batch_size * source.segment_samples / source.sample_rate
-    phases = Phases(task, mesh)
-    phase: str | None = None
-    metrics: dict[str, jax.Array] = {}
-    with progress, profiler:
-        for step in range(first, config.steps):
-            if stopping.at(step):
-                if step > first and step % config.checkpoint_every:
-                    _check_finite(metrics, config, step)
-                    values = {key: float(value) for key, value in metrics.items()}
-                    checkpoints.save(state, tables.at(state.ema, step, hurried=True), values)
-                raise stopping.stopped(step, config.steps)
-            checkpoints.check()
-            started = time.monotonic()
-            batch, waited = parallel.next_batch(batches, mesh, metrics)
-            if (now := phases.at(step)) != phase:
-                progress.mark_compile()
-                phase = now
-            profiler.before(step - first + 1, metrics)
-            previous, (state, metrics) = metrics, phases[phase](state, batch)
-            if (said := profiler.after(step - first + 1, metrics)) is not None:
-                progress.message(said)
-            # one step behind the device: it always has work, and the host never runs far ahead
-            _check_finite(previous, config, step)
-            shown: dict[str, float] = {}
-            done = step + 1
-            saves = done % config.checkpoint_every == 0 or done == config.steps
-            if saves or done % config.log_every == 0 or step == first:
-                values = {key: float(value) for key, value in metrics.items()}
-                speed = {"wait_share": progress.wait_share, "audio_per_s": progress.audio_per_second}
-                row = values | {key: round(value, 4) for key, value in speed.items() if np.isfinite(value)}
-                row |= {name: float(rate(step)) for name, rate in rates.items()}
+@dataclass(frozen=True)
+class _Run:
+    """All that a run works with."""
+
+    task: CodecTask
+    mesh: Mesh
+    source: data.CropSource
+    checkpoints: Checkpoints
+    tables: TableKeeper
+    observer: Observer
+    log: MetricsLog
+    progress: Progress
+    stopping: Stopping
+
+    def train(self, state: TrainState) -> None:
+        """From the steps that `state` has to the last one."""
+        config, progress, phases = self.task.config, self.progress, Phases(self.task, self.mesh)
+        first = int(state.step)
+        if first >= config.steps:
+            distributed.say(f"the run already has its {config.steps} steps")
+            return
+        profiler = Profiler(config.profile, self.log.path.parent, config.steps - first)
+        batches = _batches(self.source, config, int(state.next_example))
+        audio_s = config.batch_size * self.source.segment_samples / self.source.sample_rate
+        phase: str | None = None
+        metrics: dict[str, jax.Array] = {}
+        with progress, profiler:
+            for step in range(first, config.steps):
+                if self.stopping.at(step):
+                    self._stop(state, metrics, new=step > first)
+                self.checkpoints.check()
+                started = time.monotonic()
+                batch, waited = parallel.next_batch(batches, self.mesh, metrics)
+                if (now := phases.at(step)) != phase:
+                    progress.mark_compile()
+                    phase = now
+                profiler.before(step - first + 1, metrics)
+                previous, (state, metrics) = metrics, phases[phase](state, batch)
+                if (said := profiler.after(step - first + 1, metrics)) is not None:
+                    progress.message(said)
+                # one step behind the device: it always has work, and the host never runs far ahead
+                _check_finite(previous, config, step)
                 if step == first and config.keep_best:
                     later = jax.eval_shape(phases[phases.at(config.steps)], state, batch)[1]
-                    check_metric(config.keep_best, sorted({*values, *later, *HELD_OUT}))
+                    check_metric(config.keep_best, sorted({*metrics, *later, *HELD_OUT}))
+                done = step + 1
+                saves = done % config.checkpoint_every == 0 or done == config.steps
+                row: dict[str, float] = {}
+                if saves or done % config.log_every == 0 or step == first:
+                    row = self._logged(done, metrics, self.observer.at_checkpoint(done, state.ema) if saves else {})
+                else:
+                    jax.block_until_ready(previous)
+                step_s = time.monotonic() - started
+                progress.update(done, _shown(row, metrics), audio_s=audio_s, wait_s=waited, step_s=step_s)
                 if saves:
-                    row |= observer.at_checkpoint(done, state.ema)
-                log.log(done, row)
-                shown = {key: value for key, value in values.items() if "skipped" not in key and "/" not in key}
-                shown["skipped_steps"] = values["skipped"]
-            else:
-                jax.block_until_ready(previous)
-            progress.update(done, shown, audio_s=audio_s, wait_s=waited, step_s=time.monotonic() - started)
-            if saves:
-                _check_finite(metrics, config, done)
-                checkpoints.save(state, tables.at(state.ema, done, last=done == config.steps), row)
+                    _check_finite(metrics, config, done)
+                    self.checkpoints.save(state, self.tables.at(state.ema, done, last=done == config.steps), row)
+
+    def _logged(self, step: int, metrics: dict[str, jax.Array], observed: dict[str, float]) -> dict[str, float]:
+        """The row of a step, written to the log."""
+        speed = {"wait_share": self.progress.wait_share, "audio_per_s": self.progress.audio_per_second}
+        row = {name: float(value) for name, value in metrics.items()}
+        row |= {name: round(value, 4) for name, value in speed.items() if np.isfinite(value)}
+        row |= {name: float(rate(step - 1)) for name, rate in self.task.learning_rates().items()}
+        self.log.log(step, row | observed)
+        return row | observed
+
+    def _stop(self, state: TrainState, metrics: dict[str, jax.Array], *, new: bool) -> NoReturn:
+        """Saves what this start of the run has done, unless that is saved, and raises StoppedError."""
+        config, step = self.task.config, int(state.step)
+        if new and step % config.checkpoint_every:
+            _check_finite(metrics, config, step)
+            values = {name: float(value) for name, value in metrics.items()}
+            self.checkpoints.save(state, self.tables.at(state.ema, step, hurried=True), values)
+        raise self.stopping.stopped(step, config.steps)
+
+
+def _shown(row: dict[str, float], metrics: dict[str, jax.Array]) -> dict[str, float]:
+    """What the progress line shows of a step that was logged: losses and norms, and how many steps were skipped."""
+    if not row:
+        return {}
+    shown = {name: row[name] for name in metrics if "skipped" not in name and "/" not in name}
+    return shown | {"skipped_steps": row["skipped"]}
 
 
 def _batches(source: data.CropSource, config: Config, start_example: int) -> Iterator[dict[str, np.ndarray]]:

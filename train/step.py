@@ -156,7 +156,7 @@ def _tend_codebooks(task: CodecTask, state: TrainState, use: CodebookUse, change
     usage = codebooks.frequencies(state.codebook_usage, use.counts, config.usage_decay)
     prior = config.usage_decay ** (state.step + 1 - state.skipped).astype(jnp.float32)
     metrics = codebooks.statistics(usage, prior)
-    if config.restart_below > 0 and task.codebooks_move(state.params):
+    if task.restarts_codebooks(state.params):
         key = jax.random.fold_in(jax.random.key(task.config.seed), _RESTART_STREAM)
         revived = codebooks.revival(usage, use, jax.random.fold_in(key, state.step), config.restart_below)
         changes |= codebooks.revive(changes, task.codebook_leaf or "", task.codebook_scale, revived)

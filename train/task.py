@@ -97,6 +97,11 @@ class CodecTask:
         moving = freezing.moving(params, self.config.freeze)
         return self.codebook_leaf is not None and bool(moving["bottleneck"][self.codebook_leaf])
 
+    def restarts_codebooks(self, params: Params) -> bool:
+        """Whether dead entries begin anew; not those of others, which new audio may only rarely ask for."""
+        begun = self.config.init is not None
+        return self.config.codebooks.restart_below > 0 and not begun and self.codebooks_move(params)
+
     def initial_usage(self, params: Params) -> Any:
         """Uniform frequencies (Q, K) of the entries of learnt codebooks; {} where there are none."""
         if self.codebook_leaf is None:

@@ -74,8 +74,6 @@ class Chunks:
 
     def _carried(self, method: str, window: jax.ShapeDtypeStruct, frames: int) -> Carry:
         """Shapes of what the layers carry on; found out once, since tracing takes as long as coding some seconds."""
-        if not self.module.recurrent:
-            return {}
         if (method, window.shape) in self._known_carries:
             return self._known_carries[method, window.shape]
         mask = jax.ShapeDtypeStruct((1, frames), bool)
