@@ -17,7 +17,7 @@ from train.clipping import clip_by_percentile
 from train.phases import Phases
 from train.rematerialisation import rematerialised
 from train.state import TrainState, create_state
-from train.step import make_step
+from train.step import _commit, make_step
 from train.stored import flat
 from train.task import CodecTask
 from zoo.bottlenecks import CodebookUse, ResidualVQ
@@ -249,6 +249,16 @@ def test_what_is_frozen_is_not_restarted() -> None:
     assert CodecTask(dataclasses.replace(config, freeze=("encoder",))).restarts_codebooks(params)
     # nor what others have learnt
     assert not CodecTask(dataclasses.replace(config, freeze=(), init="runs/other")).restarts_codebooks(params)
+
+
+@pytest.mark.parametrize("skip", [True, False])
+def test_what_is_not_finite_is_kept_out_if_asked(skip: bool) -> None:
+    state = _begun(CodecTask(tiny(Path("unused"))))
+    poisoned = {"params": jax.tree.map(lambda x: jnp.full_like(x, jnp.nan), state.params)}
+    committed, metrics = _commit(state, poisoned, {"loss": jnp.float32(jnp.nan)}, skip)
+    kept = [bool(jnp.isfinite(x).all()) for x in jax.tree.leaves(committed.params)]
+    assert all(kept) if skip else not any(kept)
+    assert (int(committed.step), int(metrics["skipped"]), int(metrics["skipped_in_a_row"])) == (1, 1, 1)
 
 
 def test_phases_follow_each_other() -> None:
