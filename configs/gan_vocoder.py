@@ -3,13 +3,14 @@
     python -m train --model gan_vocoder
 
 As it stands it takes less than five minutes on two CPU cores with the embedded generator. Recorded run
-(recorded/gan_vocoder.png: its curves), two cores of a shared x86-64 virtual machine, 15 min 18 s with its evaluation:
+(recorded/gan_vocoder.png: its curves), two cores of a shared x86-64 virtual machine beside two other jobs, 20 min 37 s
+with its evaluation:
 
     python -m train --model gan_vocoder --data.root DIR --steps 1700 --adversarial_start 1670
 
-on four hours of music, speech and sounds gave, on 31 clips of other recordings, a mel distance of 0.722 at 4.8 kbps and
-0.738 at 2.1 kbps (Opus at 5.5 kbps: 0.766), and 1.27 with the clamp of DAC's evaluation (Opus: 2.89). Its phases are
-random: SNR −1.4 dB.
+on four hours of music, speech and sounds gave, on 31 clips of other recordings, a mel distance of 0.682 at 5.1 kbps and
+0.728 at 1.15 kbps (Opus at 5.5 kbps: 0.766), and 1.21 with the clamp of DAC's evaluation (Opus: 2.89). No entry of its
+codebooks is dead, thanks to k-means and restarts. Its phases are random: SNR −1.5 dB.
 """
 
 from __future__ import annotations
