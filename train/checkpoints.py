@@ -24,7 +24,7 @@ from jax.sharding import Mesh
 
 from configs import loading
 from configs.base import Config
-from train import parallel
+from train import distributed, parallel
 from train.state import TrainState
 from train.stored import flat, path_name, read_tree, reason
 from train.tables import Tables
@@ -85,7 +85,7 @@ class Checkpoints:
             "state_fields": STATE_FIELDS,
             "config": json.loads(json.dumps(loading.to_dict(config))),
         }
-        if jax.process_index() == 0:  # it writes them
+        if distributed.is_first():  # it writes them
             module = families.create(config.model.family, **config.model.kwargs())
             # by which the codec of a coded file is found
             metadata["weights_hash"] = ReadyCodec(module, {"params": state.ema}, fitted.entropy, metadata).digest.hex()
@@ -165,7 +165,7 @@ class Checkpoints:
         for step, why in damaged.items():
             names = [f"{step}.{DAMAGED}{n}" for n in ("", *(f"-{n}" for n in range(2, 100)))]
             kept = next(name for name in names if not (self._folder / name).exists())
-            if jax.process_index() == 0:
+            if distributed.is_first():
                 os.replace(self._folder / str(step), self._folder / kept)
                 print(f"warning: {why}; resuming from step {used}, keeping it as {kept}", file=sys.stderr, flush=True)
             self._values.pop(step, None)

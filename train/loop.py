@@ -187,7 +187,7 @@ class _Run:
         speed = {"wait_share": self.progress.wait_share, "audio_per_s": self.progress.audio_per_second}
         row = {name: float(value) for name, value in metrics.items()}
         row |= {name: round(value, 4) for name, value in speed.items() if np.isfinite(value)}
-        row |= {name: float(rate(step - 1)) for name, rate in self.task.learning_rates().items()}
+        row |= {name: float(rate(step - 1)) for name, rate in self.task.learning_rates.items()}
         self.log.log(step, row | observed)
         return row | observed
 

@@ -12,6 +12,7 @@ from configs.base import Config
 from evaluate import metrics
 from evaluate.clips import Clip, held_out_clips
 from evaluate.report import spectrogram
+from train import parallel
 from train.metrics_log import MetricsLog
 from zoo.bottlenecks import SymbolFormat
 from zoo.codec import Codec
@@ -50,8 +51,7 @@ class Observer:
 
     def at_checkpoint(self, step: int, params: Any) -> dict[str, float]:
         """What the row of this step gets; `params` are replicated arrays, of which this process's own copy is used."""
-        local = jax.tree.map(lambda x: x.addressable_data(0) if isinstance(x, jax.Array) else x, params)
-        audio, codes, found = jax.device_get(self._reconstruct(local, self._audio()))
+        audio, codes, found = jax.device_get(self._reconstruct(parallel.own_copy(params), self._audio()))
         if self._config.tensorboard:
             self._show(step, audio, codes)
         return {name: float(value) for name, value in found.items()}

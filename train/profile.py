@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 
+from train import distributed
 from zoo.errors import ZooError
 
 
@@ -44,7 +45,7 @@ class Profiler:
 
     def __init__(self, text: str | None, workdir: Path, n_steps: int) -> None:
         steps = None if text is None else check(text, n_steps)
-        self._steps = steps if jax.process_index() == 0 else None
+        self._steps = steps if distributed.is_first() else None
         self._folder = workdir / "profile"
         self._tracing = False
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
+from train import distributed
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -101,7 +103,7 @@ def show(task: CodecTask, params: Any, discriminator: Any) -> None:
     """Prints the table, by process 0."""
     from evaluate.table import console
 
-    if jax.process_index() == 0:
+    if distributed.is_first():
         table = render(parts(params, discriminator), flops(task.module, params))
         console(table=table).print(table)
         sys.stdout.flush()

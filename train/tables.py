@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from train import distributed, parallel
 from train.data import CropSource
 from zoo.bitstream.entropy import EntropyModel, Fitter
 from zoo.bottlenecks import SymbolFormat
@@ -85,8 +86,8 @@ class TableKeeper:
 
     def at(self, params: Any, step: int, *, last: bool = False, hurried: bool = False) -> Tables:
         """Tables for a checkpoint of `params` after `step` steps; `hurried` ones are never new, the `last` ones are."""
-        if jax.process_index() == 0 and (last or not hurried):
-            own = jax.tree.map(lambda x: x.addressable_data(0) if isinstance(x, jax.Array) else x, params)
+        if distributed.is_first() and (last or not hurried):
+            own = parallel.own_copy(params)
             if not last and self._cost_s is None:
                 self._try_one_batch(own, step)
             if last or (self._clock() - self._free_s) * SHARE_OF_TIME >= (self._cost_s or 0.0):

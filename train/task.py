@@ -5,6 +5,7 @@ The step and the loop know nothing of encoders or bottlenecks; a task is where t
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from dataclasses import fields
 from typing import Any
@@ -65,6 +66,7 @@ class CodecTask:
             max(config.steps - max(config.adversarial_start, 0), 1),
         )
 
+    @functools.cached_property
     def learning_rates(self) -> dict[str, optax.Schedule]:
         """What the log gets, as functions of the number of steps before."""
         config = self.config

@@ -56,8 +56,7 @@ class FileCrops(CropSource):
             gain_db=gain_db,
             silence_db=silence_db,
         )
-        if not 0 <= balance <= 1:
-            raise ZooError(f"data.balance must lie in [0, 1], got {balance}")
+        check_balance(balance)
         self.root = Path(root)
         self.skipped: dict[Path, str] = {}
         self._on_skip = on_skip
@@ -115,6 +114,12 @@ def _probe(path: Path) -> audio.FileInfo | str:
         return audio.probe(path)
     except ZooError as error:
         return str(error)
+
+
+def check_balance(balance: float) -> None:
+    """Raises ZooError for a weighting that `file_probabilities` does not know."""
+    if not 0 <= balance <= 1:
+        raise ZooError(f"data.balance must lie in [0, 1], got {balance}")
 
 
 def file_probabilities(groups: Sequence[str], seconds: np.ndarray, balance: float) -> np.ndarray:

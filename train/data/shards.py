@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from train.data.files import chosen_file, chosen_start, file_probabilities
+from train.data.files import check_balance, chosen_file, chosen_start, file_probabilities
 from train.data.source import CropSource
 from zoo.errors import ZooError
 
@@ -137,8 +137,7 @@ class ShardCrops(CropSource):
             gain_db=gain_db,
             silence_db=silence_db,
         )
-        if not 0 <= balance <= 1:
-            raise ZooError(f"data.balance must lie in [0, 1], got {balance}")
+        check_balance(balance)
         if index.sample_rate != sample_rate or channels not in (1, index.channels):
             raise ZooError(
                 f"{index.root} was prepared at {index.sample_rate} Hz with {index.channels} channel(s), the model has "

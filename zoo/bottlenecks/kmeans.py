@@ -7,6 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from zoo.bottlenecks.residual_vq import ResidualVQ, nearest_entry, normalised
+
 ITERATIONS = 10
 
 
@@ -21,10 +23,10 @@ def spherical_kmeans(vectors: jax.Array, n_centroids: int, key: jax.Array, itera
     n = vectors.shape[0]
     # where there are fewer vectors than centroids, some begin as equals, and all but one of them as another next time
     first = jax.random.permutation(start_key, n)[jnp.arange(n_centroids) % n]
-    directions = _normalise(vectors)
+    directions = normalised(vectors)
 
     def iterate(i: jax.Array, centroids: jax.Array) -> jax.Array:
-        cosines = directions @ _normalise(centroids).T
+        cosines = directions @ normalised(centroids).T
         nearest = jnp.argmax(cosines, axis=-1)
         counts = jnp.zeros(n_centroids).at[nearest].add(1.0)
         sums = jnp.zeros_like(centroids).at[nearest].add(vectors)
@@ -47,7 +49,7 @@ def fit_residual_vq(params: Any, latents: jax.Array, key: jax.Array) -> Any:
     return the transpose, and the entries are centroids of what is projected (k-means initialisation as in SoundStream,
     Zeghidour et al., 2021; the components, because entries looked up in a random plane explain little of the rest).
     """
-    n_stages, entries, code_dim = params["codebooks_tenths"].shape
+    n_stages, entries, code_dim = params[ResidualVQ.codebook_leaf].shape
     projections, returns, codebooks, biases = [], [], [], []
     residual = latents
     for q in range(n_stages):
@@ -59,15 +61,11 @@ def fit_residual_vq(params: Any, latents: jax.Array, key: jax.Array) -> Any:
         bias = mean - basis @ (basis.T @ mean)
         projected = residual @ basis
         centroids = spherical_kmeans(projected, entries, jax.random.fold_in(key, q))
-        nearest = jnp.argmax(_normalise(projected) @ _normalise(centroids).T, axis=-1)
+        nearest = nearest_entry(projected, centroids)
         residual = residual - (centroids[nearest] @ basis.T + bias[None])
         projections.append(basis)
         returns.append(basis.T)
-        codebooks.append(centroids / 10)
+        codebooks.append(centroids / ResidualVQ.codebook_scale)
         biases.append(bias)
-    fitted = {"project_in": projections, "project_out": returns, "codebooks_tenths": codebooks, "bias": biases}
+    fitted = {"project_in": projections, "project_out": returns, ResidualVQ.codebook_leaf: codebooks, "bias": biases}
     return params | {name: jnp.stack(parts) for name, parts in fitted.items()}
-
-
-def _normalise(x: jax.Array) -> jax.Array:
-    return x * jax.lax.rsqrt(jnp.square(x).sum(-1, keepdims=True) + 1e-12)

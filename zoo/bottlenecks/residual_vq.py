@@ -65,7 +65,7 @@ class ResidualVQ(nn.Module):
             if self.bias_in is not None:
                 projected = projected + self.bias_in[q][None, None]
             entries = self.codebooks[q]
-            index = jnp.argmax(_normalise(projected) @ _normalise(entries).T, axis=-1)
+            index = nearest_entry(projected, entries)
             chosen = _lookup(entries, index)
             active = (q < used).astype(jnp.float32)
             # the mean counts the stages that an example uses, so dropout does not change the weights
@@ -107,7 +107,12 @@ class ResidualVQ(nn.Module):
         return jax.vmap(count, in_axes=2)(codes, asked)
 
 
-def _normalise(x: jax.Array) -> jax.Array:
+def nearest_entry(vectors: jax.Array, entries: jax.Array) -> jax.Array:
+    """Index (…) of the entry (K, k) with the largest cosine to each of vectors (…, k)."""
+    return jnp.argmax(normalised(vectors) @ normalised(entries).T, axis=-1)
+
+
+def normalised(x: jax.Array) -> jax.Array:
     return x * jax.lax.rsqrt(jnp.square(x).sum(-1, keepdims=True) + 1e-12)
 
 
