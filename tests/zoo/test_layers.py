@@ -256,11 +256,20 @@ def test_half_precision_computes_in_it_and_keeps_float32_parameters(make):
     np.testing.assert_allclose(half.astype(jnp.float32), exact, atol=0.03 * float(jnp.abs(exact).max()))
 
 
-def test_sine_squared_and_its_gradient_agree_with_numpy():
-    x = np.concatenate([np.linspace(-7, 7, 2001), np.linspace(-3000, 3000, 2001)]).astype(np.float32)
-    exact = np.asarray(x, np.float64)
+def test_snake_and_its_gradients_agree_with_numpy():
+    x = np.concatenate([np.linspace(-7, 7, 2001), np.linspace(-3000, 3000, 2001)]).astype(np.float32).reshape(2, -1, 1)
+    alpha, depth, pulled = jnp.array([0.5, 1.0]), jnp.array([2.0, 0.3]), noise(2, x.shape[1], 2)
+    x = np.repeat(x, 2, axis=-1)
+    value, pull_back = jax.vjp(layers.snake, jnp.asarray(x), alpha, depth)
+    of_x, of_alpha, of_depth = pull_back(pulled)
+    x64, a, d, g = (np.asarray(each, np.float64) for each in (x, alpha, depth, pulled))
     # float32 itself resolves an angle of 3000 to 2e-4 rad
-    tolerance = 5e-7 + 4e-7 * np.abs(exact)
-    value, gradient = jax.vmap(jax.value_and_grad(layers.sine_squared))(jnp.asarray(x))
-    assert (np.abs(value - np.sin(exact) ** 2) < tolerance).all()
-    assert (np.abs(gradient - np.sin(2 * exact)) < 4e-6 + tolerance).all()
+    tolerance = 5e-7 + 4e-7 * np.abs(a * x64)
+    assert (np.abs(value - (x64 + d * np.sin(a * x64) ** 2)) < d * tolerance + 1e-7 * np.abs(x64)).all()
+    assert (np.abs(of_x - g * (1 + a * d * np.sin(2 * a * x64))) < np.abs(g) * (1e-6 + 2 * a * d * tolerance)).all()
+    near = np.abs(x64[:, :, 0]) < 7
+    small = jax.vjp(layers.snake, jnp.asarray(x[near][None]), alpha, depth)[1](pulled[near][None])
+    x64, g = x64[near], g[near]
+    np.testing.assert_allclose(small[1], (g * d * x64 * np.sin(2 * a * x64)).sum(axis=0), rtol=1e-5, atol=1e-3)
+    np.testing.assert_allclose(small[2], (g * np.sin(a * x64) ** 2).sum(axis=0), rtol=1e-5, atol=1e-3)
+    assert of_alpha.shape == of_depth.shape == (2,)

@@ -26,7 +26,7 @@ from zoo.layers.blocks import (
     compand,
     elu,
     expand,
-    sine_squared,
+    snake,
 )
 from zoo.layers.convolution import Conv1d, Conv2d, ConvTranspose1d, DepthwiseConv1d
 from zoo.layers.edges import Edge, Span, apply_mask, pad_time
@@ -58,5 +58,5 @@ __all__ = [
     "in_windows",
     "pad_time",
     "per_channel",
-    "sine_squared",
+    "snake",
 ]

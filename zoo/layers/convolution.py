@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -172,9 +173,7 @@ def _dense_convolution(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Ar
     if taps == 1:
         return x @ kernel[0]
     if channels <= _FEW:
-        shifted = [x[:, i * dilation : i * dilation + length] for i in range(taps)]
-        pairs = [(shifted[i][..., c : c + 1], kernel[i, c]) for i in range(taps) for c in range(channels)]
-        return functools.reduce(jnp.add, [sample * per_channel(weight, x.dtype) for sample, weight in pairs])
+        return _from_few(x, kernel, dilation)
     if features <= _FEW:
         products = x @ kernel.transpose(1, 0, 2).reshape(channels, taps * features)
         parts = [products[..., i * features : (i + 1) * features] for i in range(taps)]
@@ -184,6 +183,45 @@ def _dense_convolution(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Ar
     if jax.default_backend() == "cpu" and (taps == 2 or kernel.size >= _LARGE):
         return _with_products(x, kernel, dilation)
     return _plain(x, kernel, dilation)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _from_few(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
+    """Of few channels: a sum of shifted samples, each times its weight; its gradients are products of matrices."""
+    taps, channels, _ = kernel.shape
+    shifted = _shifted(x, taps, dilation)
+    pairs = [(shifted[i][..., c : c + 1], kernel[i, c]) for i in range(taps) for c in range(channels)]
+    return functools.reduce(jnp.add, [sample * per_channel(weight, x.dtype) for sample, weight in pairs])
+
+
+def _from_few_forward(x: jax.Array, kernel: jax.Array, dilation: int) -> tuple[jax.Array, Any]:
+    return _from_few(x, kernel, dilation), (x, kernel)
+
+
+def _from_few_backward(dilation: int, kept: Any, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+    x, kernel = kept
+    taps, channels, features = kernel.shape
+    columns = jnp.concatenate(_shifted(x, taps, dilation), axis=-1)
+    of_kernel = jnp.einsum("btk,btf->kf", columns, gradient).reshape(kernel.shape)
+    of_columns = gradient @ kernel.reshape(taps * channels, features).T
+    parts = jnp.split(of_columns, taps, axis=-1)
+    return _overlapped(parts, x.shape[1], dilation), of_kernel
+
+
+_from_few.defvjp(_from_few_forward, _from_few_backward)
+
+
+def _shifted(x: jax.Array, taps: int, dilation: int) -> list[jax.Array]:
+    """What each tap hears of (B, T, C)."""
+    length = x.shape[1] - (taps - 1) * dilation
+    return [x[:, i * dilation : i * dilation + length] for i in range(taps)]
+
+
+def _overlapped(parts: Sequence[jax.Array], length: int, dilation: int) -> jax.Array:
+    """The sum (B, length, C) of what each tap says of what it heard: the transpose of `_shifted`."""
+    rest = length - parts[0].shape[1]
+    padded = [jnp.pad(y, ((0, 0), (i * dilation, rest - i * dilation), (0, 0))) for i, y in enumerate(parts)]
+    return functools.reduce(jnp.add, padded)
 
 
 def _plain(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
@@ -208,14 +246,9 @@ def _with_products_forward(x: jax.Array, kernel: jax.Array, dilation: int) -> tu
 
 def _with_products_backward(dilation: int, kept: Any, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
     x, kernel = kept
-    length = gradient.shape[1]
-    starts = [i * dilation for i in range(len(kernel))]
-    of_kernel = [jnp.einsum("btc,btf->cf", x[:, start : start + length], gradient) for start in starts]
-    of_x = [
-        jnp.pad(jnp.einsum("btf,cf->btc", gradient, tap), ((0, 0), (start, x.shape[1] - length - start), (0, 0)))
-        for start, tap in zip(starts, kernel)
-    ]
-    return functools.reduce(jnp.add, of_x), jnp.stack(of_kernel)
+    of_kernel = [jnp.einsum("btc,btf->cf", heard, gradient) for heard in _shifted(x, len(kernel), dilation)]
+    of_heard = [jnp.einsum("btf,cf->btc", gradient, tap) for tap in kernel]
+    return _overlapped(of_heard, x.shape[1], dilation), jnp.stack(of_kernel)
 
 
 _with_products.defvjp(_with_products_forward, _with_products_backward)

@@ -18,7 +18,7 @@ import numpy as np
 from zoo.bitstream.entropy import EntropyModel
 from zoo.bottlenecks import SymbolFormat
 from zoo.codec import Codec, Context
-from zoo.layers import Conv1d, ConvTranspose1d, Dtype, Span, per_channel, sine_squared
+from zoo.layers import Conv1d, ConvTranspose1d, Dtype, Span, snake
 from zoo.published.grid import GRID_STEPS, Grid, normal_entropy
 from zoo.published.keymap import CONV, CONV_TRANSPOSE, SNAKE, VECTOR, Entry, KeyMap, Layout
 
@@ -34,9 +34,7 @@ class SnakeBeta(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         alpha = self.param("alpha", nn.initializers.zeros, (x.shape[-1],), jnp.float32)
         beta = self.param("beta", nn.initializers.zeros, (x.shape[-1],), jnp.float32)
-        depth = 1.0 / (jnp.exp(beta) + 1e-9)
-        wide = x.astype(jnp.float32)
-        return (wide + sine_squared(per_channel(jnp.exp(alpha)) * wide) * per_channel(depth)).astype(self.dtype)
+        return snake(x.astype(self.dtype), jnp.exp(alpha), 1.0 / (jnp.exp(beta) + 1e-9))
 
 
 class ResidualUnit(nn.Module):
