@@ -158,16 +158,23 @@ def interleave(
     calls: Mapping[str, Callable[[], Any]],
     repeat: int,
     *,
+    settle: bool = False,
     clock: Callable[[], float] = time.perf_counter,
     rest: Callable[[float], None] = time.sleep,
 ) -> dict[str, Timing]:
-    """Timings of calls by name, after one of each that does not count, taking turns `repeat` times."""
+    """Timings of calls by name, after one of each that does not count, taking turns `repeat` times.
+
+    With `settle` each turn begins with another that does not count: for what is repeated without a pause in use, and
+    would pay here for the memory that the call before it has given back to the system.
+    """
     for call in calls.values():
         call()
     taken: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(repeat):
         for name, call in calls.items():
             rest(REST_S)
+            if settle:
+                call()
             start = clock()
             call()
             taken[name].append(clock() - start)

@@ -99,6 +99,19 @@ def test_sides_take_turns_and_the_first_round_does_not_count():
     assert versus.interleave({}, 3) == {}
 
 
+def test_what_settles_makes_a_call_in_each_turn_that_does_not_count():
+    now, calls = 0.0, []
+
+    def call():
+        nonlocal now
+        now += 7.0 if len(calls) % 2 else 3.0
+        calls.append(now)
+
+    timing = versus.interleave({"a": call}, 3, settle=True, clock=lambda: now, rest=lambda _: None)["a"]
+    assert len(calls) == 7
+    assert timing == Timing(3.0, 3.0)
+
+
 class MadeUp:
     """A "torch" peer that is our own codec, a little off: one code in a hundred, and a thousandth of the audio."""
 

@@ -105,10 +105,13 @@ def test_transposed_convolution_is_the_textbook_one(stride, frames, channels):
     np.testing.assert_allclose(result, expected, atol=2e-5)
 
 
-@pytest.mark.parametrize(("size", "dilation", "large"), [(2, 1, 2**21), (2, 3, 2**21), (5, 2, 0)])
-def test_gradients_by_products_are_those_of_the_textbook_convolution(monkeypatch, size, dilation, large):
+@pytest.mark.parametrize(
+    ("size", "channels", "dilation", "large"),
+    [(2, 6, 1, 2**21), (2, 6, 3, 2**21), (5, 6, 2, 0), (7, 1, 1, 2**21), (3, 2, 2, 2**21)],
+)
+def test_gradients_by_products_are_those_of_the_textbook_convolution(monkeypatch, size, channels, dilation, large):
     monkeypatch.setattr(convolution, "_LARGE", large)
-    x, kernel = noise(2, 17, 6), noise(size, 6, 5, seed=1)
+    x, kernel = noise(2, 17, channels), noise(size, channels, 5, seed=1)
     weight = noise(2, 17 - (size - 1) * dilation, 5, seed=2)
 
     def textbook(x, kernel):
@@ -122,6 +125,20 @@ def test_gradients_by_products_are_those_of_the_textbook_convolution(monkeypatch
     assert "custom_vjp" in str(jax.make_jaxpr(ours)(x, kernel))
     found, wanted = (jit(jax.grad(lambda *a, f=f: (f(*a) * weight).sum(), (0, 1)))(x, kernel) for f in (ours, textbook))
     for a, b in zip(found, wanted):
+        np.testing.assert_allclose(a, b, atol=1e-5 * float(jnp.abs(b).max()))
+
+
+def test_transposed_convolution_of_a_large_kernel_is_the_same(monkeypatch):
+    layer, x = layers.ConvTranspose1d(5, 4, left=1), noise(2, 7, 3)
+    variables = randomised(layer, x)
+
+    def with_gradients(variables, x):
+        return jax.value_and_grad(lambda v, x: (layer.apply(v, x) ** 3).sum(), (0, 1))(variables, x)
+
+    wanted = jit(with_gradients)(variables, x)
+    monkeypatch.setattr(convolution, "_HUGE", 0)
+    found = jit(lambda *args: with_gradients(*args))(variables, x)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(wanted)):
         np.testing.assert_allclose(a, b, atol=1e-5 * float(jnp.abs(b).max()))
 
 

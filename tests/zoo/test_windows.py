@@ -90,7 +90,7 @@ def test_what_a_layer_says_that_it_hears_is_relied_on():
 
 @pytest.mark.parametrize(("layers", "again"), [(Down(), True), (Down(), False), (Up(), True), (Up(), False)])
 def test_gradients_are_those_of_one_pass(monkeypatch, layers, again):
-    monkeypatch.setattr(windows, "_recomputes", lambda: again)
+    monkeypatch.setattr(windows, "_in_windows_too", lambda: again)
     x, variables, windowed, nested = build(layers, 80, 27)  # the last window overlaps the one before it
     mask = np.arange(80)[None] < np.array([[80], [51]])
     found = jit(jax.grad(lambda v, x: (windowed.apply(v, x, mask) ** 2).sum(), (0, 1)))(nested, x)

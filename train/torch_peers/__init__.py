@@ -19,20 +19,27 @@ from evaluate.torch_peers import Peer
 class TrainingPass:
     """Forward and backward of transformers' DacModel, in the mode of evaluation: nothing is dropped at random.
 
-    The loss is `mel_weight` times the multi-scale mel distance, and the losses of the quantisers, averaged over these.
+    The loss is `mel_weight` times the multi-scale mel distance to the input times `gain`, and the losses of the
+    quantisers, averaged over these.
     """
 
-    def __init__(self, peer: Peer, mels: Mapping[int, np.ndarray], mel_weight: float) -> None:
-        self.peer, self._mel_weight = peer, mel_weight
+    def __init__(self, peer: Peer, mels: Mapping[int, np.ndarray], mel_weight: float, gain: float) -> None:
+        self.peer, self._mel_weight, self._gain = peer, mel_weight, gain
         self._mels = {n_fft: torch.from_numpy(np.array(bank)) for n_fft, bank in mels.items()}
         self._windows = {n_fft: torch.hann_window(n_fft) for n_fft in mels}
 
     @classmethod
     def of_folder(
-        cls, family: str, config: dict[str, Any], folder: Path, mels: Mapping[int, np.ndarray], mel_weight: float
+        cls,
+        family: str,
+        config: dict[str, Any],
+        folder: Path,
+        mels: Mapping[int, np.ndarray],
+        mel_weight: float,
+        gain: float,
     ) -> TrainingPass:
         """Of the weights that `Peer.save` wrote."""
-        return cls(torch_peers.restore(family, config, folder), mels, mel_weight)
+        return cls(torch_peers.restore(family, config, folder), mels, mel_weight, gain)
 
     def __call__(self, audio: torch.Tensor) -> float:
         """The loss of audio (B, 1, T); gradients take the place of those before."""
@@ -41,7 +48,7 @@ class TrainingPass:
         coded = module.encode(audio)
         decoded = module.decode(coded.quantized_representation).audio_values
         quantisers = coded.loss.mean() / module.config.n_codebooks
-        loss = self._mel_weight * self._mel_distance(audio[:, 0], decoded) + quantisers
+        loss = self._mel_weight * self._mel_distance(self._gain * audio[:, 0], decoded) + quantisers
         loss.backward()
         return loss.item()
 

@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.ad_checkpoint import checkpoint_name
 
 from zoo.layers import winograd
 from zoo.layers.edges import Edge, Span, apply_mask, pad_time
@@ -116,11 +117,15 @@ class ConvTranspose1d(nn.Module):
         stride = self.stride
         # (2 * stride, C, features): row n is what an input frame adds to sample n of its window.
         kernel = self.param("kernel", self.kernel_init, (2 * stride, channels, self.features), jnp.float32)
-        x = jnp.pad(apply_mask(x, mask).astype(self.dtype), ((0, 0), (1, 1), (0, 0)))
-        first, second = jnp.split(kernel.astype(self.dtype), 2)  # first half of a window, second half
-        taps = jnp.stack([second, first])  # the earlier frame's second half overlaps the later one's first
-        taps = taps.transpose(0, 2, 1, 3).reshape(2, channels, stride * self.features)
-        y = _dense_convolution(x, taps, 1).reshape(batch, (frames + 1) * stride, self.features)
+        x, kernel = apply_mask(x, mask).astype(self.dtype), kernel.astype(self.dtype)
+        if jax.default_backend() == "cpu" and kernel.size >= _HUGE:
+            y = checkpoint_name(_sample_by_sample(x, kernel), CONVOLVED)
+        else:
+            x = jnp.pad(x, ((0, 0), (1, 1), (0, 0)))
+            first, second = jnp.split(kernel, 2)  # first half of a window, second half
+            taps = jnp.stack([second, first])  # the earlier frame's second half overlaps the later one's first
+            taps = taps.transpose(0, 2, 1, 3).reshape(2, channels, stride * self.features)
+            y = _dense_convolution(x, taps, 1).reshape(batch, (frames + 1) * stride, self.features)
         y = y[:, self._left() : self._left() + frames * stride]
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
@@ -157,6 +162,19 @@ class DepthwiseConv1d(nn.Module):
         return y + per_channel(bias, self.dtype)
 
 
+def _sample_by_sample(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """All samples (B, (F + 1) * stride, features) of a transposed convolution with a kernel (2 * stride, C, features).
+
+    A product for each sample of a window leaves the kernel as it is; where it holds more than the signal, moving its
+    numbers around for two taps takes as long as the products.
+    """
+    (batch, frames, channels), (size, _, features) = x.shape, kernel.shape
+    windows = jnp.matmul(jnp.broadcast_to(x.reshape(1, -1, channels), (size, batch * frames, channels)), kernel)
+    halves = windows.reshape(2, size // 2, batch, frames, features).transpose(0, 2, 3, 1, 4)
+    first, second = halves.reshape(2, batch, frames * size // 2, features)
+    return jnp.pad(first, ((0, 0), (0, size // 2), (0, 0))) + jnp.pad(second, ((0, 0), (size // 2, 0), (0, 0)))
+
+
 def _padding(total: int, causal: bool, left: int | None) -> tuple[int, int]:
     """Samples before and after."""
     before = left if left is not None else total if causal else total // 2
@@ -164,7 +182,12 @@ def _padding(total: int, causal: bool, left: int | None) -> tuple[int, int]:
 
 
 def _dense_convolution(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
-    """VALID convolution of (B, T, C) with (K, C, features); a kernel of one tap is a matrix product.
+    """VALID convolution of (B, T, C) with (K, C, features); what `jax.checkpoint` may keep is called CONVOLVED."""
+    return checkpoint_name(_convolution(x, kernel, dilation), CONVOLVED)
+
+
+def _convolution(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
+    """In the fastest form; a kernel of one tap is a matrix product.
 
     So are, on XLA:CPU three to nine times faster, those of the waveform: one or two channels in or out.
     """
@@ -232,7 +255,7 @@ def _plain(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _with_products(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
-    """`_plain` with gradients that are products of matrices, one for each tap.
+    """`_plain` with gradients that are products of matrices, a batch of one for each tap.
 
     XLA:CPU takes twenty times as long for its own gradient of a kernel of two taps inside a loop; for that of the input
     it would first turn the kernel around, of which there is more than of the signal where channels are many.
@@ -246,18 +269,22 @@ def _with_products_forward(x: jax.Array, kernel: jax.Array, dilation: int) -> tu
 
 def _with_products_backward(dilation: int, kept: Any, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
     x, kernel = kept
-    of_kernel = [jnp.einsum("btc,btf->cf", heard, gradient) for heard in _shifted(x, len(kernel), dilation)]
-    of_heard = [jnp.einsum("btf,cf->btc", gradient, tap) for tap in kernel]
-    return _overlapped(of_heard, x.shape[1], dilation), jnp.stack(of_kernel)
+    taps, channels, features = kernel.shape
+    heard = jnp.stack(_shifted(x, taps, dilation)).reshape(taps, -1, channels)
+    rows = jnp.broadcast_to(gradient.reshape(1, -1, features), (taps, heard.shape[1], features))
+    of_heard = jnp.einsum("kmf,kcf->kmc", rows, kernel).reshape(taps, *gradient.shape[:2], channels)
+    return _overlapped(list(of_heard), x.shape[1], dilation), jnp.einsum("kmc,kmf->kcf", heard, rows)
 
 
 _with_products.defvjp(_with_products_forward, _with_products_backward)
 
 
+CONVOLVED = "convolved"
 _FEW = 2
 """channels of a waveform"""
 _LARGE = 2**21
-"""numbers in a kernel"""
+"""numbers in a kernel of which there are more than of the signal"""
+_HUGE = 2**23
 
 
 def _depthwise_init(key: jax.Array, shape: tuple[int, ...], dtype: Dtype) -> jax.Array:

@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from zoo.layers.convolution import CONVOLVED
 from zoo.layers.edges import Span
 
 
@@ -25,7 +26,7 @@ def in_windows(layers: nn.Module, x: jax.Array, mask: jax.Array | None, steps: S
     """layers(x, mask) of (B, T, C) in windows that give about `size` samples of the faster of input and output.
 
     `layers` says by `inputs(span)` what outputs depend on: windows overlap by that much and agree with one pass. So
-    does the gradient, for which windows are computed again, on a CPU, or all is kept that one pass computes.
+    does the gradient, which is computed in windows as well on a CPU, and in one pass elsewhere.
     """
     total = x.shape[1] // steps.into
     reach = layers.inputs(Span(0, steps.out - 1))
@@ -94,53 +95,68 @@ def _run(apply: Any, plan: _Plan, variables: Any, x: jax.Array, mask: jax.Array 
 
 
 def _forward(apply: Any, plan: _Plan, variables: Any, x: jax.Array, mask: jax.Array | None) -> Any:
-    if _recomputes():
-        return _run(apply, plan, variables, x, mask), (variables, x, mask)
+    if _in_windows_too():
+        return jax.vjp(lambda variables, x: _window_by_window(apply, plan, variables, x, mask), variables, x)
     return jax.vjp(lambda variables, x: apply(variables, x, mask), variables, x)
 
 
-def _backward(apply: Any, plan: _Plan, kept: Any, gradient: jax.Array) -> Any:
-    if not _recomputes():
-        return (*kept(gradient), None)
-    variables, x, mask = kept
-    return (*_windows_again(apply, plan, variables, x, mask, gradient), None)
+def _backward(apply: Any, plan: _Plan, pull_back: Any, gradient: jax.Array) -> Any:
+    return (*pull_back(gradient), None)
 
 
 _run.defvjp(_forward, _backward)
 
 
-def _recomputes() -> bool:
-    """Whether the backward pass computes each window again, rather than keeping what one pass computed on the way.
+def _in_windows_too() -> bool:
+    """Whether a pass that is to be differentiated is computed in windows as well.
 
-    On a CPU that is faster as well, as what is kept does not fit into its caches.
+    On a CPU that is faster, as one pass and its gradient do not fit into the caches.
     """
     return jax.default_backend() == "cpu"
 
 
-def _windows_again(
-    apply: Any, plan: _Plan, variables: Any, x: jax.Array, mask: jax.Array | None, gradient: jax.Array
-) -> tuple[Any, jax.Array]:
-    """Gradients of variables and of x."""
-    steps, mask = plan.steps, _at_rate(mask, x)
+def _window_by_window(apply: Any, plan: _Plan, variables: Any, x: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """`_run`, to be differentiated: of each window the results of its convolutions are kept, all else is computed again."""
+    mask = _at_rate(mask, x)
+    places = [_window(plan, i) for i in range(plan.n_windows)]
+    firsts, kept = (jnp.stack([getattr(place, name) for place in places]) for name in ("first", "kept"))
+    kept_only = jax.checkpoint_policies.save_only_these_names(CONVOLVED)
+    layers = jax.checkpoint(apply, policy=kept_only, prevent_cse=False)
+    length, out = plan.window * plan.steps.into, plan.chunk * plan.steps.out
 
-    def add(i: Any, sums: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
-        window = _window(plan, i)
-        piece, heard = window.inputs(x, mask)
-        like = jax.eval_shape(lambda: apply(variables, piece, heard))
-        part = jax.lax.dynamic_slice_in_dim(gradient, window.chunk * steps.out, plan.chunk * steps.out, axis=1)
-        # the last chunk begins with what the one before it has counted
-        counted = (i * plan.chunk - window.chunk) * steps.out
-        part = jnp.where((jnp.arange(part.shape[1]) >= counted)[None, :, None], part, jnp.zeros((), part.dtype))
-        whole = jax.lax.dynamic_update_slice_in_dim(jnp.zeros(like.shape, like.dtype), part, window.kept, axis=1)
-        pullback = jax.vjp(lambda variables, piece: apply(variables, piece, heard), variables, piece)[1]
-        of_variables, of_piece = pullback(whole)
-        before = jax.lax.dynamic_slice_in_dim(sums[1], window.first, piece.shape[1], axis=1)
-        of_x = jax.lax.dynamic_update_slice_in_dim(sums[1], before + of_piece, window.first, axis=1)
-        return jax.tree.map(jnp.add, sums[0], of_variables), of_x
+    def compute(_: None, window: Any) -> tuple[None, jax.Array]:
+        piece, heard, start = window
+        return None, jax.lax.dynamic_slice_in_dim(layers(variables, piece, heard), start, out, axis=1)
 
-    nothing = jax.tree.map(jnp.zeros_like, variables), jnp.zeros_like(x)
-    found: tuple[Any, jax.Array] = jax.lax.fori_loop(0, plan.n_windows, add, nothing)
-    return found
+    heard = None if mask is None else _cut(mask, firsts, length)
+    _, pieces = jax.lax.scan(compute, None, (_cut(x, firsts, length), heard, kept))
+    # the last chunk begins with what the one before it has given
+    counted = (plan.n_windows * plan.chunk - plan.total) * plan.steps.out
+    return jnp.concatenate([*pieces[:-1], pieces[-1][:, counted:]], axis=1)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _cut(x: jax.Array, firsts: jax.Array, length: int) -> jax.Array:
+    """(n, B, length, C), what stands in x from each of the places on."""
+    return jax.lax.map(lambda first: jax.lax.dynamic_slice_in_dim(x, first, length, axis=1), firsts)
+
+
+def _cut_forward(x: jax.Array, firsts: jax.Array, length: int) -> Any:
+    return _cut(x, firsts, length), (x.shape, firsts)
+
+
+def _cut_backward(length: int, kept: Any, gradient: jax.Array) -> Any:
+    """Written out as sums in place: the transpose of a slice would be a whole array for each of the windows."""
+    shape, firsts = kept
+
+    def add(i: Any, total: jax.Array) -> jax.Array:
+        before = jax.lax.dynamic_slice_in_dim(total, firsts[i], length, axis=1)
+        return jax.lax.dynamic_update_slice_in_dim(total, before + gradient[i], firsts[i], axis=1)
+
+    return jax.lax.fori_loop(0, len(firsts), add, jnp.zeros(shape, gradient.dtype)), None
+
+
+_cut.defvjp(_cut_forward, _cut_backward)
 
 
 def _at_rate(mask: jax.Array | None, x: jax.Array) -> jax.Array | None:

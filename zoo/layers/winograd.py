@@ -23,7 +23,9 @@ def pays(x: jax.Array, kernel: jax.Array, dilation: int) -> bool:
         return False
     if taps == 2:
         return rows >= 256 and min(channels, features) >= 256 and kernel.size < 2**23
-    return taps % 2 == 1 and taps >= 5 and rows >= 1024 and min(channels, features) >= 48
+    if taps % 2 == 0 or taps < 5 or min(channels, features) < 48:
+        return False
+    return rows >= max(512, 0.8 * max(channels, features))
 
 
 def convolve(x: jax.Array, kernel: jax.Array, dilation: int = 1) -> jax.Array:
