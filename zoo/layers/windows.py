@@ -116,7 +116,7 @@ def _in_windows_too() -> bool:
 
 
 def _window_by_window(apply: Any, plan: _Plan, variables: Any, x: jax.Array, mask: jax.Array | None) -> jax.Array:
-    """`_run`, to be differentiated: of each window the results of its convolutions are kept, all else is computed again."""
+    """`_run`, to be differentiated: the convolutions of each window are kept, all else is computed again."""
     mask = _at_rate(mask, x)
     places = [_window(plan, i) for i in range(plan.n_windows)]
     firsts, kept = (jnp.stack([getattr(place, name) for place in places]) for name in ("first", "kept"))
