@@ -73,6 +73,9 @@ class Data:
     """each crop is scaled by a random gain in ±gain_db"""
     silence_db: float = -60.0
     """crops whose RMS lies below this many dBFS are drawn again"""
+    held_out: float = 0.02
+    """share of the files of `root` that are measured and never trained on; where that is less than one file, clips of
+    the embedded generator are measured"""
     accept_changes: bool = False
     """a resumed run continues though files of `root` were added, removed or changed since it was begun"""
     threads: int = 2
@@ -181,7 +184,7 @@ class Evaluation:
     """What is measured at the end of a run, and shown from it."""
 
     clips: int = 24
-    """held-out clips of the embedded generator"""
+    """held-out clips, at most: of `data.held_out`, else of the embedded generator"""
     clip_s: float = 4.0
     samples: int = 4
     """held-out originals and reconstructions written as audio and drawn in the report"""

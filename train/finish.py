@@ -6,29 +6,24 @@ from pathlib import Path
 
 from configs.base import Config, Published
 from evaluate import table
-from evaluate.clips import Clip, held_out_clips
+from evaluate.clips import Clip
 from evaluate.evaluation import evaluate
 from evaluate.systems import codec_systems
 from train.metrics_log import read_metrics
+from train.observe import HeldOut
 from train.report import SamplePair, draw_report, write_samples
 from zoo import checkpoint
 from zoo.ready import ReadyCodec
 
 
-def finish(name: str, workdir: Path, config: Config) -> None:
+def finish(name: str, workdir: Path, config: Config, held_out: HeldOut) -> None:
     """Evaluates the newest checkpoint on held-out clips; leaves samples/, report.png and evaluation/ in `workdir`."""
     codec = checkpoint.load(workdir)
-    clips = held_out_clips(
-        n_clips=config.evaluation.clips,
-        clip_s=config.evaluation.clip_s,
-        sample_rate=codec.sample_rate,
-        channels=codec.channels,
-    )
-    pairs = [_reconstruct(codec, clip) for clip in clips[: config.evaluation.samples]]
+    pairs = [_reconstruct(codec, clip) for clip in held_out.clips[: config.evaluation.samples]]
     write_samples(workdir, pairs)
     draw_report(workdir, pairs, read_metrics(workdir / "metrics.jsonl"), title=f"{workdir} · {config.steps} steps")
-    rows = evaluate(codec_systems(codec, name), clips)
-    table.report(rows, workdir / "evaluation", title=f"{workdir}: held-out clips of the embedded generator")
+    rows = evaluate(codec_systems(codec, name), held_out.clips[: config.evaluation.clips])
+    table.report(rows, workdir / "evaluation", title=f"{workdir}: {held_out}")
     chosen = f"--model {config.model.recipe}"
     anew = f"{chosen} --init {workdir}" if isinstance(config.model, Published) else chosen
     print(

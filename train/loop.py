@@ -23,7 +23,7 @@ from train.data import inventory
 from train.finish import finish
 from train.lock import RunLock
 from train.metrics_log import MetricsLog
-from train.observe import HELD_OUT, Observer
+from train.observe import HELD_OUT, HeldOut, Observer
 from train.phases import Phases
 from train.profile import Profiler
 from train.progress import Progress
@@ -113,13 +113,14 @@ def _run(name: str, config: Config, workdir: Path, lock: RunLock, model_override
         codec = families.create(config.model.family, **config.model.kwargs())
         fitter = TableFitter(codec, source, seconds=config.evaluation.table_s)
         tables = TableKeeper(fitter, checkpoints.tables)
-        observer = Observer(config, codec, log)
+        held_out = HeldOut(config, source)
+        observer = Observer(config, codec, log, held_out)
         _Run(task, mesh, source, checkpoints, tables, observer, log, progress, stopping).train(state)
     if stopping.signal is not None:
         raise stopping.stopped(config.steps, config.steps)
     distributed.leave()
     if distributed.is_first():
-        finish(name, workdir, config)
+        finish(name, workdir, config, held_out)
         if (best := checkpoints.best) is not None:
             print(f"the best checkpoint by {config.keep_best}: {workdir}/checkpoints/best (step {best})")
 
@@ -268,6 +269,8 @@ def _announce(name: str, config: Config, task: CodecTask, source: Any, workdir: 
         hint = "pip install -e '.[cuda]'"
         print(f"warning: an NVIDIA GPU is here, but jax only sees the CPU: {hint}", file=sys.stderr)
     where = config.data.root or "the embedded generator"
+    if source.held_out:
+        where += f", of which {len(source.held_out)} files are held out"
     what = f"{name}'s recipe for {config.model.family}" if isinstance(config.model, Published) else name
     print(
         f"{what}: {module.sample_rate} Hz, {module.channels} channel(s), {module.frame_rate_hz:g} frames/s; "

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from configs.base import Config
 from evaluate import metrics
 from evaluate.clips import Clip, held_out_clips
 from evaluate.report import spectrogram
-from train import parallel
+from train import data, parallel
+from train.data import CropSource
 from train.metrics_log import MetricsLog
 from zoo.bottlenecks import SymbolFormat
 from zoo.codec import Codec
@@ -24,26 +25,50 @@ HELD_OUT = ("held_out/mel", "held_out/snr_db")
 """names of what `Observer` measures"""
 
 
+class HeldOut:
+    """The clips that a run is measured on: of its data's held-out files, else of the embedded generator."""
+
+    def __init__(self, config: Config, source: CropSource) -> None:
+        self._config, self._source = config, source
+
+    @functools.cached_property
+    def clips(self) -> list[Clip]:
+        """At least one, and as many as are evaluated or shown if there are; read when they are first asked for."""
+        evaluation, source = self._config.evaluation, self._source
+        n_clips = max(evaluation.clips, evaluation.samples)
+        found = data.held_out_clips(source, n_clips=n_clips, clip_s=evaluation.clip_s)
+        return found or held_out_clips(
+            n_clips=n_clips,
+            clip_s=evaluation.clip_s,
+            sample_rate=source.sample_rate,
+            channels=source.channels,
+        )
+
+    def __str__(self) -> str:
+        files = len(self._source.held_out)
+        return f"held-out files of {self._config.data.root}" if files else "held-out clips of the embedded generator"
+
+
 class Observer:
-    """Reconstructs `config.evaluation.samples` held-out clips of the embedded generator, of one process alone.
+    """Reconstructs the first `config.evaluation.samples` of the held-out clips, of one process alone.
 
     TensorBoard gets the audio, spectrograms (original above reconstruction) and histograms of the codes; the log's row
     gets `held_out/mel` and `held_out/snr_db`, means over the clips (at least one), of the codec at its default level.
     """
 
-    def __init__(self, config: Config, module: Codec, log: MetricsLog) -> None:
-        self._config, self._module, self._log = config, module, log
+    def __init__(self, config: Config, module: Codec, log: MetricsLog, held_out: HeldOut) -> None:
+        self._config, self._module, self._log, self._held_out = config, module, log, held_out
         self._symbols: SymbolFormat = module.bottleneck.symbols()
-        self._clips: list[Clip] = []
         self._told = False
         rate = module.sample_rate
 
-        def reconstruct(params: Any, audio: jax.Array) -> tuple[jax.Array, jax.Array, dict[str, jax.Array]]:
+        def reconstruct(
+            params: Any, audio: jax.Array, lengths: jax.Array
+        ) -> tuple[jax.Array, jax.Array, dict[str, jax.Array]]:
             output: Any = module.apply({"params": params}, audio)
-            whole = jnp.full(len(audio), audio.shape[1], jnp.int32)
             found = {
-                "held_out/mel": metrics.mel_distance(audio, output.audio, whole, rate).mean(),
-                "held_out/snr_db": metrics.snr_db(audio, output.audio, whole).mean(),
+                "held_out/mel": metrics.mel_distance(audio, output.audio, lengths, rate).mean(),
+                "held_out/snr_db": metrics.snr_db(audio, output.audio, lengths).mean(),
             }
             return output.audio, output.codes, found
 
@@ -51,26 +76,22 @@ class Observer:
 
     def at_checkpoint(self, step: int, params: Any) -> dict[str, float]:
         """What the row of this step gets; `params` are replicated arrays, of which this process's own copy is used."""
-        audio, codes, found = jax.device_get(self._reconstruct(parallel.own_copy(params), self._audio()))
+        clips = self._clips
+        lengths = np.array([len(clip.samples) for clip in clips], np.int32)
+        audio = np.stack([np.pad(clip.samples, ((0, lengths.max() - len(clip.samples)), (0, 0))) for clip in clips])
+        audio, codes, found = jax.device_get(self._reconstruct(parallel.own_copy(params), audio, lengths))
         if self._config.tensorboard:
             self._show(step, audio, codes)
         return {name: float(value) for name, value in found.items()}
 
-    def _audio(self) -> np.ndarray:
-        if not self._clips:
-            evaluation = self._config.evaluation
-            self._clips = held_out_clips(
-                n_clips=max(1, evaluation.samples),
-                clip_s=evaluation.clip_s,
-                sample_rate=self._module.sample_rate,
-                channels=self._module.channels,
-            )
-        return np.stack([clip.samples for clip in self._clips])
+    @property
+    def _clips(self) -> list[Clip]:
+        return self._held_out.clips[: max(1, self._config.evaluation.samples)]
 
     def _show(self, step: int, audio: np.ndarray, codes: np.ndarray) -> None:
         rate = self._module.sample_rate
         for clip, decoded in zip(self._clips[: self._config.evaluation.samples], audio):
-            decoded = np.nan_to_num(decoded)
+            decoded = np.nan_to_num(decoded[: len(clip.samples)])
             if not self._told:  # the same at each checkpoint
                 self._log.audio(f"{clip.name}/original", clip.samples, rate, step)
             self._log.audio(f"{clip.name}/reconstruction", decoded, rate, step)

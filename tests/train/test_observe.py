@@ -16,8 +16,9 @@ from configs.gan_vocoder import GanVocoder
 from evaluate.clips import held_out_clips
 from tests.train.initialised import TINY, at
 from train import loop, profile, summary
+from train.data import make_source
 from train.metrics_log import MetricsLog, read_metrics
-from train.observe import Observer, draw, histograms
+from train.observe import HeldOut, Observer, draw, histograms
 from train.profile import Profiler
 from train.task import CodecTask
 from zoo.bottlenecks import SymbolFormat
@@ -70,7 +71,8 @@ class Recorder(MetricsLog):
 def test_held_out_clips_are_measured_with_the_parameters_that_are_given() -> None:
     module = CodecTask(SHOWN).module
     log = Recorder()
-    observer = Observer(SHOWN, module, log)
+    source = make_source(SHOWN.data, sample_rate=8000, channels=1, hop_length=module.hop_length, seed=0)
+    observer = Observer(SHOWN, module, log, HeldOut(SHOWN, source))
     clips = held_out_clips(n_clips=2, clip_s=0.3, sample_rate=8000)
     audio = np.stack([clip.samples for clip in clips])
     params = jax.jit(module.init)(jax.random.key(0), audio)["params"]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from train.data.held_out import HeldOutFile, chosen
 from train.data.source import CropSource
 from zoo import audio
 from zoo.errors import ZooError
@@ -30,9 +31,9 @@ class FileCrops(CropSource):
     lies at a uniform position in silence. Only the crop and the resampling filter's reach around it are decoded.
 
     A crop whose RMS is below `silence_db` dBFS is drawn again (up to ten times), then scaled by a gain uniform in
-    ±gain_db, then down if its peak exceeds 1. A file that cannot be read, when scanned or later, is passed once to
-    `on_skip`, kept in `skipped` {path: reason}, and another is drawn. Raises ZooError if `root` is missing, holds no
-    audio, or none that can be read.
+    ±gain_db, then down if its peak exceeds 1. There are no crops of a share `held_out` of the files. A file that cannot
+    be read, when scanned or later, is passed once to `on_skip`, kept in `skipped` {path: reason}, and another is drawn.
+    Raises ZooError if `root` is missing, holds no audio, or none that can be read.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class FileCrops(CropSource):
         balance: float = 0.5,
         gain_db: float = 6.0,
         silence_db: float = -60.0,
+        held_out: float = 0.0,
         on_skip: Callable[[Path, str], None] = report_skipped,
     ):
         super().__init__(
@@ -61,15 +63,31 @@ class FileCrops(CropSource):
         self.skipped: dict[Path, str] = {}
         self._on_skip = on_skip
         self._lock = threading.Lock()
-        self.files = self._scan()
-        groups = [group_of(f.path.relative_to(self.root)) for f in self.files]
+        scanned = self._scan()
+        out = chosen([self._name(f) for f in scanned], held_out)
+        self.files = [f for f, held in zip(scanned, out) if not held]
+        self._held_out = [f for f, held in zip(scanned, out) if held]
+        self.held_out = [HeldOutFile(self._name(f), self._group(f), f.seconds) for f in self._held_out]
+        self.seconds = sum(f.seconds for f in scanned)
         seconds = np.array([f.seconds for f in self.files])
-        self._cumulative = np.cumsum(file_probabilities(groups, seconds, balance))
+        self._cumulative = np.cumsum(file_probabilities([self._group(f) for f in self.files], seconds, balance))
 
-    @property
-    def seconds(self) -> float:
-        """Duration of all readable files together."""
-        return sum(f.seconds for f in self.files)
+    def inventory(self) -> dict[str, int]:
+        """Frames of each readable file by its path below `root`."""
+        return {self._name(f): round(f.seconds * f.sample_rate) for f in (*self.files, *self._held_out)}
+
+    def read_held_out(self, number: int, place: float, n_samples: int) -> np.ndarray | None:
+        info = self._held_out[number]
+        frames = round(info.seconds * info.sample_rate)
+        n_samples = min(n_samples, max(1, frames * self.sample_rate // info.sample_rate))
+        spare = frames - -(-n_samples * info.sample_rate // self.sample_rate)
+        return self._read(info, chosen_start(max(spare, 0), place), n_samples)
+
+    def _name(self, info: audio.FileInfo) -> str:
+        return info.path.relative_to(self.root).as_posix()
+
+    def _group(self, info: audio.FileInfo) -> str:
+        return group_of(info.path.relative_to(self.root))
 
     def _scan(self) -> list[audio.FileInfo]:
         """Reads every header, in threads: on network disks the time goes into waiting."""
@@ -92,16 +110,16 @@ class FileCrops(CropSource):
         self._on_skip(path, reason)
 
     def _draw(self, rng: np.random.Generator, k: int, attempt: int) -> np.ndarray | None:
-        chosen, place = rng.random(2)
-        info = self.files[chosen_file(self._cumulative, chosen)]
+        file, place = rng.random(2)
+        info = self.files[chosen_file(self._cumulative, file)]
         frames = round(info.seconds * info.sample_rate)
         spare = frames - -(-self.segment_samples * info.sample_rate // self.sample_rate)
-        start = chosen_start(spare, place)
         # A file that failed before is tried again: remembering it would make an example depend on those before it.
+        return self._read(info, chosen_start(spare, place), self.segment_samples)
+
+    def _read(self, info: audio.FileInfo, start: int, n_samples: int) -> np.ndarray | None:
         try:
-            samples = audio.read_crop(
-                info.path, start, self.segment_samples, sample_rate=self.sample_rate, channels=self.channels
-            )
+            samples = audio.read_crop(info.path, start, n_samples, sample_rate=self.sample_rate, channels=self.channels)
             audio.validate(samples, name=str(info.path))
         except ZooError as error:
             self._skip(info.path, str(error))

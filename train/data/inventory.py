@@ -9,8 +9,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from train.data.files import FileCrops
-from train.data.shards import ShardCrops
 from train.data.source import CropSource
 from zoo.errors import ZooError
 
@@ -40,13 +38,7 @@ class Inventory:
 
 def of(source: CropSource) -> Inventory:
     """The inventory of a source; reads nothing."""
-    if isinstance(source, FileCrops):
-        names = [f.path.relative_to(source.root).as_posix() for f in source.files]
-        frames = [round(f.seconds * f.sample_rate) for f in source.files]
-        return Inventory(dict(zip(names, frames)), source.seconds)
-    if isinstance(source, ShardCrops):
-        return Inventory({f["name"]: int(f["frames"]) for f in source.index.files}, source.seconds)
-    return Inventory({})
+    return Inventory(source.inventory(), source.seconds)
 
 
 def check(workdir: Path, now: Inventory, *, root: str | None, accept_changes: bool) -> None:

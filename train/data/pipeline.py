@@ -52,6 +52,7 @@ def make_source(
             balance=data.balance,
             gain_db=data.gain_db,
             silence_db=data.silence_db,
+            held_out=data.held_out,
         )
     return FileCrops(
         data.root,
@@ -62,6 +63,7 @@ def make_source(
         balance=data.balance,
         gain_db=data.gain_db,
         silence_db=data.silence_db,
+        held_out=data.held_out,
         on_skip=on_skip,
     )
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from train.data.files import check_balance, chosen_file, chosen_start, file_probabilities
+from train.data.held_out import HeldOutFile, chosen
 from train.data.source import CropSource
 from zoo.errors import ZooError
 
@@ -128,6 +129,7 @@ class ShardCrops(CropSource):
         balance: float = 0.5,
         gain_db: float = 6.0,
         silence_db: float = -60.0,
+        held_out: float = 0.0,
     ):
         super().__init__(
             segment_samples=segment_samples,
@@ -147,30 +149,38 @@ class ShardCrops(CropSource):
         self.root = index.root
         self.index = index
         self._shards = [index.open_shard(number) for number in range(len(index.shards))]
-        self._places = np.array([(f["shard"], f["start"], f["frames"]) for f in index.files], np.int64)
-        seconds = self._places[:, 2] / sample_rate
-        groups = [f["group"] for f in index.files]
-        self._cumulative = np.cumsum(file_probabilities(groups, seconds, balance))
+        self.seconds = index.seconds
+        out = chosen([f["name"] for f in index.files], held_out)
+        places = np.array([(f["shard"], f["start"], f["frames"]) for f in index.files], np.int64)
+        self._places, self._held_out = places[~out], places[out]
+        self.held_out = [
+            HeldOutFile(f["name"], f["group"], f["frames"] / sample_rate) for f, held in zip(index.files, out) if held
+        ]
+        groups = [f["group"] for f, held in zip(index.files, out) if not held]
+        self._cumulative = np.cumsum(file_probabilities(groups, self._places[:, 2] / sample_rate, balance))
         self._sums = index.channels > channels
         self.full_scale = FULL_SCALE * (index.channels if self._sums else 1)
-
-    @property
-    def seconds(self) -> float:
-        """Duration of all files together."""
-        return self.index.seconds
 
     def inventory(self) -> dict[str, int]:
         """Frames of each file, by its name in the library that was prepared."""
         return {file["name"]: file["frames"] for file in self.index.files}
 
+    def read_held_out(self, number: int, place: float, n_samples: int) -> np.ndarray:
+        shard, first, frames = self._held_out[number].tolist()
+        start = chosen_start(max(frames - n_samples, 0), place)
+        samples = self._stretch(shard, first + start, first + min(start + n_samples, frames))
+        return np.divide(samples, self.full_scale, dtype=np.float32)
+
+    def _stretch(self, shard: int, first: int, end: int) -> np.ndarray:
+        samples = self._shards[shard][first:end]
+        return samples.sum(axis=1, keepdims=True, dtype=np.int32) if self._sums else samples
+
     def _draw(self, rng: np.random.Generator, k: int, attempt: int) -> np.ndarray:
-        chosen, place = rng.random(2)
-        shard, first, frames = self._places[chosen_file(self._cumulative, chosen)].tolist()
+        file, place = rng.random(2)
+        shard, first, frames = self._places[chosen_file(self._cumulative, file)].tolist()
         n = self.segment_samples
         start = chosen_start(frames - n, place)
-        samples = self._shards[shard][first + max(start, 0) : first + min(start + n, frames)]
-        if self._sums:
-            samples = samples.sum(axis=1, keepdims=True, dtype=np.int32)
+        samples = self._stretch(shard, first + max(start, 0), first + min(start + n, frames))
         if len(samples) == n:
             return samples
         out = np.zeros((n, samples.shape[1]), samples.dtype)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from zoo.errors import ZooError
+
+if TYPE_CHECKING:
+    from train.data.held_out import HeldOutFile
 
 N_EXAMPLES = 2**32 - 1
 """Length of a source: as many examples as a uint32 can number."""
@@ -68,6 +72,10 @@ class CropSource(abc.ABC):
 
     full_scale = 1.0
     """the sample value of a crop as it is drawn that stands for 1"""
+    held_out: Sequence[HeldOutFile] = ()
+    """files of which there are no crops"""
+    seconds = 0.0
+    """duration of all files together, held out or not"""
 
     def __init__(
         self, *, segment_samples: int, sample_rate: int, channels: int, seed: int, gain_db: float, silence_db: float
@@ -87,6 +95,17 @@ class CropSource(abc.ABC):
     @abc.abstractmethod
     def _draw(self, rng: np.random.Generator, k: int, attempt: int) -> np.ndarray | None:
         """One crop (T, C), of floats or integers, or None if it cannot be read (which has been reported)."""
+
+    def inventory(self) -> dict[str, int]:
+        """Frames of each file, held out or not, by its name in the library; empty where there are no files."""
+        return {}
+
+    def read_held_out(self, number: int, place: float, n_samples: int) -> np.ndarray | None:
+        """Float32 (T, C) of a held-out file: `n_samples`, or all that it has, from a `place` in [0, 1) on.
+
+        None if it cannot be read, which has been reported.
+        """
+        raise IndexError(f"held-out file {number} of {len(self.held_out)}")
 
     def __len__(self) -> int:
         return N_EXAMPLES

@@ -1,0 +1,66 @@
+"""Files of a library that a run is measured on and never trained on."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from evaluate.clips import Clip
+from train.data.source import CropSource
+from zoo.errors import ZooError
+
+
+@dataclass(frozen=True)
+class HeldOutFile:
+    """A file by its path in the library, its group, and how long it is."""
+
+    name: str
+    group: str
+    seconds: float
+
+
+def chosen(names: Sequence[str], share: float) -> np.ndarray:
+    """Which files are held out, bool (n,): `share` of them, rounded, which for few files is none.
+
+    Those whose names have the smallest hashes: they depend neither on the order of the files nor on whether the library
+    is read as it is or prepared. Raises ZooError for a share outside [0, 0.5].
+    """
+    if not 0 <= share <= 0.5:
+        raise ZooError(f"data.held_out must lie in [0, 0.5], got {share}")
+    hashes = [hashlib.sha256(name.encode(errors="surrogateescape")).digest() for name in names]
+    out = np.zeros(len(names), bool)
+    out[sorted(range(len(names)), key=hashes.__getitem__)[: round(share * len(names))]] = True
+    return out
+
+
+def clips(source: CropSource, *, n_clips: int, clip_s: float) -> list[Clip]:
+    """Up to `n_clips` clips of the source's held-out files, their groups in turn; always the same.
+
+    Of a file that is long enough there are several, none of which overlap; a shorter one is a clip as it is. What
+    cannot be read is left out, which the source reports.
+    """
+    files = source.held_out
+    if not files:
+        return []
+    groups: dict[str, list[int]] = {}
+    for number, file in enumerate(files):
+        groups.setdefault(file.group, []).append(number)
+    in_turn = [n for row in itertools.zip_longest(*(groups[g] for g in sorted(groups))) for n in row if n is not None]
+    rounds = -(-n_clips // len(in_turn))
+    turns = [max(1, min(rounds, int(file.seconds // clip_s))) for file in files]
+    found = []
+    for r, number in [(r, number) for r in range(rounds) for number in in_turn if r < turns[number]][:n_clips]:
+        file = files[number]
+        # in the middle of the r-th of as many equal parts
+        spare_s = file.seconds - clip_s
+        start_s = (r + 0.5) * file.seconds / turns[number] - clip_s / 2
+        place = start_s / spare_s if spare_s > 0 else 0.0
+        samples = source.read_held_out(number, place, max(1, round(clip_s * source.sample_rate)))
+        if samples is not None:
+            later = f"@{start_s:.1f}s" if turns[number] > 1 else ""
+            found.append(Clip(file.name + later, file.group or "files", samples, source.sample_rate))
+    return found
