@@ -76,12 +76,12 @@ class FileCrops(CropSource):
         """Frames of each readable file by its path below `root`."""
         return {self._name(f): round(f.seconds * f.sample_rate) for f in (*self.files, *self._held_out)}
 
-    def read_held_out(self, number: int, place: float, n_samples: int) -> np.ndarray | None:
+    def read_held_out(self, number: int, start_s: float, n_samples: int) -> np.ndarray | None:
         info = self._held_out[number]
         frames = round(info.seconds * info.sample_rate)
         n_samples = min(n_samples, max(1, frames * self.sample_rate // info.sample_rate))
         spare = frames - -(-n_samples * info.sample_rate // self.sample_rate)
-        return self._read(info, chosen_start(max(spare, 0), place), n_samples)
+        return self._read(info, max(0, min(round(start_s * info.sample_rate), spare)), n_samples)
 
     def _name(self, info: audio.FileInfo) -> str:
         return info.path.relative_to(self.root).as_posix()

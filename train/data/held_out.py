@@ -56,10 +56,8 @@ def clips(source: CropSource, *, n_clips: int, clip_s: float) -> list[Clip]:
     for r, number in [(r, number) for r in range(rounds) for number in in_turn if r < turns[number]][:n_clips]:
         file = files[number]
         # in the middle of the r-th of as many equal parts
-        spare_s = file.seconds - clip_s
-        start_s = (r + 0.5) * file.seconds / turns[number] - clip_s / 2
-        place = start_s / spare_s if spare_s > 0 else 0.0
-        samples = source.read_held_out(number, place, max(1, round(clip_s * source.sample_rate)))
+        start_s = max(0.0, (r + 0.5) * file.seconds / turns[number] - clip_s / 2)
+        samples = source.read_held_out(number, start_s, max(1, round(clip_s * source.sample_rate)))
         if samples is not None:
             later = f"@{start_s:.1f}s" if turns[number] > 1 else ""
             found.append(Clip(file.name + later, file.group or "files", samples, source.sample_rate))

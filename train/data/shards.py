@@ -165,9 +165,9 @@ class ShardCrops(CropSource):
         """Frames of each file, by its name in the library that was prepared."""
         return {file["name"]: file["frames"] for file in self.index.files}
 
-    def read_held_out(self, number: int, place: float, n_samples: int) -> np.ndarray:
+    def read_held_out(self, number: int, start_s: float, n_samples: int) -> np.ndarray:
         shard, first, frames = self._held_out[number].tolist()
-        start = chosen_start(max(frames - n_samples, 0), place)
+        start = max(0, min(round(start_s * self.sample_rate), frames - n_samples))
         samples = self._stretch(shard, first + start, first + min(start + n_samples, frames))
         return np.divide(samples, self.full_scale, dtype=np.float32)
 

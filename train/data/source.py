@@ -100,8 +100,8 @@ class CropSource(abc.ABC):
         """Frames of each file, held out or not, by its name in the library; empty where there are no files."""
         return {}
 
-    def read_held_out(self, number: int, place: float, n_samples: int) -> np.ndarray | None:
-        """Float32 (T, C) of a held-out file: `n_samples`, or all that it has, from a `place` in [0, 1) on.
+    def read_held_out(self, number: int, start_s: float, n_samples: int) -> np.ndarray | None:
+        """Float32 (T, C) of a held-out file: `n_samples`, or all that it has, from `start_s` or a little earlier on.
 
         None if it cannot be read, which has been reported.
         """
