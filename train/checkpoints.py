@@ -28,7 +28,7 @@ from train import distributed, parallel
 from train.state import TrainState
 from train.stored import flat, path_name, read_tree, reason
 from train.tables import Tables
-from zoo import checkpoint, families
+from zoo import checkpoint, checksums, families
 from zoo.bitstream.entropy import EntropyModel
 from zoo.errors import CheckpointError, ZooError
 from zoo.ready import ReadyCodec
@@ -36,6 +36,8 @@ from zoo.ready import ReadyCodec
 ITEMS = ("codec", "training", "metadata")
 STATE_FIELDS = sorted(field.name for field in dataclasses.fields(TrainState))
 DAMAGED = "damaged"
+TEMPORARY = ".orbax-checkpoint-tmp"
+"""in the names of folders that are being written"""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """errors of a disk that takes no more"""
 
@@ -54,7 +56,10 @@ class Checkpoints:
         self._values = {step: _metric_of(self._folder / str(step), config.keep_best) for step in steps}
         policy = _NewestAndBest(config.keep_checkpoints, config.keep_best, self._values)
         options = ocp.CheckpointManagerOptions(
-            preservation_policy=policy, cleanup_tmp_directories=True, enable_async_checkpointing=True
+            preservation_policy=policy,
+            cleanup_tmp_directories=True,
+            enable_async_checkpointing=True,
+            async_options=ocp.AsyncOptions(post_finalization_callback=self._seal),
         )
         with self._named("begun"):
             self._manager = ocp.CheckpointManager(self._folder, options=options, item_names=ITEMS)
@@ -100,6 +105,12 @@ class Checkpoints:
         with self._named(f"written after step {step}"):
             self._manager.save(step, args=args, force=True)
 
+    def _seal(self) -> None:
+        """Adds the checksums, once all is written and before it gets its name."""
+        if distributed.is_first():
+            for scratch in self._folder.glob(f"{self._saving}{TEMPORARY}*"):
+                checksums.write(scratch, ITEMS)
+
     def check(self, *, wait: bool = False) -> None:
         """Raises CheckpointError if what was saved last could not be written; only waits for that if asked to."""
         if self._saving is None or (self._manager.is_saving_in_progress() and not wait):
@@ -115,7 +126,7 @@ class Checkpoints:
         except Exception as error:  # orbax and tensorstore raise many kinds
             self._saving = None
             with contextlib.suppress(OSError):  # what there is of it takes the space that is missing
-                for path in self._folder.glob("*.orbax-checkpoint-tmp*"):
+                for path in self._folder.glob(f"*{TEMPORARY}*"):
                     shutil.rmtree(path, ignore_errors=True)
             intact = checkpoint.steps(self._folder.parent)
             last = f"; the one of step {intact[-1]} is intact" if intact else ""
@@ -145,6 +156,7 @@ class Checkpoints:
         place = self._folder / str(step)
         try:
             metadata = checkpoint.read_metadata(place)
+            checksums.check(place, ("metadata", "training"))
         except CheckpointError as error:
             return None, str(error)
         _check_fit(place, metadata, self._config, template)
@@ -154,6 +166,7 @@ class Checkpoints:
             return None, str(error)
         _check_arrays(place, arrays, template, metadata, self._config)
         with contextlib.suppress(CheckpointError, ZooError):  # to go on takes no tables
+            checksums.check(place, ("codec",))
             tables = read_tree(place / "codec", {"entropy"})["entropy"]
             symbols = families.create(metadata["family"], **metadata["model"]).bottleneck.symbols()
             self.tables = Tables(EntropyModel(symbols, dict(flat(tables))), metadata.get("tables_step", step))

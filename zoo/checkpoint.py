@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zoo import families
+from zoo import checksums, families
 from zoo.bitstream import entropy
 from zoo.bitstream.container import ContainerReader
 from zoo.codec import Codec
@@ -171,6 +171,7 @@ def _load(checkpoint: Path) -> ReadyCodec:
         template = codec_template(module)
     except (ZooError, TypeError, ValueError) as error:  # the latter of hyper-parameters that were tampered with
         raise CheckpointError(f"checkpoint {checkpoint}: {' '.join(str(error).split())}") from None
+    checksums.check(checkpoint, ("codec", "metadata"))
     restored = _restore(checkpoint / "codec", template)
     arrays = {name: np.asarray(array) for name, array in restored["entropy"].items()}
     model = entropy.EntropyModel(module.bottleneck.symbols(), arrays)

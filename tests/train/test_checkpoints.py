@@ -153,12 +153,22 @@ def _empty(place: Path) -> None:
     place.mkdir()
 
 
+def _flip(folder: Path) -> None:
+    """One bit in the middle of the largest file: the arrays themselves."""
+    path = max((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
 DAMAGES: dict[str, Callable[[Path], None]] = {
     "empty": _empty,
     "no metadata": lambda place: shutil.rmtree(place / "metadata"),
     "no training state": lambda place: shutil.rmtree(place / "training"),
     "half of the metadata": lambda place: (place / "metadata" / "metadata").write_text('{"format": 2, "fam'),
     "half of the arrays": lambda place: truncate(place / "training"),
+    "a bit of the arrays": lambda place: _flip(place / "training"),
+    "half of the checksums": lambda place: (place / "checksums.json").write_text('{"codec/_METADATA": [1'),
     "nothing in the index": lambda place: (place / "training" / "manifest.ocdbt").write_bytes(b""),
 }
 
@@ -203,15 +213,35 @@ def test_where_none_can_be_read_all_are_named_and_none_is_touched(run: Path) -> 
     assert names(run) == ["2", "5", "7"]
 
 
-def test_a_damaged_codec_is_refused_by_load_which_names_the_one_before(run: Path) -> None:
-    truncate(run / "checkpoints" / "7" / "codec")
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [(truncate, r"codec/\S+: has \d+ bytes, not \d+"), (_flip, r"codec/ocdbt\S+: bytes have changed since")],
+)
+def test_a_damaged_codec_is_refused_by_load_which_names_the_one_before(
+    run: Path, damage: Callable[[Path], None], named: str
+) -> None:
+    damage(run / "checkpoints" / "7" / "codec")
     (run / "checkpoints" / "5" / "metadata" / "metadata").write_text("")
     usable = run / "checkpoints" / "2"
     for path in (run, run / "checkpoints"):
-        with pytest.raises(CheckpointError, match=f"checkpoints/7 is damaged .*can be loaded: {usable}$"):
+        with pytest.raises(CheckpointError, match=f"checkpoints/7 is damaged: {named}.*can be loaded: {usable}$"):
             zoo.load(path)
-    with pytest.raises(CheckpointError, match=r"damaged or truncated: [^;]*$"):  # the one that was asked for
+    with pytest.raises(CheckpointError, match=f"is damaged: {named}[^;]*$"):  # the one that was asked for
         zoo.load(run / "checkpoints" / "7")
+
+
+def test_a_checkpoint_without_checksums_is_read_and_what_is_damaged_told_by_orbax(run: Path) -> None:
+    for step in ("5", "7"):
+        (run / "checkpoints" / step / "checksums.json").unlink()
+    truncate(run / "checkpoints" / "7" / "codec")
+    with pytest.raises(CheckpointError, match=r"checkpoints/7 is damaged or truncated: .*can be loaded: .*/5$"):
+        zoo.load(run)
+    assert zoo.load(run / "checkpoints" / "5").metadata["step"] == 5
+
+
+def test_a_damaged_codec_does_not_keep_a_run_from_going_on(run: Path) -> None:
+    _flip(run / "checkpoints" / "7" / "codec")
+    assert differing(flat(restore(run)), flat(state_of(7))) == set()
 
 
 def test_what_does_not_fit_is_not_taken_for_damage(run: Path) -> None:
@@ -223,6 +253,7 @@ def test_what_does_not_fit_is_not_taken_for_damage(run: Path) -> None:
     metadata = run / "checkpoints" / "7" / "metadata" / "metadata"
     stored = json.loads(metadata.read_text())
     metadata.write_text(json.dumps({key: value for key, value in stored.items() if key != "state_fields"}))
+    (metadata.parents[1] / "checksums.json").unlink()  # that version wrote none
     with pytest.raises(CheckpointError, match=r"7 was written by another version .* --init .*7$") as error:
         restore(run)
     assert "\n" not in str(error.value)
