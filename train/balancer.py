@@ -39,10 +39,19 @@ def norms(gradients: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
     return {name: jnp.sqrt(jnp.square(g).sum(axis=(1, 2))).mean() for name, g in gradients.items()}
 
 
-def averaged(average: Mapping[str, jax.Array], now: Mapping[str, jax.Array], decay: float) -> dict[str, jax.Array]:
-    """The averaged norms after this step's; one that was never measured begins with what is measured."""
+def followed(sums: Mapping[str, jax.Array], now: Mapping[str, jax.Array], decay: float) -> dict[str, jax.Array]:
+    """The running sums after this step's norms: (2,) each, of the norms and of ones, both decaying; they begin as zeros.
+
+    Their ratio is the mean of all steps so far before it is an average of the last ones: what discriminators say grows
+    tenfold in their first steps, and an average that began with the first of these would long be too small.
+    """
+    return {name: decay * sums[name] + jnp.stack([norm, jnp.ones_like(norm)]) for name, norm in now.items()}
+
+
+def averages(sums: Mapping[str, jax.Array], now: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    """The averaged norms that `followed` has; one that was never measured is what is measured now."""
     return {
-        name: jnp.where(average[name] > 0, decay * average[name] + (1 - decay) * norm, norm)
+        name: jnp.where(sums[name][1] > 0, sums[name][0] / jnp.maximum(sums[name][1], 1e-12), norm)
         for name, norm in now.items()
     }
 

@@ -25,7 +25,7 @@ class TrainState:
     discriminator: Any
     discriminator_opt_state: Any
     balance: dict[str, jax.Array]
-    """averaged norms of the gradients that each loss sends to the waveform, 0 = not measured yet; {} if not balanced"""
+    """running sums (2,) of the norms of the gradients that each loss sends to the waveform; {} if not balanced"""
     codebook_usage: Any
     """averaged frequency (Q, K) with which each entry of the codebooks is chosen; {} without learnt codebooks"""
     skipped: jax.Array
@@ -46,7 +46,7 @@ def create_state(task: CodecTask, seed: int) -> TrainState:
         opt_state=task.optimiser.init(params),
         discriminator=discriminator,
         discriminator_opt_state=task.discriminator_optimiser.init(discriminator),
-        balance={name: jnp.zeros(()) for name in task.balanced},
+        balance={name: jnp.zeros(2) for name in task.balanced},
         codebook_usage=task.initial_usage(params),
         skipped=jnp.zeros((), jnp.int32),
         skipped_in_a_row=jnp.zeros((), jnp.int32),

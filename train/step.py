@@ -59,8 +59,7 @@ def make_step(task: CodecTask, *, adversarial: bool, heard: bool = True) -> Step
         if balanced:
             pulled = balancer.pull(functions, fake)
             named, norms = pulled.losses, jax.lax.pmean(balancer.norms(pulled.gradients), "data")
-            # as of the steps before; only what was never measured is taken from this one
-            average = balancer.averaged(state.balance, norms, 1.0)
+            average = balancer.averages(state.balance, norms)
             weights = task.weights(named, state.step)
             on_audio = balancer.balance(pulled.gradients, average, weights, task.balanced_norm(average, weights))
             on_audio = on_audio / len(fake)
@@ -109,7 +108,7 @@ def make_step(task: CodecTask, *, adversarial: bool, heard: bool = True) -> Step
                 task.discriminator_optimiser, gradients, state.discriminator_opt_state, state.discriminator
             )
         if balanced:
-            changes["balance"] = state.balance | balancer.averaged(
+            changes["balance"] = state.balance | balancer.followed(
                 state.balance, found.norms, config.optim.balancer_decay
             )
         if found.use is not None:

@@ -62,10 +62,15 @@ def test_a_gradient_is_pulled_from_each_loss_alone() -> None:
         np.testing.assert_allclose(pulled.gradients[name], expected, rtol=1e-6)
 
 
-def test_averaged_norms_begin_with_what_is_measured() -> None:
-    first = balancer.averaged({"a": jnp.float32(0)}, {"a": jnp.float32(4)}, 0.9)
-    second = balancer.averaged(first, {"a": jnp.float32(14)}, 0.9)
-    assert (float(first["a"]), float(second["a"])) == (4.0, pytest.approx(5.0))
+def test_averaged_norms_begin_as_the_mean_and_go_on_as_a_moving_average() -> None:
+    given, sums = [4.0, 14.0, 6.0, *[5.0] * 200], {"a": jnp.zeros(2)}
+    assert float(balancer.averages(sums, {"a": jnp.float32(given[0])})["a"]) == 4.0
+    for n, norm in enumerate(given, 1):
+        sums = balancer.followed(sums, {"a": jnp.float32(norm)}, 0.9)
+        found = float(balancer.averages(sums, {"a": jnp.float32(1e9)})["a"])
+        weights = 0.9 ** np.arange(n)[::-1]
+        assert found == pytest.approx((weights * given[:n]).sum() / weights.sum(), rel=1e-5)
+    assert found == pytest.approx(5.0, rel=1e-4)
 
 
 # --- clipping
@@ -196,7 +201,7 @@ def _begun(task: CodecTask) -> TrainState:
         state = create_state(task, 0)
         # usage so uneven that entries are restarted, and norms that were measured before
         usage = state.codebook_usage * jnp.where(jnp.arange(32) % 8 == 0, 0.01, 1.0)[None]
-        balance = {name: jnp.float32(0.3) for name in state.balance}
+        balance = {name: jnp.array([0.6, 2.0]) for name in state.balance}
         _states["state"] = state.replace(codebook_usage=usage, balance=balance)  # type: ignore[attr-defined]
     return _states["state"]
 
