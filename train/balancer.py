@@ -40,7 +40,7 @@ def norms(gradients: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
 
 
 def followed(sums: Mapping[str, jax.Array], now: Mapping[str, jax.Array], decay: float) -> dict[str, jax.Array]:
-    """The running sums after this step's norms: (2,) each, of the norms and of ones, both decaying; they begin as zeros.
+    """The running sums after this step's norms, (2,) each: of the norms and of ones, both decaying; first zeros.
 
     Their ratio is the mean of all steps so far before it is an average of the last ones: what discriminators say grows
     tenfold in their first steps, and an average that began with the first of these would long be too small.
