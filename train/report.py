@@ -125,7 +125,7 @@ def panels_of(metrics: Sequence[Row], *, limit: int = MAX_PANELS) -> dict[str, l
     """
     panels: dict[str, list[str]] = {}
     keys = dict.fromkeys(key for row in metrics for key in row if key not in ("step", "seconds"))
-    for key in sorted(keys, key=lambda key: (LOSSES.get(key.split("/")[0], len(LOSSES)), key)):
+    for key in sorted(keys, key=lambda key: (LOSSES.get(key.split("/")[0], len(LOSSES)), _by_number(key))):
         family = key.split("/")[0]
         name = key if family == HELD_OUT else family
         finite = np.unique([value for value in series(metrics, key)[1] if math.isfinite(value)])
@@ -134,12 +134,16 @@ def panels_of(metrics: Sequence[Row], *, limit: int = MAX_PANELS) -> dict[str, l
     return dict(list(panels.items())[:limit])
 
 
+def _by_number(key: str) -> list[tuple[int, str]]:
+    """Sorts codebook 10 behind codebook 9."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", key)]
+
+
 def _draw_curves(ax: Axes, name: str, keys: list[str], metrics: Sequence[Row]) -> None:
     pooled: list[float] = []
-    for i, key in enumerate(keys):
+    for key, colour in zip(keys, _colours(name, len(keys))):
         steps, values = series(metrics, key)
         smooth = smoothed(values)
-        colour = LOSS_COLOURS[i % len(LOSS_COLOURS)] if name in LOSSES else OTHER_COLOUR
         ax.plot(steps, values, color=colour, alpha=0.3, linewidth=0.8)
         ax.plot(steps, smooth, color=colour, linewidth=1.6, label=key.removeprefix(f"{name}/"))
         pooled.extend(values[np.isfinite(values)])
@@ -148,6 +152,17 @@ def _draw_curves(ax: Axes, name: str, keys: list[str], metrics: Sequence[Row]) -
     if len(keys) > 1:
         ax.legend(loc="best", handlelength=1.2, ncols=2 if len(keys) > 4 else 1)
     set_axes(ax, name, pooled)
+
+
+def _colours(name: str, n_curves: int) -> list[Any]:
+    """One for each curve of a panel; of many of one kind, such as codebooks, in an order that the eye can follow."""
+    if name in LOSSES:
+        return [LOSS_COLOURS[i % len(LOSS_COLOURS)] for i in range(n_curves)]
+    if n_curves == 1:
+        return [OTHER_COLOUR]
+    from matplotlib import colormaps
+
+    return list(colormaps["viridis"](np.linspace(0.0, 0.9, n_curves)))
 
 
 def set_axes(ax: Axes, name: str, values: Sequence[float]) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from train.metrics_log import MetricsLog, read_metrics
 from train.progress import Progress, duration, short
-from train.report import SamplePair, draw_report, write_samples
+from train.report import SamplePair, draw_report, panels_of, write_samples
 from zoo.errors import ZooError
 
 ROOT = Path(__file__).parents[2]
@@ -294,3 +294,20 @@ def test_durations() -> None:
 def test_importing_progress_does_not_import_rich() -> None:
     code = "import sys, train.progress; sys.exit('rich' in sys.modules or 'jax' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, stdin=subprocess.DEVNULL)
+
+
+def test_codebooks_share_a_panel_in_their_order_and_each_has_a_colour(tmp_path) -> None:
+    rows = [{"step": step, **{f"dead/{q}": 0.1 * step / (q + 1) for q in range(12)}} for step in (1, 2, 3)]
+    assert panels_of(rows) == {"dead": [f"dead/{q}" for q in range(12)]}
+    colours = _colours_of(draw_report(tmp_path, [], rows, title=""))
+    alone = [{"step": row["step"], "dead/0": row["dead/0"]} for row in rows]
+    # the curves themselves; what is smoothed at their edges would count for many
+    assert colours > 2 * _colours_of(draw_report(tmp_path, [], alone, title=""))
+
+
+def _colours_of(picture: Path) -> int:
+    """Hues among the saturated pixels."""
+    from matplotlib import colors, image
+
+    hsv = colors.rgb_to_hsv(image.imread(picture)[..., :3])
+    return len(np.unique(np.round(hsv[(hsv[..., 1] > 0.3) & (hsv[..., 2] > 0.2)][:, 0], 2)))
