@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-from train import cli
+from train import cli, host_memory
 
 COMMANDS = {"prepare": "train.prepare", "report": "train.curves"}
 """What may stand in the place of options: modules with a `main(arguments)`."""
@@ -16,6 +16,7 @@ def main() -> None:
         importlib.import_module(COMMANDS[sys.argv[1]]).main(sys.argv[2:])
         return
     name, config = cli.parse()
+    host_memory.keep()
     # after the arguments are known to be right: importing jax takes a second
     from train import distributed
     from train.loop import run

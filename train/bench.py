@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from configs import loading
 from configs.base import Config
+from train import host_memory
 from zoo.cli import command
 from zoo.errors import ZooError
 
@@ -218,6 +219,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(options: Options) -> None:
     """Measures, prints and writes; raises ZooError for input that cannot be used."""
+    host_memory.keep()  # as the loop does
     if options.vs:
         _run_versus(options)
     else:

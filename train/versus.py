@@ -19,6 +19,7 @@ import numpy as np
 from evaluate import footprint
 from evaluate.comparison import Timing
 from evaluate.hardware import cores
+from train import host_memory
 from zoo.errors import ZooError
 
 if TYPE_CHECKING:
@@ -205,6 +206,7 @@ def measure(job: Job) -> float:
 
 def main(arguments: Sequence[str]) -> None:
     """One job, given as JSON."""
+    host_memory.keep()
     job = Job(**json.loads(arguments[0]))
     print(footprint.peak_mb(_torch(job) if job.subject == "torch" else _ours(job)))
 
