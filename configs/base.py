@@ -106,7 +106,7 @@ class Optim:
     """a step whose losses or gradients are not finite changes nothing"""
     max_skipped_steps: int = 20
     """stop after this many non-finite steps in a row"""
-    balancer: bool = False
+    balancer: bool = True
     """with discriminators: a loss's weight is the share of the gradient on the waveform that it gets"""
     balancer_decay: float = 0.99
     """decay per step of the averaged gradient norms by which losses are balanced"""

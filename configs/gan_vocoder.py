@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from configs.base import Config, Data, Evaluation, LossWeights, ModelConfig, Optim
+from configs.base import Config, Data, Discriminator, Evaluation, LossWeights, ModelConfig, Optim
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,11 @@ CONFIG = Config(
     steps=360,
     batch_size=8,
     adversarial_start=330,
-    loss=LossWeights(audible_mel=15.0, codebook=1.0, commitment=0.25, adversarial=1.0, feature_matching=2.0),
+    # of the gradient on the waveform, 93 % are the mels', 6 % the features' and 1 % the verdicts'
+    loss=LossWeights(audible_mel=15.0, codebook=1.0, commitment=0.25, adversarial=0.1, feature_matching=1.0),
     data=Data(segment_s=1.0),
     optim=Optim(learning_rate=1e-3),
+    discriminator=Discriminator(warmup_steps=10),
     # which of a thousand codes follows which takes more to learn than how large a number is
     evaluation=Evaluation(table_s=900.0),
 )

@@ -31,6 +31,6 @@ CONFIG = Config(
     loss=LossWeights(mel=15.0, complex_stft=5.0, codebook=1.0, commitment=0.25, adversarial=1.0, feature_matching=2.0),
     data=Data(segment_s=1.0, threads=16),
     optim=Optim(learning_rate=3e-4, discriminator_learning_rate=3e-4, warmup_steps=1_000, ema_decay=0.9995),
-    discriminator=Discriminator(period_channels=32, stft_channels=32, max_channels=1024),
+    discriminator=Discriminator(period_channels=32, stft_channels=32, max_channels=1024, warmup_steps=1_000),
     evaluation=Evaluation(table_s=600.0),
 )

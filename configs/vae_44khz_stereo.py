@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from configs.base import Config, Data, Evaluation, LossWeights, Optim, Schedule
+from configs.base import Config, Data, Discriminator, Evaluation, LossWeights, Optim, Schedule
 from configs.vae import VAE
 
 CONFIG = Config(
@@ -24,6 +24,7 @@ CONFIG = Config(
     checkpoint_every=5_000,
     log_every=50,
     adversarial_start=50_000,
+    discriminator=Discriminator(warmup_steps=1_000),
     loss=LossWeights(
         snr=0.5,
         mel=6.0,

@@ -246,10 +246,10 @@ def test_a_damaged_codec_does_not_keep_a_run_from_going_on(run: Path) -> None:
 
 def test_what_does_not_fit_is_not_taken_for_damage(run: Path) -> None:
     before = names(run)
-    balanced = dataclasses.replace(CONFIG, optim=dataclasses.replace(CONFIG.optim, balancer=True))
-    template = jax.eval_shape(lambda: create_state(CodecTask(balanced), 0))
-    with pytest.raises(CheckpointError, match=r"checkpoints/7 cannot be resumed: .*optim.balancer is False, not True"):
-        restore(run, balanced, template)
+    unbalanced = dataclasses.replace(CONFIG, optim=dataclasses.replace(CONFIG.optim, balancer=False))
+    template = jax.eval_shape(lambda: create_state(CodecTask(unbalanced), 0))
+    with pytest.raises(CheckpointError, match=r"checkpoints/7 cannot be resumed: .*optim.balancer is True, not False"):
+        restore(run, unbalanced, template)
     metadata = run / "checkpoints" / "7" / "metadata" / "metadata"
     stored = json.loads(metadata.read_text())
     metadata.write_text(json.dumps({key: value for key, value in stored.items() if key != "state_fields"}))
