@@ -128,32 +128,34 @@ def _window_by_window(apply: Any, plan: _Plan, variables: Any, x: jax.Array, mas
         piece, heard, start = window
         return None, jax.lax.dynamic_slice_in_dim(layers(variables, piece, heard), start, out, axis=1)
 
-    heard = None if mask is None else _cut(mask, firsts, length)
-    _, pieces = jax.lax.scan(compute, None, (_cut(x, firsts, length), heard, kept))
+    def cut(array: jax.Array) -> jax.Array:
+        return _cut(array, firsts, length, array.shape[1])
+
+    _, pieces = jax.lax.scan(compute, None, (cut(x), None if mask is None else cut(mask), kept))
     # the last chunk begins with what the one before it has given
     counted = (plan.n_windows * plan.chunk - plan.total) * plan.steps.out
     return jnp.concatenate([*pieces[:-1], pieces[-1][:, counted:]], axis=1)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _cut(x: jax.Array, firsts: jax.Array, length: int) -> jax.Array:
-    """(n, B, length, C), what stands in x from each of the places on."""
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _cut(x: jax.Array, firsts: jax.Array, length: int, total: int) -> jax.Array:
+    """(n, B, length, C), what stands in x (B, total, C) from each of the places on."""
     return jax.lax.map(lambda first: jax.lax.dynamic_slice_in_dim(x, first, length, axis=1), firsts)
 
 
-def _cut_forward(x: jax.Array, firsts: jax.Array, length: int) -> Any:
-    return _cut(x, firsts, length), (x.shape, firsts)
+def _cut_forward(x: jax.Array, firsts: jax.Array, length: int, total: int) -> tuple[jax.Array, jax.Array]:
+    return _cut(x, firsts, length, total), firsts
 
 
-def _cut_backward(length: int, kept: Any, gradient: jax.Array) -> Any:
+def _cut_backward(length: int, total: int, firsts: jax.Array, gradient: jax.Array) -> tuple[jax.Array, None]:
     """Written out as sums in place: the transpose of a slice would be a whole array for each of the windows."""
-    shape, firsts = kept
+    _, batch, _, channels = gradient.shape
 
-    def add(i: Any, total: jax.Array) -> jax.Array:
-        before = jax.lax.dynamic_slice_in_dim(total, firsts[i], length, axis=1)
-        return jax.lax.dynamic_update_slice_in_dim(total, before + gradient[i], firsts[i], axis=1)
+    def add(i: Any, found: jax.Array) -> jax.Array:
+        before = jax.lax.dynamic_slice_in_dim(found, firsts[i], length, axis=1)
+        return jax.lax.dynamic_update_slice_in_dim(found, before + gradient[i], firsts[i], axis=1)
 
-    return jax.lax.fori_loop(0, len(firsts), add, jnp.zeros(shape, gradient.dtype)), None
+    return jax.lax.fori_loop(0, len(firsts), add, jnp.zeros((batch, total, channels), gradient.dtype)), None
 
 
 _cut.defvjp(_cut_forward, _cut_backward)
