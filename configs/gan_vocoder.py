@@ -3,14 +3,14 @@
     python -m train --model gan_vocoder
 
 As it stands it takes less than five minutes on two CPU cores with the embedded generator. Recorded run
-(recorded/gan_vocoder.png: its curves), two cores of a shared x86-64 virtual machine beside two other jobs, 20 min 37 s
-with its evaluation:
+(recorded/gan_vocoder.png: its curves), two cores of a shared x86-64 virtual machine, 19 min 43 s with its evaluation,
+some minutes of them beside another job:
 
     python -m train --model gan_vocoder --data.root DIR --steps 1700 --adversarial_start 1670
 
-on four hours of music, speech and sounds gave, on 31 clips of other recordings, a mel distance of 0.682 at 5.1 kbps and
-0.728 at 1.15 kbps (Opus at 5.5 kbps: 0.766), and 1.21 with the clamp of DAC's evaluation (Opus: 2.89). No entry of its
-codebooks is dead, thanks to k-means and restarts. Its phases are random: SNR −1.5 dB.
+on four hours of music, speech and sounds gave, on 31 clips of other recordings, a mel distance of 0.686 at 5.1 kbps,
+0.703 at 2.4 and 0.733 at 1.15 kbps (Opus at 5.5 kbps: 0.766), and 1.22 with the clamp of DAC's evaluation (Opus: 2.89).
+Hardly an entry of its codebooks is dead, thanks to k-means and restarts. Its phases are random: SNR −1.5 dB.
 """
 
 from __future__ import annotations

@@ -35,9 +35,12 @@ HELD_OUT = "held_out"
 # the order in which losses are drawn; what else was logged follows in another colour
 LOSS_NAMES = ("loss", *(field.name for field in dataclasses.fields(LossWeights)), "discriminator")
 LOSSES = {name: place for place, name in enumerate(LOSS_NAMES)}
+TITLE_PT = 9.5
+TITLE_LETTERS = 22
+"""of a panel's title at full size; a longer one is smaller"""
 STYLE: dict[Any, Any] = {
     "font.size": 8.5,
-    "axes.titlesize": 9.5,
+    "axes.titlesize": TITLE_PT,
     "axes.titleweight": "bold",
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -169,7 +172,8 @@ def set_axes(ax: Axes, name: str, values: Sequence[float]) -> None:
     """Title, grid and ticks of a panel that shows finite `values`; losses are logarithmic."""
     from matplotlib import ticker
 
-    ax.set_title(name.replace("_", " "), loc="left")
+    # the last value stands at the right of the same line
+    ax.set_title(name.replace("_", " "), loc="left", fontsize=min(TITLE_PT, TITLE_PT * TITLE_LETTERS / len(name)))
     ax.grid(True)
     ax.margins(x=0.01)
     ax.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
