@@ -16,7 +16,6 @@ def main() -> None:
         importlib.import_module(COMMANDS[sys.argv[1]]).main(sys.argv[2:])
         return
     name, config = cli.parse()
-    host_memory.keep()
     # after the arguments are known to be right: importing jax takes a second
     from train import distributed
     from train.loop import run
@@ -33,4 +32,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    host_memory.use_huge_pages()
     main()

@@ -219,7 +219,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(options: Options) -> None:
     """Measures, prints and writes; raises ZooError for input that cannot be used."""
-    host_memory.keep()  # as the loop does
     if options.vs:
         _run_versus(options)
     else:
@@ -282,4 +281,5 @@ def _config(config: Config, options: Options) -> Config:
 
 
 if __name__ == "__main__":
+    host_memory.use_huge_pages()  # as training does
     main()

@@ -19,7 +19,6 @@ import numpy as np
 from evaluate import footprint
 from evaluate.comparison import Timing
 from evaluate.hardware import cores
-from train import host_memory
 from zoo.errors import ZooError
 
 if TYPE_CHECKING:
@@ -206,7 +205,6 @@ def measure(job: Job) -> float:
 
 def main(arguments: Sequence[str]) -> None:
     """One job, given as JSON."""
-    host_memory.keep()
     job = Job(**json.loads(arguments[0]))
     print(footprint.peak_mb(_torch(job) if job.subject == "torch" else _ours(job)))
 

@@ -1,4 +1,4 @@
-"""Memory that a training process frees is still there for its next step."""
+"""A training process on the CPU asks for huge pages, once, and stays the same process."""
 
 from __future__ import annotations
 
@@ -12,62 +12,62 @@ import pytest
 from train import host_memory
 
 ROOT = Path(__file__).parents[2]
-FAULTS = """
-import ctypes, resource, threading
+PROGRAM = """
+import os, sys
 from train import host_memory
-kept = host_memory.keep()
-libc = ctypes.CDLL(None)
-libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
-SIZE = 2**26
-
-def step():
-    for _ in range(8):
-        block = libc.malloc(ctypes.c_size_t(SIZE))
-        ctypes.memset(block, 1, SIZE)
-        libc.free(block)
-
-def in_thread():
-    thread = threading.Thread(target=step)
-    thread.start()
-    thread.join()
-
-in_thread()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-in_thread()
-print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+print(os.getpid(), os.environ.get("GLIBC_TUNABLES"), sys.argv[1:], flush=True)
+host_memory._would_help = lambda environment, would=host_memory._would_help: {}
+host_memory.use_huge_pages()
 """
 
 
-def faults(**environment: str) -> tuple[bool, int]:
-    """Whether memory is kept, and how many pages a second round of allocations got from the system."""
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_") and k != "GLIBC_TUNABLES"}
+def run(would_help: str, **environment: str) -> list[str]:
+    inherited = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
+    arguments = [sys.executable, "-c", PROGRAM.format(would_help), "--an argument", ""]
     done = subprocess.run(
-        [sys.executable, "-c", FAULTS],
+        arguments,
         env=inherited | environment,
         cwd=ROOT,
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=True,
-        stdin=subprocess.DEVNULL,
+        timeout=60,
     )
-    kept, count = done.stdout.split()
-    return kept == "True", int(count)
+    return done.stdout.splitlines()
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc only")
-def test_what_is_freed_is_used_again_unless_the_environment_says_otherwise() -> None:
-    kept, few = faults(JAX_PLATFORMS="cpu")
-    if not kept:
-        pytest.skip("another C library")
-    pages = 8 * 2**26 // os.sysconf("SC_PAGE_SIZE")
-    assert few < 0.02 * pages
-    unchanged, _ = faults(JAX_PLATFORMS="cpu", MALLOC_ARENA_MAX="4")
-    assert not unchanged
+def test_a_program_starts_anew_once_as_the_same_process_with_the_same_arguments() -> None:
+    before, after = run("'GLIBC_TUNABLES' not in environment")
+    pid, setting, arguments = before.split(" ", 2)
+    assert setting == "None"
+    assert after == f"{pid} {host_memory.HUGE_PAGES} {arguments}"
 
 
-def test_nothing_is_changed_where_there_is_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [*(name for name in os.environ if name.startswith("MALLOC_")), "GLIBC_TUNABLES", "JAX_PLATFORMS"]:
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(host_memory, "ACCELERATORS", ("null",))
-    monkeypatch.setattr(host_memory.ctypes, "CDLL", lambda _: pytest.fail("changed"))
-    assert not host_memory.keep()
+def test_what_the_environment_says_is_left_alone() -> None:
+    (line,) = run("would(environment)", GLIBC_TUNABLES="glibc.malloc.arena_max=2", JAX_PLATFORMS="cpu")
+    assert "glibc.malloc.arena_max=2" in line
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "pages", "helps"),
+    [
+        ("none there", "always [madvise] never", True),
+        ("null", "always [madvise] never", False),
+        ("none there", "[always] madvise never", False),
+        ("none there", "always madvise [never]", False),
+        ("none there", None, False),
+    ],
+)
+def test_only_where_it_helps(accelerator, pages, helps, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(host_memory, "ACCELERATORS", (accelerator,))
+    monkeypatch.setattr(host_memory, "_THP", tmp_path / "enabled")
+    monkeypatch.setattr(host_memory.sys, "platform", "linux")
+    monkeypatch.setattr(host_memory.os, "confstr", lambda _: "glibc 2.36")
+    if pages:
+        (tmp_path / "enabled").write_text(pages)
+    assert host_memory._would_help({}) is helps
+    assert host_memory._would_help({"JAX_PLATFORMS": "cpu"}) is (pages == "always [madvise] never")
+    assert not host_memory._would_help({"GLIBC_TUNABLES": ""})
+    monkeypatch.setattr(host_memory.os, "confstr", lambda _: "glibc 2.31")
+    assert not host_memory._would_help({})
