@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-from train import cli, host_memory
+from train import host_memory
 
 COMMANDS = {"prepare": "train.prepare", "report": "train.curves"}
 """What may stand in the place of options: modules with a `main(arguments)`."""
@@ -15,6 +15,8 @@ def main() -> None:
     if len(sys.argv) > 1 and sys.argv[1] in COMMANDS:
         importlib.import_module(COMMANDS[sys.argv[1]]).main(sys.argv[2:])
         return
+    from train import cli
+
     name, config = cli.parse()
     # after the arguments are known to be right: importing jax takes a second
     from train import distributed
@@ -32,5 +34,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    host_memory.use_huge_pages()
+    host_memory.use_huge_pages()  # before the imports of `main`, which would be made twice
     main()

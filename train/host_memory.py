@@ -27,7 +27,7 @@ def use_huge_pages() -> None:
     """
     if _would_help(os.environ) and sys.executable and sys.orig_argv:
         os.environ["GLIBC_TUNABLES"] = HUGE_PAGES
-        os.execv(sys.executable, [sys.orig_argv[0], *sys.orig_argv[1:]])
+        os.execv(sys.executable, sys.orig_argv)
 
 
 def _would_help(environment: Mapping[str, str]) -> bool:

@@ -35,9 +35,14 @@ def in_windows(layers: nn.Module, x: jax.Array, mask: jax.Array | None, steps: S
     if layers.is_initializing() or total < 2 * (before + chunk + after):
         y: jax.Array = layers(x, mask)
         return y
-    chunk = -(-total // -(-total // chunk))
+    chunk = _even(total, chunk)
     plan = _Plan(steps, total, chunk, before, before + chunk + after)
     return _run(layers.clone(parent=None, name=None).apply, plan, layers.variables, x, mask)
+
+
+def _even(total: int, chunk: int) -> int:
+    """The length of as many chunks as `chunk` asks for, so that they are alike."""
+    return -(-total // -(-total // chunk))
 
 
 @dataclass(frozen=True)
@@ -54,8 +59,7 @@ class _Plan:
 
     def twice_as_long(self) -> _Plan:
         """Of windows for chunks of twice the length, or a little less."""
-        chunk = min(2 * self.chunk, self.total)
-        chunk = -(-self.total // -(-self.total // chunk))
+        chunk = _even(self.total, 2 * self.chunk)
         return replace(self, chunk=chunk, window=self.window + chunk - self.chunk)
 
 
