@@ -74,8 +74,8 @@ class Data:
     silence_db: float = -60.0
     """crops whose RMS lies below this many dBFS are drawn again"""
     held_out: float = 0.02
-    """share of the files of `root` that are measured and never trained on; where that is less than one file, clips of
-    the embedded generator are measured"""
+    """share of the files of `root` that are measured and never trained on; where that rounds to none, clips of the
+    embedded generator are measured"""
     accept_changes: bool = False
     """a resumed run continues though files of `root` were added, removed or changed since it was begun"""
     threads: int = 2

@@ -128,10 +128,12 @@ def initialise(state: TrainState, task: CodecTask, mesh: Mesh, batches: Iterator
     def fit(params: Any, collected: list[jax.Array]) -> Any:
         flat = jnp.concatenate([x.reshape(-1, x.shape[-1]) for x in collected])
         key = jax.random.fold_in(jax.random.key(task.config.seed), _KMEANS_STREAM)
-        fitted = params | {"bottleneck": fit_residual_vq(params["bottleneck"], flat, key)}
+        bottleneck = fit_residual_vq(params["bottleneck"], flat, key)
+        # of one device: a GPU adds up in no certain order, and a last bit can send a vector to another centroid
+        bottleneck = jax.tree.map(lambda x: jax.lax.all_gather(x, "data")[0], bottleneck)
+        fitted = params | {"bottleneck": bottleneck}
         return fitted, jax.tree.map(jnp.copy, fitted)
 
-    # every device computes all of it from the same numbers by the same program
     mapped = jax.jit(jax.shard_map(fit, mesh=mesh, in_specs=(P(), P()), out_specs=P(), check_vma=False))
     params, ema = mapped(state.params, collected)
     return state.replace(params=params, ema=ema)  # type: ignore[attr-defined]

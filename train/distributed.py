@@ -15,7 +15,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar, cast
 
 import jax
 import numpy as np
@@ -25,6 +25,7 @@ from configs.base import Config, Distributed
 from zoo.errors import ZooError
 
 _MESSAGE_BYTES = 2048
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -175,37 +176,50 @@ def say(text: str) -> None:
 
 
 def first_does(action: Callable[[], None]) -> None:
-    """Runs `action` in the first process while the others wait; what it refuses with a ZooError, all refuse."""
-    refusal = ""
-    if is_first():
-        try:
-            action()
-        except ZooError as error:
-            refusal = str(error) or "refused"
-            if jax.process_count() == 1:
-                raise
+    """Runs `action` in the first process while the others wait; where it fails, all do."""
+    all_do(action if is_first() else lambda: None)
+
+
+def all_do(action: Callable[[], T]) -> T:
+    """What `action` gives, in each process; where it fails in one, all raise a ZooError that says what happened there.
+
+    One that raised alone would leave the others waiting for it, until the coordinator ends them all without a word.
+    """
     if jax.process_count() == 1:
-        return
+        return action()
     from jax.experimental import multihost_utils
 
-    written = refusal.encode()[:_MESSAGE_BYTES].ljust(_MESSAGE_BYTES, b"\0")
-    heard = np.asarray(multihost_utils.broadcast_one_to_all(np.frombuffer(written, np.uint8)))
-    if text := heard.tobytes().rstrip(b"\0").decode(errors="replace"):
-        raise ZooError(text)
+    try:
+        result, failure = action(), None
+    except Exception as error:
+        result, failure = None, error
+    said = "" if failure is None else str(failure) or type(failure).__name__
+    written = said.encode(errors="replace")[:_MESSAGE_BYTES].ljust(_MESSAGE_BYTES, b"\0")
+    heard = np.asarray(multihost_utils.process_allgather(np.frombuffer(written, np.uint8)))
+    if failure is not None:
+        raise failure
+    for process, row in enumerate(heard):
+        if text := row.tobytes().rstrip(b"\0").decode(errors="replace"):
+            raise ZooError(f"process {process}: {text}" if process else text)
+    return cast(T, result)
 
 
 def check_agreement(config: Config) -> None:
     """Raises ZooError in all processes if they were not started with the same configuration."""
+    values: dict[str, Any] = loading.to_dict(config) | {"distributed": None}
+    if others := unlike_first(json.dumps(values, sort_keys=True)):
+        raise ZooError(f"process {others} was started with another configuration than process 0")
+
+
+def unlike_first(text: str) -> str:
+    """The numbers of the processes that have another text than process 0; "" where all have the same."""
     if jax.process_count() == 1:
-        return
+        return ""
     from jax.experimental import multihost_utils
 
-    values: dict[str, Any] = loading.to_dict(config) | {"distributed": None}
-    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).digest()
+    digest = hashlib.sha256(text.encode()).digest()
     digests = np.asarray(multihost_utils.process_allgather(np.frombuffer(digest, np.uint8)))
-    others = [str(p) for p, row in enumerate(digests) if (row != digests[0]).any()]
-    if others:
-        raise ZooError(f"process {', '.join(others)} was started with another configuration than process 0")
+    return ", ".join(str(p) for p, row in enumerate(digests) if (row != digests[0]).any())
 
 
 def same_everywhere(tree: Any) -> Any:

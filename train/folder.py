@@ -10,20 +10,25 @@ from pathlib import Path
 from configs import loading
 from configs.base import Config
 from train import lock
+from train.data import inventory
+from train.data.inventory import Inventory
 from zoo.errors import ZooError
 
 
 def check(workdir: Path, config: Config) -> None:
     """Raises ZooError where the folder holds something that the run may not continue or delete."""
-    if workdir.exists() and not workdir.is_dir():
-        raise ZooError(f"workdir {workdir} is not a folder")
+    there = next(folder for folder in (workdir, *workdir.absolute().parents) if os.path.exists(folder))
+    if not there.is_dir():
+        raise ZooError(f"workdir {workdir}: {there} is not a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ZooError(f"workdir {workdir}: {there} cannot be written to")
     if not workdir.is_dir() or lock.is_unused(workdir):
         return
     if not config.resume and not config.overwrite:
         raise ZooError(
             f"{workdir} exists already: --resume continues it, --overwrite deletes it, --workdir takes another"
         )
-    if not (workdir / "config.json").is_file():
+    if not (workdir / lock.CONFIG).is_file():
         flag = "--resume" if config.resume else "--overwrite"
         raise ZooError(f"{workdir} is no run (it has no config.json), so {flag} leaves it alone")
 
@@ -40,13 +45,20 @@ def prepare(workdir: Path, config: Config, held: lock.RunLock) -> None:
     check(workdir, config)  # another run may have begun and ended in it since
     if config.overwrite and not config.resume:
         lock.empty(workdir)
-    if not (workdir / "config.json").exists():
+    if not (workdir / lock.CONFIG).exists():
         write_config(workdir, config)
 
 
+def write_down(workdir: Path, config: Config, audio: Inventory) -> None:
+    """Writes what the run is, now that nothing speaks against it."""
+    write_config(workdir, config)
+    inventory.write(workdir, audio)
+
+
 def write_config(workdir: Path, config: Config) -> None:
-    """Writes the configuration, without what was accepted only once."""
-    config = dataclasses.replace(config, data=dataclasses.replace(config.data, accept_changes=False))
-    scratch = workdir / "config.json.tmp"
+    """Writes the configuration, without what was meant only for one start of the run."""
+    once = dataclasses.replace(config.data, accept_changes=False)
+    config = dataclasses.replace(config, data=once, profile=None, overwrite=False, resume=False)
+    scratch = workdir / f"{lock.CONFIG}.tmp"
     scratch.write_text(json.dumps(loading.to_dict(config), indent=2) + "\n")
-    os.replace(scratch, workdir / "config.json")
+    os.replace(scratch, workdir / lock.CONFIG)

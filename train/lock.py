@@ -14,6 +14,7 @@ from pathlib import Path
 from zoo.errors import ZooError
 
 NAME = ".lock"
+CONFIG = "config.json"
 HELD = (errno.EAGAIN, errno.EACCES)
 
 
@@ -35,9 +36,9 @@ class RunLock:
         Raises ZooError, which names the holder, where another run has it.
         """
         while self._file is None and not self._warned and (create or self._place.exists()):
-            if create:
-                self._workdir.mkdir(parents=True, exist_ok=True)
             try:
+                if create:
+                    self._workdir.mkdir(parents=True, exist_ok=True)
                 file = os.open(self._place, os.O_RDWR | os.O_CREAT, 0o644)
             except OSError as error:
                 raise ZooError(f"{self._workdir} cannot be written to: {error.strerror}") from None
@@ -83,8 +84,11 @@ class RunLock:
 
 
 def empty(workdir: Path) -> None:
-    """Deletes all that is in a run directory but the lock, which others would find free in its absence."""
-    for path in sorted(workdir.iterdir()):
+    """Deletes all that is in a run directory but the lock, which others would find free in its absence.
+
+    The configuration goes last: as long as anything is left, the folder can be told to be a run.
+    """
+    for path in sorted(workdir.iterdir(), key=lambda path: path.name == CONFIG):
         if path.name == NAME:
             continue
         if path.is_dir() and not path.is_symlink():

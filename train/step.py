@@ -78,7 +78,7 @@ def make_step(task: CodecTask, *, adversarial: bool, heard: bool = True) -> Step
         (gradients,) = pull_back((on_audio, on_own))
         named |= own
         metrics = {"loss": task.total(named, state.step), **{name: loss.mean() for name, loss in named.items()}}
-        metrics |= output.metrics | {f"gradient_norm/{name}": norm for name, norm in norms.items()}
+        metrics |= output.metrics | {f"waveform_gradient/{name}": norm for name, norm in norms.items()}
         discriminator_gradients: Any = {}
         if adversarial:
             # the same output, stopped: it is an input here, not a function of the discriminator

@@ -13,7 +13,7 @@ from jax.sharding import PartitionSpec as P
 
 from configs.base import Augmentation
 from tests.train.initialised import TINY
-from train import loop, parallel
+from train import begin, parallel
 from train.augment import (
     augment,
     band_centres,
@@ -272,4 +272,4 @@ def test_settings_that_make_no_sense(options, message):
     with pytest.raises(ZooError, match=message):
         check(Augmentation(**options))
     with pytest.raises(ZooError, match=message):  # at the start of a run, not when its step is compiled
-        loop._check_counts(dataclasses.replace(TINY, augmentation=Augmentation(**options)))
+        begin.check_counts(dataclasses.replace(TINY, augmentation=Augmentation(**options)))

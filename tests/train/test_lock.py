@@ -120,3 +120,28 @@ def test_without_locks_there_is_a_warning(
     said = capsys.readouterr().err
     assert said.startswith(f"warning: {tmp_path}/.lock cannot be locked (No locks available)")
     assert said.count("\n") == 1
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ZooError, match=f"{tmp_path}/file/run cannot be written to: Not a directory"):
+        RunLock(tmp_path / "file" / "run").acquire()
+
+
+def test_a_run_that_is_half_deleted_is_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("checkpoints", "evaluation", "tensorboard"):
+        (tmp_path / name).mkdir()
+    for name in (lock.NAME, "config.json", "metrics.jsonl"):
+        (tmp_path / name).write_text("")
+
+    def killed(path: Path) -> None:
+        if path.name == "tensorboard":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lock.shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            lock.empty(tmp_path)
+    assert (tmp_path / "config.json").exists()
+    lock.empty(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [lock.NAME]

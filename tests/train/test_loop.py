@@ -28,10 +28,7 @@ from train import cli, data, loop
 from train.finish import finish
 from train.lock import RunLock
 from train.metrics_log import MetricsLog, read_metrics
-from train.state import create_state
-from train.step import make_step
 from train.stopping import StoppedError
-from train.task import CodecTask
 from zoo import checkpoint
 from zoo.bitstream import entropy
 from zoo.errors import CheckpointError, ZooError
@@ -193,11 +190,14 @@ def assert_same_run(resumed: Path, uninterrupted: Path) -> None:
         assert {key: a[key] for key in same} == {key: b[key] for key in same}
 
 
-def test_killed_before_its_first_checkpoint_and_resumed(tmp_path: Path, finished: Path) -> None:
+def test_killed_before_its_first_checkpoint_and_resumed(
+    tmp_path: Path, finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     shutil.copy(finished / "config.json", tmp_path)
     lines = (finished / "metrics.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "metrics.jsonl").write_text("".join(lines[:2]) + lines[2][:20])
     loop.run("tiny", at(tmp_path, resume=True))
+    assert f"there is no checkpoint in {tmp_path}: a new run begins" in capsys.readouterr().out
     assert_same_run(tmp_path, finished)
 
 
@@ -228,7 +228,7 @@ def test_a_signal_saves_and_ends_the_run_which_goes_on_as_if_nothing_had_been(
     with monkeypatch.context() as patch:
         at_batch(patch, step, lambda: os.kill(os.getpid(), signum))
         patch.setattr(sys, "argv", ["train"])
-        patch.setattr(cli, "parse", lambda: ("tiny", at(run)))
+        patch.setattr(cli, "parse", lambda **_: ("tiny", at(run)))
         with pytest.raises(SystemExit) as ended:
             command.main()
     assert ended.value.code == status
@@ -239,8 +239,23 @@ def test_a_signal_saves_and_ends_the_run_which_goes_on_as_if_nothing_had_been(
     # tables take longer than there may be: those of the last checkpoint, or none
     metadata = checkpoint.read_metadata(run / "checkpoints" / str(step))
     assert metadata["tables_step"] == (None if step == 2 else 3)
+    loop.run("tiny", at(run, resume=True, steps=step))
+    fitted = "nothing" if step == 2 else "step 3"
+    assert f"stopped with an entropy coder fitted to {fitted}: one step more fits it anew" in capsys.readouterr().out
     loop.run("tiny", at(run, resume=True))
     assert_same_run(run, finished)
+
+
+def test_a_signal_in_a_step_with_a_checkpoint_spares_its_measurements(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_batch(monkeypatch, 6, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(StoppedError, match=r"after step 6 of 10, which is saved"):
+        loop.run("tiny", at(tmp_path))
+    assert checkpoint.read_metadata(tmp_path / "checkpoints" / "6")["tables_step"] == 3
+    rows = {row["step"]: row for row in read_metrics(tmp_path / "metrics.jsonl")}
+    assert "held_out/mel" in rows[3]
+    assert "held_out/mel" not in rows[6]
 
 
 def test_a_signal_in_the_last_step_spares_the_evaluation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,9 +305,17 @@ def test_a_second_run_in_the_directory_is_refused_and_changes_nothing(finished: 
     assert contents(finished) == before
 
 
-def test_a_metric_that_there_is_not_is_refused_after_the_first_step(tmp_path: Path) -> None:
-    refused(at(tmp_path, keep_best="held_out/mle"), "no metric 'held_out/mle'; there are: .*held_out/mel, .*, loss, ")
-    assert checkpoint.steps(tmp_path) == []
+def test_a_metric_that_there_is_not_is_refused_before_anything_is_touched(tmp_path: Path, finished: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    before = contents(run)
+    missing = "no metric 'held_out/mle'; there are: .*held_out/mel, .*, loss, "
+    for changes in ({"overwrite": True}, {"resume": True, "steps": 12}):
+        refused(at(run, keep_best="held_out/mle", **changes), missing)
+    assert contents(run) == before
+    # what only a later phase logs is known, too
+    refused(at(tmp_path / "new", ADVERSARIAL, keep_best="verdict"), "there are: .*, feature_matching, ")
+    assert not (tmp_path / "new").exists()
 
 
 def test_overwrite_deletes_the_former_run(tmp_path: Path, finished: Path) -> None:
@@ -375,25 +398,3 @@ def test_discriminators_join_at_their_step(tmp_path: Path) -> None:
     for row in read_metrics(tmp_path / "metrics.jsonl"):
         with_them = {"adversarial", "feature_matching", "discriminator"} & set(row)
         assert len(with_them) == (3 if row["step"] > 2 else 0)
-
-
-def test_the_warm_up_never_asks_the_discriminators(monkeypatch: pytest.MonkeyPatch) -> None:
-    task = CodecTask(ADVERSARIAL)
-    state = jax.eval_shape(lambda: create_state(task, 0))
-    batch = {
-        "audio": jax.ShapeDtypeStruct((2, 800, 1), np.float32),
-        "index": jax.ShapeDtypeStruct((2,), np.uint32),
-    }
-
-    def asked(*_: object) -> None:
-        raise RuntimeError("the discriminators were asked")
-
-    monkeypatch.setattr(task, "discriminate", asked)
-    trace = {kind: jax.make_jaxpr(make_step(task, adversarial=kind), axis_env=[("data", 1)]) for kind in (False, True)}
-    trace[False](state, batch)
-    with pytest.raises(RuntimeError, match="were asked"):
-        trace[True](state, batch)
-
-
-def test_without_a_phase_for_them_discriminators_have_no_parameters() -> None:
-    assert create_state(CodecTask(TINY), 0).discriminator == {}

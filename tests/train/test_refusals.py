@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from configs.autoencoder import Autoencoder
-from configs.base import Config, Data, LossWeights, ModelConfig, Schedule
+from configs.base import Config, Data, LossWeights, ModelConfig, Optim, Schedule
 from train import loop
 from zoo.errors import ZooError
 
@@ -69,6 +69,9 @@ class Unknown(ModelConfig):
         ({"steps": 0}, "steps must be at least 1"),
         ({"checkpoint_every": 0}, "checkpoint_every must be at least 1"),
         ({"log_every": 0}, "log_every must be at least 1"),
+        ({"keep_checkpoints": 0}, "keep_checkpoints must be at least 1"),
+        ({"optim": Optim(max_skipped_steps=0)}, "optim.max_skipped_steps must be at least 1"),
+        ({"data": Data(segment_s=0.1, threads=-1)}, "data.threads must be at least 0, got -1"),
         ({"adversarial_start": 3}, "loss.adversarial is 0"),
         ({"loss": LossWeights(mel=Schedule("linear", 0.0, 1.0, 0))}, "at least one step"),
     ],
@@ -86,3 +89,10 @@ def test_a_loss_that_the_model_does_not_have_is_refused(tmp_path: Path, monkeypa
     monkeypatch.setattr(loop, "use_compilation_cache", lambda: None)
     refused(at(tmp_path / "run", loss=LossWeights(mel=1.0, kl=1.0)), "loss.kl is set, but .* it has: rate")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.usefixtures("_nothing_compiles")
+def test_a_place_that_cannot_be_a_folder_is_refused_first_of_all(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for workdir in (tmp_path / "file", tmp_path / "file" / "run" / "x"):
+        refused(at(workdir, data=Data(root="missing")), rf"workdir {workdir}: {tmp_path}/file is not a folder")

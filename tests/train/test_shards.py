@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -236,3 +238,27 @@ def test_only_the_time_for_which_a_device_was_idle_is_waiting():
     time.sleep(0.02)
     assert 0.019 < idle.seconds() < time.monotonic() - started_s + 0.01
     assert Idleness({}).seconds() >= 0
+
+
+def test_more_shards_than_files_may_be_open(folder: Path) -> None:
+    program = """
+import resource, sys
+hard = int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_NOFILE, (16, hard))
+from train.data import ShardCrops, shards
+index = shards.read_index(sys.argv[1])
+many = shards.Index(index.root, index.sample_rate, index.channels, index.shard_mb, index.shards * 20, index.files, [])
+crops = ShardCrops(many, segment_samples=400, sample_rate=index.sample_rate, channels=1)
+print(len(many.shards), crops[0]["audio"].shape)
+"""
+    root = Path(__file__).parents[2]
+    n = 20 * len(shards.read_index(folder).shards)
+
+    def run(hard: int) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", program, str(folder), str(hard)]
+        return subprocess.run(command, cwd=root, capture_output=True, text=True)
+
+    assert n > 40
+    assert run(4096).stdout == f"{n} (400, 1)\n"
+    # where the system does not let it, the shards are not to blame
+    assert "this shard cannot be opened (Too many open files)" in run(40).stderr

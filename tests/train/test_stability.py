@@ -220,7 +220,7 @@ def assert_same(a: Any, b: Any) -> None:
 
 def test_the_step_is_the_same_on_several_devices_in_parts_and_rematerialised(alone: Any) -> None:
     assert alone[0]["restarted"].max() > 0
-    assert {"perplexity/0", "dead/1", "gradient_norm/adversarial"} <= set(alone[0])
+    assert {"perplexity/0", "dead/1", "waveform_gradient/adversarial"} <= set(alone[0])
     assert_same(trained(2, accumulate=2, rematerialise=True), alone)
 
 

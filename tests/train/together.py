@@ -89,9 +89,18 @@ def tiny(workdir: Path, **changes: Any) -> Any:
 
 
 def start(
-    config: Any, processes: int, devices: int, *, port: int | None = None, places: Sequence[int] | None = None
+    config: Any,
+    processes: int,
+    devices: int,
+    *,
+    port: int | None = None,
+    places: Sequence[int] | None = None,
+    folders: Sequence[Path] | None = None,
 ) -> list[subprocess.Popen[str]]:
-    """Starts the processes of one training, or those of `places`; each writes its output into a pipe."""
+    """Starts the processes of one training, or those of `places`; each writes its output into a pipe.
+
+    `folders` are what relative paths start from in each process: what several hosts have under one name may differ.
+    """
     from configs import loading
     from configs.base import Distributed
 
@@ -110,7 +119,8 @@ def start(
         }
         command = [sys.executable, "-c", WORKER.format(root=str(ROOT)), described]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        workers.append(subprocess.Popen(command, env=environment, cwd=ROOT, **pipes))  # type: ignore[call-overload]
+        folder = folders[place] if folders else ROOT
+        workers.append(subprocess.Popen(command, env=environment, cwd=folder, **pipes))  # type: ignore[call-overload]
     return workers
 
 

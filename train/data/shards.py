@@ -9,6 +9,7 @@ bytes, mtime_ns}]. A file also has gain_db if it was scaled down, and note if it
 from __future__ import annotations
 
 import json
+import resource
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ FORMAT, VERSION = "codec-zoo-shards", 1
 FULL_SCALE = 32768.0
 _KEYS = ("sample_rate", "channels", "shard_mb", "shards", "files", "skipped")
 DTYPE = np.dtype("<i2")
+_OTHER_FILES = 512
+"""that a run may have open beside its shards"""
 
 
 def shard_name(number: int) -> str:
@@ -56,7 +59,9 @@ class Index:
             mapped = np.load(path, mmap_mode="r", allow_pickle=False)
         except FileNotFoundError:
             raise ZooError(f"{path}: this shard is missing; prepare the folder anew") from None
-        except (OSError, ValueError, EOFError) as error:
+        except OSError as error:
+            raise ZooError(f"{path}: this shard cannot be opened ({error.strerror or error})") from None
+        except (ValueError, EOFError) as error:
             raise ZooError(f"{path}: this shard is damaged ({error}); prepare the folder anew") from None
         expected = (entry["frames"], self.channels)
         if not isinstance(mapped, np.memmap) or mapped.dtype != DTYPE or mapped.shape != expected:
@@ -111,6 +116,15 @@ def _check(index: Index) -> None:
             raise ValueError(f"file {file['name']!r} lies outside its shard")
 
 
+def _allow_open_files(n: int) -> None:
+    """Lets this process have n more files open, as far as the system lets it: each mapped shard is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = n + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+
+
 class ShardCrops(CropSource):
     """Random crops of `segment_samples` from a prepared folder, weighted, drawn, rejected and scaled as `FileCrops` do.
 
@@ -148,6 +162,7 @@ class ShardCrops(CropSource):
             )
         self.root = index.root
         self.index = index
+        _allow_open_files(len(index.shards))
         self._shards = [index.open_shard(number) for number in range(len(index.shards))]
         self.seconds = index.seconds
         out = chosen([f["name"] for f in index.files], held_out)

@@ -1,0 +1,122 @@
+"""What a run needs before its first step: settings that can be, weights to begin with, data that can be read."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sys
+from collections.abc import Collection, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from configs.base import Config, Published
+from train import augment, data, distributed, initial, parallel, profile
+from train.data import inventory
+from train.observe import HELD_OUT
+from train.phases import Phases
+from train.progress import Progress
+from train.state import TrainState
+from train.task import CodecTask
+from zoo import checkpoint
+from zoo.errors import CheckpointError, ZooError
+
+
+def check_counts(config: Config) -> None:
+    """Raises ZooError for settings that no run can have."""
+    counts = {name: getattr(config, name) for name in ("steps", "checkpoint_every", "keep_checkpoints", "log_every")}
+    for name, count in (counts | {"optim.max_skipped_steps": config.optim.max_skipped_steps}).items():
+        if count < 1:
+            raise ZooError(f"{name} must be at least 1, got {count}")
+    if config.data.threads < 0:
+        raise ZooError(f"data.threads must be at least 0, got {config.data.threads}")
+    if config.profile is not None:
+        profile.check(config.profile, config.steps)
+    if config.evaluation.clips < 1 or not config.evaluation.clip_s > 0:
+        raise ZooError("evaluation.clips and evaluation.clip_s must be positive")
+    augment.check(config.augmentation)
+
+
+def initial_weights(workdir: Path, config: Config, overrides: Collection[str]) -> tuple[Config, initial.Source | None]:
+    """What `config.init` gives a new run, and the configuration with its architecture; nothing where one continues."""
+    if config.init is None:
+        if config.init_optimisers or config.init_weights != "averaged":
+            raise ZooError(f"init_{'optimisers' if config.init_optimisers else 'weights'} is for --init CKPT")
+        return config, None
+    if config.resume and (own := checkpoint.steps(workdir)):
+        distributed.say(f"{workdir} continues with its own checkpoints: --init {config.init} is not read")
+        fields = ("init", "init_weights", "init_optimisers")
+        for step in reversed(own):
+            with contextlib.suppress(CheckpointError):  # a damaged one: the one before it says the same
+                begun = checkpoint.read_metadata(workdir / "checkpoints" / str(step))["config"]
+                return replace(config, **{field: begun[field] for field in fields if field in begun}), None
+        return config, None
+    if config.overwrite and Path(config.init).resolve().is_relative_to(workdir.resolve()):
+        raise ZooError(f"--init {config.init} is in {workdir}, which --overwrite deletes: choose another --workdir")
+    source = initial.read(config.init, weights=config.init_weights, optimisers=config.init_optimisers)
+    return initial.architecture(config, source, overrides), source
+
+
+def make_source(workdir: Path, task: CodecTask, progress: Progress) -> data.CropSource:
+    """The training data, which can be read and is what the run was begun on; raises ZooError otherwise."""
+    config, module = task.config, task.module
+    source = data.make_source(
+        config.data,
+        sample_rate=module.sample_rate,
+        channels=module.channels,
+        hop_length=module.hop_length,
+        seed=config.seed,
+        on_skip=lambda path, reason: progress.message(
+            f"skipped {reason}" if str(path) in reason else f"skipped {path}: {reason}"
+        ),
+    )
+    source[0]  # whatever makes every crop impossible shows now
+    if config.resume and checkpoint.steps(workdir):
+        now, accept = inventory.of(source), config.data.accept_changes
+        inventory.check(workdir, now, root=config.data.root, accept_changes=accept)
+    return source
+
+
+def batches(source: data.CropSource, config: Config, start_example: int) -> Iterator[dict[str, np.ndarray]]:
+    """This process's share of a run's batches from an example on."""
+    return data.batches(
+        source,
+        batch_size=config.batch_size,
+        start_example=start_example,
+        data=config.data,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+    )
+
+
+def logged_names(task: CodecTask, mesh: Mesh, state: TrainState, source: data.CropSource) -> list[str]:
+    """Of all that a run logs from its first step to its last; nothing is computed."""
+    phases = Phases(task, mesh)
+    batch = parallel.shard_batch(next(batches(source, task.config, 0)), mesh)
+    ends = (phases[phases.at(step)] for step in (0, task.config.steps))
+    return sorted({*HELD_OUT, *(name for step in ends for name in jax.eval_shape(step, state, batch)[1])})
+
+
+def announce(name: str, task: CodecTask, source: data.CropSource, workdir: Path) -> None:
+    """Says on what, of what and to which end a run is trained."""
+    config = task.config
+    devices = jax.devices()
+    module = task.module
+    print(f"devices: {len(devices)} × {devices[0].device_kind} ({jax.default_backend()})")
+    if jax.default_backend() == "cpu" and shutil.which("nvidia-smi"):
+        hint = "pip install -e '.[cuda]'"
+        print(f"warning: an NVIDIA GPU is here, but jax only sees the CPU: {hint}", file=sys.stderr)
+    where = config.data.root or "the embedded generator"
+    if source.held_out:
+        where += f", of which {len(source.held_out)} files are held out"
+    what = f"{name}'s recipe for {config.model.family}" if isinstance(config.model, Published) else name
+    print(
+        f"{what}: {module.sample_rate} Hz, {module.channels} channel(s), {module.frame_rate_hz:g} frames/s; "
+        f"crops of {source.segment_samples / source.sample_rate:.2f} s from {where}; "
+        f"{config.steps} steps of {config.batch_size}; run directory {workdir}"
+    )
+    losses = {key: value for key, value in asdict(config.loss).items() if value}
+    print("losses: " + ", ".join(losses), flush=True)
