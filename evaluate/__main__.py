@@ -102,7 +102,7 @@ def run(options: Options) -> None:
     n_codecs = len(systems)
     systems += peers.systems(options.against, sample_rate=rate, channels=channels) if options.against else []
     clips = cli.load_clips(options.data.root, first, limit=options.limit)
-    output = Path(options.output or options.report or cli.run_folder(first) / "evaluation")
+    output = Path(options.output or options.report or cli.results_folder(first))
     cache = Cache(output / "cache.jsonl") if options.cache else None
     with progress(len(clips) * len(systems), "evaluating") as advance:
         rows = evaluate(

@@ -42,6 +42,12 @@ def run_folder(codec: ReadyCodec) -> Path:
     return checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint
 
 
+def results_folder(codec: ReadyCodec) -> Path:
+    """Where results go if nothing is said: evaluation/ where the codec is; for what is no folder, one of its name."""
+    folder = run_folder(codec)
+    return folder / "evaluation" if folder.is_dir() else Path("evaluation") / folder.name
+
+
 class ReadableClips:
     """The clips of a folder, `limit` of each domain, read anew at each pass.
 

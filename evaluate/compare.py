@@ -133,7 +133,7 @@ def compare(
     """Differences from A to B over the clips that both have, for each pair of systems and each metric.
 
     No metrics = all that both have, and the rates. Raises ZooError for an unknown metric, a clip that occurs twice in a
-    system or differs in length, and where there is no pair or no common clip.
+    system or differs in length, and where there is no pair, no common clip or nothing that both measured.
     """
     speeds = [name for name in statistics.known_values() if name.endswith("_rtf")]
     for name in metrics:
@@ -178,6 +178,8 @@ def compare(
                 f"test(s) (p at least {min(least, 1):.2g}): take more clips or name fewer metrics"
             )
         differences += judge(found)
+    if not differences:
+        raise ZooError("A and B have no values of any metric for the same clip")
     return Comparison(differences, notes)
 
 

@@ -266,7 +266,7 @@ def run(options: Options) -> None:
         rivals[companding] = evaluate(CodecSystem(rival, "mdct_pca"), clips)
     best = max(rivals, key=lambda companding: overall(rivals[companding]).values["snr_db"])
     found = ", ".join(f"{c}: {overall(r).values['snr_db']:.2f} dB" for c, r in rivals.items())
-    output = Path(options.output) if options.output else cli.run_folder(codec) / "evaluation"
+    output = Path(options.output) if options.output else cli.results_folder(codec)
     source = options.eval.root or "held-out clips of the embedded generator"
     table.report(rows + rivals[best], output, title=f"{source} · PCA with companding {best}", name="pca")
     print(f"SNR of PCA by companding exponent: {found}")

@@ -23,7 +23,7 @@ import numpy as np
 from zoo import audio
 from zoo.errors import ZooError
 
-INSTALL = "pip install 'codec-zoo[perceptual]'"
+INSTALL = "pip install -e '.[perceptual]'"
 SILENCE_PEAK = 2.0**-16  # half a step of 16 bits, from the mean: what a 16-bit file cannot hold
 PESQ_PART_S = 16.0  # libpesq writes beyond its 50 utterances, each at least 0.4 s with its pause, and crashes
 STOI_FRAME = 256  # samples at 10 kHz

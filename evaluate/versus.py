@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from zoo.published import PublishedModel
     from zoo.ready import ReadyCodec
 
-INSTALL = "pip install 'codec-zoo[parity]'"
+INSTALL = "pip install -e '.[parity]'"
 REST_S = 0.2
 """Between measurements: threads of the one library go on waiting for work for a while, and take the other's cores."""
 

@@ -17,7 +17,7 @@ def main() -> None:
         return
     from train import cli
 
-    name, config = cli.parse()
+    name, config = cli.parse(commands=list(COMMANDS))
     # after the arguments are known to be right: importing jax takes a second
     from train import distributed
     from train.loop import run

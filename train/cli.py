@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import difflib
 import io
 import json
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,11 @@ DESCRIPTION = """Trains a codec.
 or a schedule KIND:START:END:STEPS such as linear:0:0.07:500."""
 
 
-def parse(arguments: Sequence[str] | None = None) -> tuple[str, Config]:
-    """Name and configuration of a run; exits with a one-line error (status 2) where the arguments are wrong."""
+def parse(arguments: Sequence[str] | None = None, *, commands: Sequence[str] = ()) -> tuple[str, Config]:
+    """Name and configuration of a run; exits with a one-line error (status 2) where the arguments are wrong.
+
+    `commands` are what else a first word could have meant.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     first.add_argument("--model")
@@ -48,6 +52,10 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[str, Config]:
         fail("give --model or --config, not both")
     asks_help = bool({"-h", "--help"} & set(rest))
     if not (chosen.model or chosen.config) and not asks_help:
+        stray = next((word for word in rest[:1] if not word.startswith("-")), None)
+        meant = {**{name: f"--model {name}" for name in loading.names()}, **{name: name for name in commands}}
+        if stray is not None:
+            fail(f"unexpected argument {stray!r}{_suggestion(stray, meant)}")
         fail(f"which model? --model {'|'.join(loading.names())}, or --config my.py")
     try:
         if chosen.config:
@@ -167,6 +175,9 @@ def _one_line(text: str, arguments: Sequence[str], base: Config) -> str:
         unknown = [key for key in keys if key not in known and key.removeprefix("no_") not in known]
         if not unknown:
             return f"unexpected argument {unrecognised.group(1)!r}"
+        meant = {spelt: f"--{key}" for key in known for spelt in (key, key.rpartition(".")[2])}
+        if suggestion := _suggestion(unknown[0], meant):
+            return f"unknown key --{unknown[0]}{suggestion}"
         section = unknown[0].rpartition(".")[0]
         section = section if any(key.startswith(f"{section}.") for key in known) else ""
         # of the sections at the top only their names: all keys together fill a screen
@@ -179,6 +190,12 @@ def _one_line(text: str, arguments: Sequence[str], base: Config) -> str:
             value = _value_of(key, arguments)
             return f"--{key}: {value!r} is not {kind}" if value else f"--{key}: a value is missing ({kind})"
     return words.split(" For full helptext")[0]
+
+
+def _suggestion(word: str, meant: Mapping[str, str]) -> str:
+    """What a mistyped word may have stood for: a key of `meant`, spelt as its value."""
+    close = difflib.get_close_matches(word, meant, 1, 0.8)
+    return f": did you mean {meant[close[0]]}?" if close else ""
 
 
 def _value_of(key: str, arguments: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from configs import loading
 from configs.base import Config, Published
 from evaluate import table
 from evaluate.clips import Clip
@@ -24,7 +25,7 @@ def finish(name: str, workdir: Path, config: Config, held_out: HeldOut) -> None:
     draw_report(workdir, pairs, read_metrics(workdir / "metrics.jsonl"), title=f"{workdir} · {config.steps} steps")
     rows = evaluate(codec_systems(codec, name), held_out.clips[: config.evaluation.clips])
     table.report(rows, workdir / "evaluation", title=f"{workdir}: {held_out}")
-    chosen = f"--model {config.model.recipe}"
+    chosen = f"--model {name}" if name in loading.names() else f"--config {name}.py"
     anew = f"{chosen} --init {workdir}" if isinstance(config.model, Published) else chosen
     print(
         f"\nListen to {workdir}/samples, look at {workdir}/report.png. Next:\n"

@@ -64,7 +64,7 @@ class Decode:
     Examples:
       python -m zoo decode song.zac song.wav                                   the codec is found by the file's hash
       python -m zoo decode song.zac part.wav --start 61.5 --seconds 4
-      python -m zoo decode - - < live.zac | aplay                              plays while it arrives
+      arecord -f cd | python -m zoo encode - - | python -m zoo decode - - | aplay    plays what is being recorded
     """
 
     input: Positional[str]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from zoo import audio_io, checkpoint, coding, decoding
+from zoo import audio, audio_io, checkpoint, coding, decoding
 from zoo.audio_io import output
 from zoo.bitstream.container import ContainerReader
 from zoo.cli import progress
@@ -37,6 +37,9 @@ def encode(options: Encode) -> None:
         return
     if options.tokens and options.output == "-":
         raise ZooError("--tokens needs a file name to stand beside, not standard output")
+    _check_input(options.input)
+    if Path(options.output).suffix.lower() in audio.FORMATS:
+        raise ZooError(f"{options.output}: is no name for coded audio: .zac is the usual suffix")
     audio_io.check_output(options.output, force=options.force)
     tokens = Path(options.output).with_suffix(".npy") if options.tokens else None
     if tokens:
@@ -145,6 +148,7 @@ def decode(options: Decode) -> None:
         if value is not None and not 0 <= value < float("inf"):
             raise ZooError(f"--{name} {value:g} is no time")
     is_part = options.start > 0 or options.seconds is not None
+    audio_io.check_format(options.output, options.subtype)
     audio_io.check_output(options.output, force=options.force)
     with ExitStack() as stack:
         stream = stack.enter_context(open_input(options.input))
@@ -238,15 +242,20 @@ def open_input(path: str) -> Iterator[BinaryIO]:
     if path == "-":
         yield output.standard(sys.stdin, "standard input")
         return
+    _check_input(path)
     place = Path(path)
-    if place.is_dir() or not place.exists():
-        raise ZooError(f"{path}: {'is a folder' if place.is_dir() else 'no such file'}")
     try:
         stream = place.open("rb")
     except OSError as error:
         raise ZooError(f"{path}: cannot be opened ({error.strerror})") from None
     with stream:
         yield stream
+
+
+def _check_input(path: str) -> None:
+    """Before a codec is loaded, which may take minutes."""
+    if path != "-" and (Path(path).is_dir() or not Path(path).exists()):
+        raise ZooError(f"{path}: {'is a folder' if Path(path).is_dir() else 'no such file'}")
 
 
 def find_codec(ckpt: str | None, weights_hash: bytes | None = None) -> ReadyCodec:

@@ -12,7 +12,7 @@ import numpy as np
 
 from zoo.errors import ZooError
 
-INSTALL = "pip install 'codec-zoo[peers]'"
+INSTALL = "pip install -e '.[peers]'"
 
 
 def require(family: str, codec: str) -> None:

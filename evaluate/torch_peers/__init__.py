@@ -68,5 +68,5 @@ def _made(family: str, config: dict[str, Any], folder: Path | None) -> Peer:
             return kind(config, folder)
     except ImportError as error:
         raise ZooError(
-            f"the torch implementation of {family} cannot be imported ({error}): pip install 'codec-zoo[parity]'"
+            f"the torch implementation of {family} cannot be imported ({error}): pip install -e '.[parity]'"
         ) from None

@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import jax
 import numpy as np
@@ -24,6 +26,7 @@ from train.state import create_state
 from train.task import CodecTask
 from zoo.bitstream.entropy import Fitter
 from zoo.errors import ZooError
+from zoo.ready import ReadyCodec
 
 RATE = 8000
 ROOT = Path(__file__).parents[2]
@@ -110,6 +113,19 @@ def test_embedded_clips_are_those_of_the_run(run_dir: Path, capsys: pytest.Captu
     *table, place = capsys.readouterr().out.splitlines()
     assert max(map(len, table)) <= 120
     assert place.endswith(str(run_dir / "evaluation"))
+
+
+def test_results_of_what_is_no_folder_get_one_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "weights.pth").write_text("")
+
+    def place(path: str) -> Path:
+        return cli.results_folder(cast(ReadyCodec, SimpleNamespace(metadata={"path": path})))
+
+    assert place("descript/dac_24khz") == Path("evaluation/dac_24khz")
+    assert place("weights.pth") == Path("evaluation/weights.pth")
+    assert place("out") == Path("out/evaluation")
 
 
 def test_limit_is_for_each_domain(folder: Path, run_dir: Path) -> None:

@@ -164,6 +164,10 @@ def test_the_command_prints_and_writes(tmp_path: Path, capsys: pytest.CaptureFix
         (records([1.0, 2.0], clip="x"), "vae level 0: clip x occurs twice"),
         (records([1.0], clip="x"), "vae level 0: A and B have no clip in common"),
         (records([1.0]) + records([1.0], "gan"), None),
+        (
+            [{"system": "vae", "level": 0, "clip": "c0", "seconds": 4.0, "pesq": 2.0}],
+            "A and B have no values of any metric for the same clip",
+        ),
     ],
 )
 def test_bad_files_end_in_one_line(

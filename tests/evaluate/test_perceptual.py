@@ -234,7 +234,7 @@ def test_missing_libraries_are_named_with_the_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "pesq", None)
     monkeypatch.setitem(sys.modules, "pystoi", None)
     monkeypatch.setitem(sys.modules, "visqol", None)
-    install = "pip install 'codec-zoo[perceptual]'"
+    install = "pip install -e '.[perceptual]'"
     assert perceptual.available() == {
         "visqol": f"visqol-python is not installed: {install}",
         "pesq": f"pesq is not installed: {install}",
@@ -264,7 +264,7 @@ def test_a_broken_compiled_part_is_a_reason(monkeypatch):
         raise OSError(f"{name}.so:\n wrong ELF class")
 
     monkeypatch.setattr(perceptual.importlib, "import_module", import_module)
-    expected = "pesq cannot be imported (pesq.so: wrong ELF class): pip install 'codec-zoo[perceptual]'"
+    expected = "pesq cannot be imported (pesq.so: wrong ELF class): pip install -e '.[perceptual]'"
     assert perceptual.available()["pesq"] == expected
 
 

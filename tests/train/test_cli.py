@@ -218,10 +218,10 @@ def test_a_weight_that_is_none(capsys: pytest.CaptureFixture[str], weight: str) 
 @pytest.mark.parametrize(
     ("arguments", "start", "lists"),
     [
-        ("--loss.melx 3", "unknown key --loss.melx; loss has: ", "mel"),
-        ("--loss.melx=3", "unknown key --loss.melx; loss has: ", "feature_matching"),
+        ("--loss.loudness 3", "unknown key --loss.loudness; loss has: ", "mel"),
+        ("--loss.loudness=3", "unknown key --loss.loudness; loss has: ", "feature_matching"),
         ("--model.hop 3", "unknown key --model.hop; model has: ", "latent_dim"),
-        ("--stepz 3 --steps 4", "unknown key --stepz; there are: ", "steps"),
+        ("--lr 3 --steps 4", "unknown key --lr; there are: ", "steps"),
         ("--optim 3", "unknown key --optim; there are: ", "checkpoint_every"),
         ("--foo.bar 3 extra", "unknown key --foo.bar; there are: ", "loss.…"),
     ],
@@ -232,6 +232,30 @@ def test_an_unknown_key_lists_what_exists(
     said = complaint(capsys, "--model", "vae", *arguments.split())
     assert said.startswith(start)
     assert lists in said.removeprefix(start).split(", ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("--model vae --stepz 3 --steps 4", "unknown key --stepz: did you mean --steps?"),
+        ("--model vae --loss.melx=3", "unknown key --loss.melx: did you mean --loss.mel?"),
+        ("--model vae --data_root x", "unknown key --data_root: did you mean --data.root?"),
+        ("--model vae --learning_rate 1", "unknown key --learning_rate: did you mean --optim.learning_rate?"),
+        ("--model vae --model.latent_dims 1", "unknown key --model.latent_dims: did you mean --model.latent_dim?"),
+        ("vae --steps 4", "unexpected argument 'vae': did you mean --model vae?"),
+        ("gan-vocoder", "unexpected argument 'gan-vocoder': did you mean --model gan_vocoder?"),
+        ("preparee DIR OUT", "unexpected argument 'preparee': did you mean prepare?"),
+        ("music", "unexpected argument 'music'"),
+    ],
+)
+def test_a_mistyped_word_is_answered_with_what_was_meant(
+    capsys: pytest.CaptureFixture[str], arguments: str, said: str
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.parse(arguments.split(), commands=["prepare", "report"])
+    assert stop.value.code == 2
+    error = capsys.readouterr().err.removeprefix("error: ").strip()
+    assert error == said
 
 
 def test_narrow_terminals_do_not_cut_words(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -145,7 +145,7 @@ def test_without_torch_it_says_what_to_install(capsys):
     with pytest.raises(SystemExit) as exit_info:
         bench.main(["--vs", "torch"])
     assert exit_info.value.code == 2
-    assert "codec-zoo[parity]" in capsys.readouterr().err
+    assert "'.[parity]'" in capsys.readouterr().err
 
 
 def test_a_process_that_fails_is_one_line(tmp_path):

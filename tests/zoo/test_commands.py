@@ -248,7 +248,9 @@ def test_what_is_refused(here, capfd):
     capfd.readouterr()
     for arguments, culprit in (
         (["encode", "missing.wav", "x.zac"], "missing.wav: no such file"),
+        (["encode", "missing.wav", "x.zac", "--ckpt", "nothing"], "missing.wav: no such file"),
         (["encode", "folder", "x.zac"], "folder: is a folder"),
+        (["encode", "song.wav", "x.flac"], "x.flac: is no name for coded audio"),
         (["encode", "text.wav", "x.zac"], "text.wav"),
         (["encode", "song.wav", "song.zac"], "song.zac: exists already"),
         (["encode", "song.wav", "folder"], "folder: is a folder"),
@@ -261,7 +263,8 @@ def test_what_is_refused(here, capfd):
         (["encode", "--corpus", "song.wav", "out"], "song.wav"),
         (["decode", "missing.zac", "x.wav"], "missing.zac: no such file"),
         (["decode", "song.wav", "x.wav"], "song.wav: not a .zac file"),
-        (["decode", "song.zac", "x.mp3"], "x.mp3"),
+        (["decode", "song.zac", "x.mp3", "--ckpt", "nothing"], "x.mp3: cannot write '.mp3'"),
+        (["decode", "song.zac", "x.wav", "--subtype", "PCM_9", "--ckpt", "nothing"], "x.wav: cannot write the subtype"),
         (["decode", "song.zac", "song.wav"], "song.wav: exists already"),
         (["decode", "song.zac", "x.wav", "--start", "99"], "ends at 3.30 s"),
         (["decode", "song.zac", "x.wav", "--seconds", "-1"], "--seconds"),

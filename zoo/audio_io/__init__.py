@@ -6,6 +6,6 @@ A path of "-" is standard input or output. Files are written under a temporary n
 from zoo.audio_io.output import check_output, open_output
 from zoo.audio_io.reader import Reader, open_reader
 from zoo.audio_io.wav import RawFormat
-from zoo.audio_io.writer import Writer, open_writer
+from zoo.audio_io.writer import Writer, check_format, open_writer
 
-__all__ = ["RawFormat", "Reader", "Writer", "check_output", "open_output", "open_reader", "open_writer"]
+__all__ = ["RawFormat", "Reader", "Writer", "check_format", "check_output", "open_output", "open_reader", "open_writer"]

@@ -70,18 +70,11 @@ def open_writer(
     block, and promises `n_samples` if given, else it states no length. Raises ZooError, naming `path`, before any work
     if the place or the format will not do, and later if writing fails.
     """
-    place, name = Path(path), "standard output" if str(path) == "-" else str(path)
-    # What is no ordinary file (/dev/null, a named pipe) is fed as standard output is.
-    is_pipe = str(path) == "-" or (place.exists() and not place.is_file())
-    suffix = ".wav" if is_pipe else place.suffix.lower()
+    name, is_pipe = "standard output" if str(path) == "-" else str(path), _is_pipe(path)
+    suffix, subtype = (Path(path).suffix.lower(), subtype or "") if raw else check_format(path, subtype)
     if raw is not None and (raw.sample_rate, raw.channels) != (sample_rate, channels):
         raise ZooError(f"{name}: raw audio of {raw.channels} channels at {raw.sample_rate} Hz was asked for, "
                        f"but there are {channels} at {sample_rate} Hz")  # fmt: skip
-    if raw is None and suffix not in audio.FORMATS:
-        raise ZooError(f"{name}: cannot write '{place.suffix}', only {', '.join(audio.FORMATS)}")
-    subtype = subtype or audio.FORMATS.get(suffix, ("", ""))[1]
-    if raw is None and suffix == ".wav" and subtype not in wav.SUBTYPES:
-        raise ZooError(f"{name}: cannot write the subtype '{subtype}', only {', '.join(wav.SUBTYPES)}")
     with open_output(path, force=force) as stream:
         if raw is not None:
             yield Writer(name, sample_rate, channels, lambda block: _write(stream, wav.encode(block, raw.encoding)))
@@ -92,6 +85,23 @@ def open_writer(
         else:
             with _library_writer(stream, name, sample_rate, channels, suffix, subtype) as writer:
                 yield writer
+
+
+def check_format(path: str | Path, subtype: str | None) -> tuple[str, str]:
+    """Suffix and subtype of what `open_writer` makes without `raw`; raises ZooError where that can be known to fail."""
+    suffix = ".wav" if _is_pipe(path) else Path(path).suffix.lower()
+    if suffix not in audio.FORMATS:
+        raise ZooError(f"{path}: cannot write '{Path(path).suffix}', only {', '.join(audio.FORMATS)}")
+    subtype = subtype or audio.FORMATS[suffix][1]
+    if suffix == ".wav" and subtype not in wav.SUBTYPES:
+        name = "standard output" if str(path) == "-" else path
+        raise ZooError(f"{name}: cannot write the subtype '{subtype}', only {', '.join(wav.SUBTYPES)}")
+    return suffix, subtype
+
+
+def _is_pipe(path: str | Path) -> bool:
+    """What is no ordinary file (/dev/null, a named pipe) is fed as standard output is."""
+    return str(path) == "-" or (Path(path).exists() and not Path(path).is_file())
 
 
 def _write(stream: BinaryIO, data: bytes) -> None:

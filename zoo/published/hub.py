@@ -14,7 +14,7 @@ from typing import Any
 from zoo.errors import CheckpointError
 from zoo.published.registry import known
 
-CONFIGS = ("config.json", "config.yaml")
+CONFIGS = ("config.json", "model_config.json", "config.yaml")
 WEIGHTS = (
     "model.safetensors",
     "diffusion_pytorch_model.safetensors",
@@ -47,10 +47,8 @@ def find(name: str | Path) -> Files:
     nowhere, has no weights or has them in pieces, or cannot be fetched.
     """
     path = Path(name)
-    if path.is_dir():
-        return _in_folder(path)
-    if path.exists():
-        return _of_file(path)
+    if _is_here(name):
+        return _in_folder(path) if path.is_dir() else _of_file(path)
     if not is_hub_id(name):
         raise CheckpointError(f"no checkpoint at {name}: there is no such file or folder")
     return cached(str(name)) or _fetched(str(name))
@@ -59,9 +57,17 @@ def find(name: str | Path) -> Files:
 def is_hub_id(name: str | Path) -> bool:
     """Whether a name can only mean a model on the hub: organisation/model, and no folder here that begins like it."""
     match = _HUB_ID.fullmatch(str(name))
-    if match is None or Path(name).exists() or _first(name).name == RUNS:
+    if match is None or _is_here(name) or _first(name).name == RUNS:
         return False
     return known(str(name)) is not None or not _first(name).exists()
+
+
+def _is_here(name: str | Path) -> bool:
+    """Whether a path exists; a folder that has a known model's name, but no weights, is not that model."""
+    path = Path(name)
+    if known(str(name)) is None or not path.is_dir():
+        return path.exists()
+    return is_folder(path) or any(file.suffix in SUFFIXES for file in path.iterdir())
 
 
 def is_folder(path: Path) -> bool:

@@ -132,12 +132,18 @@ def known(name: str) -> PublishedModel | None:
     return next((model for model in KNOWN if model.name == name), None)
 
 
+_STABLE_AUDIO_TOOLS = ("autoencoder", "diffusion_autoencoder", "diffusion_uncond", "diffusion_cond")
+"""kinds of its model_config.json that have or are an autoencoder"""
+
+
 def family_of(config: dict[str, Any]) -> str | None:
     """Which family a configuration is of: by the name its library gives, or by arguments that only it has."""
     named = {"dac": "dac", "encodec": "encodec", "mimi": "mimi", "AutoencoderOobleck": "oobleck"}
     for key in ("_class_name", "model_type"):
         if isinstance(name := config.get(key), str) and name in named:
             return named[name]
+    if isinstance(config.get("model"), dict) and config.get("model_type") in _STABLE_AUDIO_TOOLS:
+        return "oobleck"
     if {"feature_extractor", "backbone", "head"} <= config.keys():
         return "vocos"
     if {"vq_strides", "encoder_rates"} <= config.keys():

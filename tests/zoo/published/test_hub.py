@@ -50,7 +50,7 @@ def refused(name: str | Path) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("config", ["config.json", "config.yaml"])
+@pytest.mark.parametrize("config", ["config.json", "config.yaml", "model_config.json"])
 @pytest.mark.parametrize(
     "weights", ["model.safetensors", "diffusion_pytorch_model.safetensors", "pytorch_model.bin", "weights_44khz.pth"]
 )
@@ -117,6 +117,17 @@ def test_what_is_here_is_preferred_to_the_hub(cache, tmp_path):
     assert "there is no such file or folder" in refused("someone/other")
     (tmp_path / "descript").mkdir()
     assert "cannot be fetched" in refused("descript/dac_44khz")
+
+
+def test_results_in_a_folder_of_its_name_do_not_hide_a_known_model(cache, tmp_path):
+    snapshot = keep(cache, "descript/dac_24khz", "config.json", "model.safetensors")
+    here = tmp_path / "descript" / "dac_24khz"
+    (here / "evaluation").mkdir(parents=True)
+    assert hub.is_hub_id("descript/dac_24khz")
+    assert hub.find("descript/dac_24khz").weights == snapshot / "model.safetensors"
+    (here / "weights.pth").write_text("")
+    assert not hub.is_hub_id("descript/dac_24khz")
+    assert hub.find("descript/dac_24khz").weights == Path("descript/dac_24khz/weights.pth")
 
 
 @pytest.mark.parametrize("name", ["nowhere", "/no/where", "./no/where", "../nowhere", "a b/c", "runs/typo", ""])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo.published import oobleck
+from zoo.published import oobleck, torch_writer
 from zoo.published.grid import GRID_STEPS, Grid, normal_entropy
 from zoo.published.keymap import flatten, from_params, to_params
 
@@ -201,6 +201,37 @@ def test_configurations_go_there_and_back():
     vae["decoder"]["config"]["final_tanh"] = True
     with pytest.raises(ValueError, match="final tanh"):
         oobleck.hyperparameters(alone)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_folder_of_stable_audio_tools_is_loaded(tmp_path, inside):
+    codec = ready()
+    model = codec.metadata["model"]
+    part = {"c_mults": model["multiples"], "strides": model["strides"], "use_snake": True}
+    sides = {
+        "encoder": {"channels": model["encoder_width"], "latent_dim": 2 * model["latent_dim"], **part},
+        "decoder": {"channels": model["decoder_width"], "latent_dim": model["latent_dim"], "final_tanh": False, **part},
+    }
+    vae = {side: {"type": "oobleck", "config": config} for side, config in sides.items()}
+    vae |= {"bottleneck": {"type": "vae"}, "io_channels": model["channels"]}
+    config = {
+        "model_type": "diffusion_cond" if inside else "autoencoder",
+        "sample_rate": model["sample_rate"],
+        "model": {"pretransform": {"type": "autoencoder", "config": vae}} if inside else vae,
+    }
+    (tmp_path / "model_config.json").write_text(json.dumps(config))
+    layout = oobleck.key_maps(**model)["original" if inside else "original autoencoder"]
+    tensors = from_params(codec.variables["params"], layout)
+    if inside:
+        tensors["model.model.transformer.project_in.weight"] = np.zeros((3, 3), np.float32)
+    torch_writer.write(tmp_path / "model.ckpt", {"state_dict": tensors})
+    audio = golden()["audio_0"]
+    for place in (tmp_path, tmp_path / "model.ckpt"):
+        close(zoo.load(place).encode_latents(audio), codec.encode_latents(audio), 1e-4)
+    vae["encoder"]["type"] = "seanet"
+    (tmp_path / "model_config.json").write_text(json.dumps(config))
+    with pytest.raises(zoo.ZooError, match="must be oobleck, oobleck and vae, not seanet"):
+        zoo.load(tmp_path)
 
 
 @pytest.mark.parametrize(
