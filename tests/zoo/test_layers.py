@@ -290,3 +290,12 @@ def test_snake_and_its_gradients_agree_with_numpy():
     np.testing.assert_allclose(small[1], (g * d * x64 * np.sin(2 * a * x64)).sum(axis=0), rtol=1e-5, atol=1e-3)
     np.testing.assert_allclose(small[2], (g * np.sin(a * x64) ** 2).sum(axis=0), rtol=1e-5, atol=1e-3)
     assert of_alpha.shape == of_depth.shape == (2,)
+
+
+def test_a_snake_whose_depth_follows_its_frequency_has_the_gradient_of_both():
+    x, pulled, alpha = 3 * noise(2, 500, 2), noise(2, 500, 2, seed=1), jnp.array([0.3, 2.0])
+    tied, of_tied = jax.vjp(layers.snake, x, alpha)
+    free, of_free = jax.vjp(lambda x, alpha: layers.snake(x, alpha, 1 / (alpha + 1e-9)), x, alpha)
+    np.testing.assert_array_equal(tied, free)
+    for found, expected in zip(of_tied(pulled), of_free(pulled)):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -63,7 +64,7 @@ class Snake(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         alpha = self.param("alpha", nn.initializers.ones, (x.shape[-1],), jnp.float32)
-        return snake(x.astype(self.dtype), alpha, 1 / (alpha + 1e-9))
+        return snake(x.astype(self.dtype), alpha)
 
 
 class ConvNeXtBlock(nn.Module):
@@ -122,24 +123,30 @@ def elu(x: jax.Array) -> jax.Array:
     return jnp.maximum(x, 0) + (jnp.exp(jnp.minimum(x, 0)) - 1)
 
 
-@jax.custom_vjp
-def snake(x: jax.Array, alpha: jax.Array, depth: jax.Array) -> jax.Array:
-    """x + depth · sin²(αx) of (B, T, C), with α and depth (C,), in float32; for the gradient x alone is kept.
+def snake(x: jax.Array, alpha: jax.Array, depth: jax.Array | None = None) -> jax.Array:
+    """x + depth · sin²(αx) of (B, T, C), with α and depth (C,), in float32; depth is 1 / α where none is given.
 
     Sine and cosine are Taylor series on [−π/2, π/2], to the eleventh and twelfth power: the error of sin² is below
     5e-7. Only products and sums, so that XLA vectorises them: the library's sine was two thirds of a residual unit's
-    time on a CPU. The period is subtracted in two parts, which holds for thousands of periods.
+    time on a CPU. The period is subtracted in two parts, which holds for thousands of periods. For the gradient x alone
+    is kept.
     """
+    return _snake(depth is None, x, alpha, 1 / (alpha + 1e-9) if depth is None else depth)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _snake(tied: bool, x: jax.Array, alpha: jax.Array, depth: jax.Array) -> jax.Array:
+    """With depth `tied` to α, its gradient is in that of α."""
     wide = x.astype(jnp.float32)
     sine = _sine(_in_half_period(per_channel(alpha) * wide))
     return (wide + sine * sine * per_channel(depth)).astype(x.dtype)
 
 
-def _snake_forward(x: jax.Array, alpha: jax.Array, depth: jax.Array) -> tuple[jax.Array, Any]:
-    return snake(x, alpha, depth), (x, alpha, depth)
+def _snake_forward(tied: bool, x: jax.Array, alpha: jax.Array, depth: jax.Array) -> tuple[jax.Array, Any]:
+    return _snake(tied, x, alpha, depth), (x, alpha, depth)
 
 
-def _snake_backward(kept: Any, gradient: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _snake_backward(tied: bool, kept: Any, gradient: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     x, alpha, depth = kept
     wide, g = x.astype(jnp.float32), gradient.astype(jnp.float32)
     angle = _in_half_period(per_channel(alpha) * wide)
@@ -147,10 +154,13 @@ def _snake_backward(kept: Any, gradient: jax.Array) -> tuple[jax.Array, jax.Arra
     slope = 2 * sine * cosine * per_channel(depth)
     of_x = (g + g * slope * per_channel(alpha)).astype(x.dtype)
     # over both axes at once, of a single clip too: a sum over time alone takes XLA:CPU ten times as long
+    if tied:  # a sum takes as long as all the rest on a CPU, so that there is one and not two
+        of_depth = -sine * sine * per_channel(depth * depth)
+        return of_x, (g * (wide * slope + of_depth)).sum(axis=(0, 1)), jnp.zeros_like(depth)
     return of_x, (g * wide * slope).sum(axis=(0, 1)), (g * sine * sine).sum(axis=(0, 1))
 
 
-snake.defvjp(_snake_forward, _snake_backward)
+_snake.defvjp(_snake_forward, _snake_backward)
 
 
 def _in_half_period(angle: jax.Array) -> jax.Array:
