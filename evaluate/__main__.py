@@ -42,7 +42,7 @@ class Options:
     """
 
     ckpt: tuple[str, ...]
-    """run directories, or single checkpoints inside them"""
+    """run directories, single checkpoints inside them, or published models (hub ids, folders, files)"""
     data: Data = field(default_factory=Data)
     levels: tuple[str, ...] = ()
     """operating points of the codecs: all, default, or numbers from 0 (lowest rate); in a report all, else default"""
@@ -83,13 +83,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(options: Options) -> None:
     """Evaluates, prints the table and writes the files; raises ZooError for input that cannot be used."""
-    from evaluate import peers, require, table
+    from evaluate import peers, perceptual, require, table
     from evaluate.cache import Cache
     from evaluate.evaluation import evaluate
     from evaluate.systems import codec_systems
 
     levels = parse_levels(options.levels or (("all",) if options.report else ("default",)))
     requirements = require.parse(options.require) if options.require else []
+    if options.perceptual:
+        perceptual.require(options.perceptual)
     codecs = cli.load_codecs(options.ckpt)
     first = next(iter(codecs.values()))
     rate = max(codec.sample_rate for codec in codecs.values()) if options.rate is None else options.rate

@@ -165,6 +165,7 @@ def test_levels() -> None:
         (["--ckpt", "RUN", "--levels", "1"], "level 1"),
         (["--ckpt", "RUN", "--levels", "best"], "best"),
         (["--ckpt", "RUN", "--limit", "0"], "--limit"),
+        (["--ckpt", "nowhere", "--perceptual", "mos"], "no perceptual metric 'mos'"),
         (["--ckpt", "RUN", "--batch_size", "0"], "batch_size"),
         (["--ckpt", "RUN", "--batch_size", "many"], "batch_size"),
         (["--ckpt", "RUN", "--rate", "0"], "0 Hz"),
