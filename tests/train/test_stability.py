@@ -124,6 +124,26 @@ def test_a_fitted_quantiser_explains_more_with_every_stage() -> None:
     assert min(errors(params)) > 1  # as it is initialised at random it explains nothing
 
 
+def test_all_devices_begin_with_the_same_codebooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even where they add up differently, as GPUs do from one time to the next."""
+    task, mesh = CodecTask(tiny(tmp_path)), parallel.make_mesh()
+    state = parallel.replicate(create_state(task, 0), mesh)
+
+    def differing(params: Any, latents: jax.Array, key: jax.Array) -> Any:
+        return jax.tree.map(lambda x: x + 1e-3 * jax.lax.axis_index("data"), params)
+
+    monkeypatch.setattr(codebooks, "fit_residual_vq", differing)
+    audio = np.zeros((mesh.size, 800, 1), np.float32)
+    batches = iter([{"audio": audio, "index": np.arange(mesh.size, dtype=np.uint32)}])
+    begun = codebooks.initialise(state, task, mesh, batches)
+    for tree in (begun.params, begun.ema):
+        for leaf in jax.tree.leaves(tree["bottleneck"]):
+            first, *others = [np.asarray(shard.data) for shard in leaf.addressable_shards]
+            assert len(others) == mesh.size - 1 > 0
+            for other in others:
+                np.testing.assert_array_equal(other, first)
+
+
 def test_frequencies_follow_what_is_chosen_and_forget_their_beginning() -> None:
     usage = jnp.full((2, 4), 0.25)
     counts = jnp.array([[8.0, 0, 0, 0], [0, 0, 0, 0]])
