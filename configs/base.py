@@ -98,8 +98,8 @@ class Optim:
     weight_decay: float = 0.0
     clip_norm: float = 10.0
     """global gradient norm above which gradients are scaled down"""
-    clip_percentile: float = 100.0
-    """gradients are also scaled down to this percentile of the norms of the last thousand steps; 100 = not"""
+    clip_percentile: float = 99.0
+    """AutoClip: gradients are also scaled down to this percentile of the last thousand steps' norms; 100 = not"""
     ema_decay: float = 0.998
     """decay per step of the averaged weights that are evaluated and loaded"""
     skip_nonfinite: bool = True
