@@ -270,7 +270,7 @@ def test_what_cannot_be_had_is_named(spec: str, channels: int, message: str) -> 
 @pytest.mark.parametrize("spec", ["aac", "aac:32", "opus-cbr", "opus,opus-cbr:12"])
 def test_missing_library_is_named_with_its_install_command(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(ZooError, match=r"PyAV \(av\), which is not installed; pip install 'codec-zoo\[peers\]'"):
+    with pytest.raises(ZooError, match=r"PyAV \(av\), which is not installed; pip install -e '\.\[peers\]'"):
         peers.systems([spec], sample_rate=24_000, channels=1)
     assert names(["opus:12", "mp3:32"], 24_000, 1) == ["opus:12", "mp3:32"]
 
