@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -15,10 +15,9 @@ from jax.sharding import Mesh
 
 from configs.base import Config, Published
 from train import augment, data, distributed, initial, parallel, profile
-from train.data import inventory
+from train.data.files import report_skipped
 from train.observe import HELD_OUT
 from train.phases import Phases
-from train.progress import Progress
 from train.state import TrainState
 from train.task import CodecTask
 from zoo import checkpoint
@@ -60,8 +59,8 @@ def initial_weights(workdir: Path, config: Config, overrides: Collection[str]) -
     return initial.architecture(config, source, overrides), source
 
 
-def make_source(workdir: Path, task: CodecTask, progress: Progress) -> data.CropSource:
-    """The training data, which can be read and is what the run was begun on; raises ZooError otherwise."""
+def make_source(task: CodecTask, on_skip: Callable[[Path, str], None] = report_skipped) -> data.CropSource:
+    """The training data of a task, which can be read; raises ZooError otherwise."""
     config, module = task.config, task.module
     source = data.make_source(
         config.data,
@@ -69,14 +68,9 @@ def make_source(workdir: Path, task: CodecTask, progress: Progress) -> data.Crop
         channels=module.channels,
         hop_length=module.hop_length,
         seed=config.seed,
-        on_skip=lambda path, reason: progress.message(
-            f"skipped {reason}" if str(path) in reason else f"skipped {path}: {reason}"
-        ),
+        on_skip=on_skip,
     )
     source[0]  # whatever makes every crop impossible shows now
-    if config.resume and checkpoint.steps(workdir):
-        now, accept = inventory.of(source), config.data.accept_changes
-        inventory.check(workdir, now, root=config.data.root, accept_changes=accept)
     return source
 
 
@@ -92,9 +86,8 @@ def batches(source: data.CropSource, config: Config, start_example: int) -> Iter
     )
 
 
-def logged_names(task: CodecTask, mesh: Mesh, state: TrainState, source: data.CropSource) -> list[str]:
+def logged_names(task: CodecTask, mesh: Mesh, phases: Phases, state: TrainState, source: data.CropSource) -> list[str]:
     """Of all that a run logs from its first step to its last; nothing is computed."""
-    phases = Phases(task, mesh)
     batch = parallel.shard_batch(next(batches(source, task.config, 0)), mesh)
     ends = (phases[phases.at(step)] for step in (0, task.config.steps))
     return sorted({*HELD_OUT, *(name for step in ends for name in jax.eval_shape(step, state, batch)[1])})

@@ -84,7 +84,7 @@ def measure(name: str, config: Config, *, steps: int) -> list[Speed]:
     As many steps as batches are prefetched come before and do not count: those were read while the first compiled.
     Raises ZooError for whatever is wrong with the configuration or its data.
     """
-    from train import data, parallel
+    from train import begin, data, parallel
     from train.task import CodecTask
     from zoo.errors import ZooError
 
@@ -93,14 +93,7 @@ def measure(name: str, config: Config, *, steps: int) -> list[Speed]:
     mesh = parallel.make_mesh()
     parallel.check_batch_size(config.batch_size, mesh)
     task = CodecTask(config)
-    module = task.module
-    source = data.make_source(
-        config.data,
-        sample_rate=module.sample_rate,
-        channels=module.channels,
-        hop_length=module.hop_length,
-        seed=config.seed,
-    )
+    source = begin.make_source(task)
     segment_s = source.segment_samples / source.sample_rate
     speeds = []
     for adversarial in (False, True) if task.adversarial else (False,):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 from pathlib import Path
 
 from configs import loading
@@ -13,6 +14,8 @@ from train import lock
 from train.data import inventory
 from train.data.inventory import Inventory
 from zoo.errors import ZooError
+
+CONFIG = "config.json"
 
 
 def check(workdir: Path, config: Config) -> None:
@@ -28,7 +31,7 @@ def check(workdir: Path, config: Config) -> None:
         raise ZooError(
             f"{workdir} exists already: --resume continues it, --overwrite deletes it, --workdir takes another"
         )
-    if not (workdir / lock.CONFIG).is_file():
+    if not (workdir / CONFIG).is_file():
         flag = "--resume" if config.resume else "--overwrite"
         raise ZooError(f"{workdir} is no run (it has no config.json), so {flag} leaves it alone")
 
@@ -44,9 +47,23 @@ def prepare(workdir: Path, config: Config, held: lock.RunLock) -> None:
     held.acquire()
     check(workdir, config)  # another run may have begun and ended in it since
     if config.overwrite and not config.resume:
-        lock.empty(workdir)
-    if not (workdir / lock.CONFIG).exists():
+        empty(workdir)
+    if not (workdir / CONFIG).exists():
         write_config(workdir, config)
+
+
+def empty(workdir: Path) -> None:
+    """Deletes all that is in a run directory but the lock, which others would find free in its absence.
+
+    The configuration goes last: as long as anything is left, the folder can be told to be a run.
+    """
+    for path in sorted(workdir.iterdir(), key=lambda path: path.name == CONFIG):
+        if path.name == lock.NAME:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def write_down(workdir: Path, config: Config, audio: Inventory) -> None:
@@ -59,6 +76,6 @@ def write_config(workdir: Path, config: Config) -> None:
     """Writes the configuration, without what was meant only for one start of the run."""
     once = dataclasses.replace(config.data, accept_changes=False)
     config = dataclasses.replace(config, data=once, profile=None, overwrite=False, resume=False)
-    scratch = workdir / f"{lock.CONFIG}.tmp"
+    scratch = workdir / f"{CONFIG}.tmp"
     scratch.write_text(json.dumps(loading.to_dict(config), indent=2) + "\n")
-    os.replace(scratch, workdir / lock.CONFIG)
+    os.replace(scratch, workdir / CONFIG)

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import shutil
 import socket
 import sys
 from pathlib import Path
@@ -14,7 +13,6 @@ from pathlib import Path
 from zoo.errors import ZooError
 
 NAME = ".lock"
-CONFIG = "config.json"
 HELD = (errno.EAGAIN, errno.EACCES)
 
 
@@ -81,20 +79,6 @@ class RunLock:
                 os.unlink(self._place)
             os.close(self._file)
             self._file = None
-
-
-def empty(workdir: Path) -> None:
-    """Deletes all that is in a run directory but the lock, which others would find free in its absence.
-
-    The configuration goes last: as long as anything is left, the folder can be told to be a run.
-    """
-    for path in sorted(workdir.iterdir(), key=lambda path: path.name == CONFIG):
-        if path.name == NAME:
-            continue
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
 
 
 def is_unused(workdir: Path) -> bool:

@@ -18,6 +18,7 @@ from configs.base import Config, Distributed
 from train import begin, codebooks, data, distributed, folder, initial, parallel, summary
 from train.checkpoints import Checkpoints, check_metric
 from train.data import inventory
+from train.data.files import skipped_line
 from train.finish import finish
 from train.lock import RunLock
 from train.metrics_log import MetricsLog
@@ -67,10 +68,15 @@ def _run(name: str, config: Config, workdir: Path, lock: RunLock, model_override
     config, begun_with = distributed.all_do(lambda: begin.initial_weights(workdir, asked, model_overrides))
     task = CodecTask(config)
     progress = Progress(config.steps, stream=distributed.stream())
-    source = distributed.all_do(lambda: begin.make_source(workdir, task, progress))
+    source = distributed.all_do(
+        lambda: begin.make_source(task, lambda path, reason: progress.message(skipped_line(path, reason)))
+    )
     audio_now = inventory.of(source)
     if others := distributed.unlike_first(audio_now.digest):
         raise ZooError(f"{config.data.root} of process {others} holds other audio than that of process 0")
+    if config.resume and checkpoint.steps(workdir):
+        accept = config.data.accept_changes
+        inventory.check(workdir, audio_now, root=config.data.root, accept_changes=accept)
     if distributed.is_first():
         begin.announce(name, task, source, workdir)
     state = create_state(task, config.seed)
@@ -80,8 +86,9 @@ def _run(name: str, config: Config, workdir: Path, lock: RunLock, model_override
         distributed.say(said)
         del begun_with
     state = parallel.replicate(distributed.same_everywhere(state), mesh)
+    phases = Phases(task, mesh)
     if config.keep_best:
-        check_metric(config.keep_best, begin.logged_names(task, mesh, state, source))
+        check_metric(config.keep_best, begin.logged_names(task, mesh, phases, state, source))
     if config.codebooks.kmeans and task.codebooks_move(state.params) and config.init is None:
         fresh = not (config.resume and checkpoint.steps(workdir))
         state = codebooks.initialise(state, task, mesh, begin.batches(source, config, 0)) if fresh else state
@@ -106,7 +113,7 @@ def _run(name: str, config: Config, workdir: Path, lock: RunLock, model_override
         tables = TableKeeper(fitter, checkpoints.tables)
         held_out = HeldOut(config, source)
         observer = Observer(config, codec, log, held_out)
-        _Run(task, mesh, source, checkpoints, tables, observer, log, progress, stopping).train(state)
+        _Run(task, mesh, phases, source, checkpoints, tables, observer, log, progress, stopping).train(state)
     if stopping.signal is not None:
         raise stopping.stopped(config.steps, config.steps)
     distributed.leave()
@@ -122,6 +129,7 @@ class _Run:
 
     task: CodecTask
     mesh: Mesh
+    phases: Phases
     source: data.CropSource
     checkpoints: Checkpoints
     tables: TableKeeper
@@ -132,7 +140,7 @@ class _Run:
 
     def train(self, state: TrainState) -> None:
         """From the steps that `state` has to the last one."""
-        config, progress, phases = self.task.config, self.progress, Phases(self.task, self.mesh)
+        config, progress, phases = self.task.config, self.progress, self.phases
         first = int(state.step)
         if first >= config.steps:
             distributed.say(f"the run already has its {config.steps} steps")

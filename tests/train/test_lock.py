@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from train import lock
+from train import folder, lock
 from train.lock import RunLock
 from zoo.errors import ZooError
 
@@ -77,7 +77,7 @@ def test_deleting_a_run_leaves_its_lock(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "elsewhere").symlink_to(tmp_path.parent, target_is_directory=True)
     assert not lock.is_unused(tmp_path)
-    lock.empty(tmp_path)
+    folder.empty(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [lock.NAME]
     assert tmp_path.parent.is_dir()
     refused(tmp_path, f"process {os.getpid()}")
@@ -139,9 +139,9 @@ def test_a_run_that_is_half_deleted_is_a_run(tmp_path: Path, monkeypatch: pytest
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(lock.shutil, "rmtree", killed)
+        patch.setattr(folder.shutil, "rmtree", killed)
         with pytest.raises(KeyboardInterrupt):
-            lock.empty(tmp_path)
+            folder.empty(tmp_path)
     assert (tmp_path / "config.json").exists()
-    lock.empty(tmp_path)
+    folder.empty(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [lock.NAME]

@@ -19,7 +19,12 @@ from zoo.errors import ZooError
 
 def report_skipped(path: Path, reason: str) -> None:
     """Names a file that is left out on standard error."""
-    print(f"skipped {reason if str(path) in reason else f'{path}: {reason}'}", file=sys.stderr, flush=True)
+    print(skipped_line(path, reason), file=sys.stderr, flush=True)
+
+
+def skipped_line(path: Path, reason: str) -> str:
+    """What is said of a file that is left out."""
+    return f"skipped {reason if str(path) in reason else f'{path}: {reason}'}"
 
 
 class FileCrops(CropSource):

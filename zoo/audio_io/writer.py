@@ -70,7 +70,7 @@ def open_writer(
     block, and promises `n_samples` if given, else it states no length. Raises ZooError, naming `path`, before any work
     if the place or the format will not do, and later if writing fails.
     """
-    name, is_pipe = "standard output" if str(path) == "-" else str(path), _is_pipe(path)
+    name, is_pipe = _name(path), _is_pipe(path)
     suffix, subtype = (Path(path).suffix.lower(), subtype or "") if raw else check_format(path, subtype)
     if raw is not None and (raw.sample_rate, raw.channels) != (sample_rate, channels):
         raise ZooError(f"{name}: raw audio of {raw.channels} channels at {raw.sample_rate} Hz was asked for, "
@@ -94,9 +94,12 @@ def check_format(path: str | Path, subtype: str | None) -> tuple[str, str]:
         raise ZooError(f"{path}: cannot write '{Path(path).suffix}', only {', '.join(audio.FORMATS)}")
     subtype = subtype or audio.FORMATS[suffix][1]
     if suffix == ".wav" and subtype not in wav.SUBTYPES:
-        name = "standard output" if str(path) == "-" else path
-        raise ZooError(f"{name}: cannot write the subtype '{subtype}', only {', '.join(wav.SUBTYPES)}")
+        raise ZooError(f"{_name(path)}: cannot write the subtype '{subtype}', only {', '.join(wav.SUBTYPES)}")
     return suffix, subtype
+
+
+def _name(path: str | Path) -> str:
+    return "standard output" if str(path) == "-" else str(path)
 
 
 def _is_pipe(path: str | Path) -> bool:
