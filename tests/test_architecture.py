@@ -19,7 +19,7 @@ MAY_IMPORT = {  # of the project's own folders
 EVERYTHING = {*MAY_IMPORT, "tests"}
 # of other people's packages, where a folder is restricted; the lazy ones are imported where they are used
 EAGER = {"configs": set[str](), "zoo": {"jax", "flax", "numpy"}}
-LAZY = {"soundfile", "soxr", "orbax", "constriction", "huggingface_hub", "yaml"}
+LAZY = {"soundfile", "soxr", "av", "orbax", "constriction", "huggingface_hub", "yaml"}
 TORCH = ("evaluate/torch_peers/", "train/torch_peers/")
 """The reference implementations that a benchmark compares with: besides files called bench.py, all that has torch."""
 COMMAND_LINE = {"zoo/__main__.py": {"tyro"}, "zoo/cli.py": {"jax", "tyro", "rich"}}

@@ -106,11 +106,12 @@ def test_blocks_of_any_file_are_what_one_read_gives(tmp_path, suffix, subtype):
         file.write(samples)
     expected = soundfile.read(path, dtype="float32", always_2d=True)[0]
     with open_reader(str(path)) as reader:
-        assert reader.n_samples == (None if suffix == "mp3" else 60_000)
+        assert reader.n_samples == 60_000
         assert reader.seekable
-        np.testing.assert_array_equal(read_all(reader, 777), expected)
+        content = read_all(reader, 777)
+        np.testing.assert_allclose(content, expected, rtol=0, atol=2e-6 if suffix == "mp3" else 0)  # other decoders
         reader.rewind()
-        np.testing.assert_array_equal(read_all(reader, 10_000), expected)
+        np.testing.assert_array_equal(read_all(reader, 10_000), content)
         assert reader.warning is None
 
 
@@ -220,7 +221,7 @@ def test_flac_of_unknown_length_is_read_to_its_end(tmp_path):
     data[22:26] = bytes(4)
     (tmp_path / "a.flac").write_bytes(data)
     with open_reader(tmp_path / "a.flac") as reader:
-        assert reader.n_samples is None
+        assert reader.n_samples == 20_000
         assert len(read_all(reader)) == 20_000
 
 
@@ -235,10 +236,12 @@ def test_an_mp3_that_is_not_as_long_as_it_says(tmp_path):
         assert 10_000 < len(read_all(reader)) < 400_000
         assert "its header promises 440000" in reader.warning
     second = whole.index(b"\xff\xfb", whole.index(b"Xing"))
-    path.write_bytes(whole[second:] + whole[second:])  # without the header, the length is guessed from the first frame
+    # without the header, libsndfile guesses the length from the first frame
+    path.write_bytes(whole[second:] + whole[second:])
+    n_frames = -(-(440_000 + 1105) // 1152)  # LAME's delay, rounded up to whole frames
     with open_reader(path) as reader:
-        read_all(reader)
-        assert "left out" in reader.warning
+        assert len(read_all(reader)) == 2 * n_frames * 1152
+        assert reader.warning is None
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac"])
@@ -261,7 +264,7 @@ def test_a_file_that_vanishes_before_the_second_pass(tmp_path):
     with open_reader(path) as reader:
         read_all(reader)
         path.unlink()
-        with pytest.raises(ZooError, match=r"a\.wav: cannot be opened \(No such file"):
+        with pytest.raises(ZooError, match=r"a\.wav: no such file"):
             reader.rewind()
         path.write_bytes(as_file(noise(11)))
         with pytest.raises(ZooError, match="has changed"):

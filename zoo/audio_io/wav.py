@@ -12,8 +12,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from zoo.audio import quantise
 from zoo.errors import ZooError
+from zoo.samples import quantise
 
 SAMPLE_BYTES = {"u8": 1, "s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4, "f64le": 8}
 """Encodings, named as ffmpeg does, and how many bytes a sample takes."""
@@ -55,6 +55,8 @@ class Header:
     format: RawFormat
     data_bytes: int | None
     header_bytes: int
+    size_field: int
+    """what stands in the 32 bits of the data's size, whatever it means"""
 
 
 def decode(data: bytes, encoding: str) -> np.ndarray:
@@ -85,15 +87,6 @@ def encode(samples: np.ndarray, encoding: str) -> bytes:
     return integers.astype(f"<i{n_bytes}").tobytes()
 
 
-def refuse_nan(samples: np.ndarray, name: str, position: int, sample_rate: int) -> None:
-    """Raises ZooError, naming `name` and the time, if one of (T, C) is no number; the first is sample `position`."""
-    finite = np.isfinite(samples)
-    if not finite.all():
-        t, c = np.unravel_index(int(np.argmin(finite)), samples.shape)
-        what = "NaN" if np.isnan(samples[t, c]) else "infinity"
-        raise ZooError(f"{name}: {what} at {(position + t) / sample_rate:.6f} s, channel {c}")
-
-
 def read_header(stream: BinaryIO, name: str) -> Header:
     """Reads a stream up to the first sample; raises ZooError, naming `name`, unless it is a WAV file of PCM or floats.
 
@@ -119,10 +112,10 @@ def read_header(stream: BinaryIO, name: str) -> Header:
     if raw is None:
         raise ZooError(f"{name}: its WAV header lacks the format of the samples")
     if size == _UNKNOWN_U32 and long_bytes:
-        return Header(raw, long_bytes, reader.n_bytes)
+        return Header(raw, long_bytes, reader.n_bytes, size)
     # arecord and sox announce just below 2 GiB, ffmpeg and we all ones
     unknown = size == 0 or size >= _UNKNOWN_U32 - 255 or 0x7FFFE000 <= size <= 0x80000000
-    return Header(raw, None if unknown else size, reader.n_bytes)
+    return Header(raw, None if unknown else size, reader.n_bytes, size)
 
 
 class _Chunks:

@@ -9,11 +9,11 @@ from typing import BinaryIO
 
 import numpy as np
 
-from zoo import audio
-from zoo.audio_io import wav
+from zoo.audio_io import formats, wav
 from zoo.audio_io.output import open_output
-from zoo.audio_io.wav import RawFormat, refuse_nan
+from zoo.audio_io.wav import RawFormat
 from zoo.errors import ZooError
+from zoo.samples import quantise, refuse_unusable
 
 
 class _Quiet:
@@ -46,7 +46,7 @@ class Writer:
             raise ZooError(f"{self.name}: expected samples (T, {self.channels}), got shape {block.shape}")
         if not np.issubdtype(block.dtype, np.floating):
             raise ZooError(f"{self.name}: expected floating-point samples in [-1, 1], got {block.dtype}")
-        refuse_nan(block, self.name, self.n_samples, self.sample_rate)
+        refuse_unusable(block, self.name, self.n_samples, self.sample_rate)
         if len(block):
             self._sink(block)
         self.n_samples += len(block)
@@ -90,9 +90,9 @@ def open_writer(
 def check_format(path: str | Path, subtype: str | None) -> tuple[str, str]:
     """Suffix and subtype of what `open_writer` makes without `raw`; raises ZooError where that can be known to fail."""
     suffix = ".wav" if _is_pipe(path) else Path(path).suffix.lower()
-    if suffix not in audio.FORMATS:
-        raise ZooError(f"{path}: cannot write '{Path(path).suffix}', only {', '.join(audio.FORMATS)}")
-    subtype = subtype or audio.FORMATS[suffix][1]
+    if suffix not in formats.FORMATS:
+        raise ZooError(f"{path}: cannot write '{Path(path).suffix}', only {', '.join(formats.FORMATS)}")
+    subtype = subtype or formats.FORMATS[suffix][1]
     if suffix == ".wav" and subtype not in wav.SUBTYPES:
         raise ZooError(f"{_name(path)}: cannot write the subtype '{subtype}', only {', '.join(wav.SUBTYPES)}")
     return suffix, subtype
@@ -139,7 +139,7 @@ def _library_writer(
     @contextlib.contextmanager
     def watched() -> Iterator[None]:
         try:
-            with audio.blame(name, "written"):
+            with formats.blame(name, "written"):
                 yield
         except (ZooError, AssertionError):  # soundfile asserts that all was written
             if quiet.error is None:
@@ -148,17 +148,17 @@ def _library_writer(
             raise quiet.error
 
     with watched():
-        file = soundfile.SoundFile(quiet, "w", sample_rate, channels, subtype, format=audio.FORMATS[suffix][0])
+        file = soundfile.SoundFile(quiet, "w", sample_rate, channels, subtype, format=formats.FORMATS[suffix][0])
 
     def sink(block: np.ndarray) -> None:
-        if subtype in audio.INTEGER_BITS:
-            bits = audio.INTEGER_BITS[subtype]
-            integers = audio.quantise(block, bits)
+        if subtype in formats.INTEGER_BITS:
+            bits = formats.INTEGER_BITS[subtype]
+            integers = quantise(block, bits)
             # libsndfile takes 24 bits as the upper ones of 32
             block = integers.astype(np.int16) if bits == 16 else (integers * 2 ** (32 - bits)).astype(np.int32)
-        for first in range(0, len(block), audio.WRITE_BLOCK):
+        for first in range(0, len(block), formats.WRITE_BLOCK):
             with watched():
-                file.write(np.ascontiguousarray(block[first : first + audio.WRITE_BLOCK]))
+                file.write(np.ascontiguousarray(block[first : first + formats.WRITE_BLOCK]))
 
     try:
         yield Writer(name, sample_rate, channels, sink)

@@ -1,0 +1,40 @@
+"""Names of formats: what is looked for in folders, what is written, and how failures of libsndfile are told."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from zoo.errors import ZooError
+
+_LIBSNDFILE = """
+    .wav .wave .wavex .rf64 .w64 .flac .ogg .oga .opus .mp3 .mp2 .mp1 .mpga .aif .aiff .aifc .au .snd .caf .voc .avr
+    .pvf .nist .sph .ircam .sds .svx .8svx .paf .xi .wve .htk
+"""
+_FFMPEG = """
+    .m4a .m4b .m4r .mp4 .m4v .mov .3gp .3g2 .aac .adts .webm .weba .mkv .mka .wma .asf .wmv .ac3 .eac3 .ec3 .dts .wv
+    .tta .ape .mpc .amr .spx .ogv .ogx .avi .flv .ts .m2ts .mts .mpg .mpeg .tak .ra .rm .dsf .dff
+"""
+SUFFIXES = frozenset((_LIBSNDFILE + _FFMPEG).split())
+"""File name endings, in lower case, of audio and of films with sound; the contents decide how a file is read."""
+
+FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
+"""What is written: suffix → libsndfile's format and default subtype."""
+INTEGER_BITS = {"PCM_16": 16, "PCM_24": 24}
+WRITE_BLOCK = 1 << 16  # frames per call: libvorbis overflows its stack when handed minutes at once
+
+INSTALL = "pip install 'codec-zoo[formats]'"
+"""What brings FFmpeg's decoders (PyAV)."""
+
+
+@contextlib.contextmanager
+def blame(path: str | Path, verb: str) -> Iterator[None]:
+    """Whatever soundfile raises inside becomes a ZooError: "`path`: cannot be `verb` (the reason)"."""
+    import soundfile
+
+    try:
+        yield
+    except (soundfile.SoundFileError, OSError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split()).rstrip(": ") or "damaged"
+        raise ZooError(f"{path}: cannot be {verb} ({reason})") from error

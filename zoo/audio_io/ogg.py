@@ -1,0 +1,180 @@
+"""Ogg (RFC 3533): the links of a chain, and what libsndfile does not see in a stream of Opus (RFC 7845).
+
+libsndfile 1.2.2 decodes the first link of a chain only, refuses Opus without an end-of-stream mark, and decodes Opus
+at the rate that the header names for the encoder's input (8 kHz where it names none). Each link is shown to it as a
+file of its own, with these two things put right.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from zoo.audio_io.crc import crc
+from zoo.audio_io.library import LibraryPart, open_file
+from zoo.audio_io.view import Piece
+from zoo.errors import ZooError
+
+_BEGIN, _END = 2, 4  # flags of a page
+_OPUS_HZ = 48000
+_OPUS_PREROLL = 2 * _OPUS_HZ  # in CELT, what an earlier packet leaves is below 1e-7 by then (energies: halved a frame)
+_MAGIC = {b"OpusHead": "Opus", b"\x01vorbis": "Vorbis", b"\x7fFLAC": "FLAC", b"Speex   ": "Speex"}
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page: its place and size, flags, granule position, stream, and the lengths of its segments."""
+
+    offset: int
+    size: int
+    flags: int
+    granule: int
+    serial: int
+    lacing: bytes
+
+    @property
+    def body(self) -> int:
+        """Where its packets begin."""
+        return self.offset + 27 + len(self.lacing)
+
+
+@dataclass(frozen=True)
+class Ogg:
+    """What an Ogg file holds: a part for each link of its chain; codec None: nothing that libsndfile decodes."""
+
+    parts: tuple[LibraryPart, ...]
+    codec: str | None
+    warning: str | None = None
+
+
+def inspect(path: Path) -> Ogg:
+    """Finds the links and their exact lengths by walking over all pages; raises ZooError where there is no audio."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        links = list(_links(data))
+        if not links:
+            raise ZooError(f"{path}: holds no whole Ogg page")
+        codecs = [_codec(data, link) for link in links]
+        if not all(codec in ("Opus", "Vorbis", "FLAC") for codec in codecs):
+            return Ogg((), None)
+        rest = links[-1][-1].offset + links[-1][-1].size
+        warning = f"{path}: its last {len(data) - rest} bytes are no Ogg page" if rest < len(data) else None
+        kinds = [_pieces(data, link, codec, alone=len(links) == 1) for link, codec in zip(links, codecs)]
+    parts = []
+    for link, codec, (pieces, celt_only) in zip(links, codecs, kinds):
+        view, opened = open_file(path, pieces)
+        part = LibraryPart(opened.samplerate, opened.channels, opened.frames, pieces=pieces)
+        opened.close()
+        if view is not None:
+            view.close()
+        if codec == "Opus":
+            part = replace(part, preroll=_OPUS_PREROLL if celt_only else None)
+        elif codec == "Vorbis":
+            # what libsndfile seeks in the last page lies beside its mark
+            granules = [0, *(page.granule for page in link if page.granule > 0)]
+            part = replace(part, seek_limit=max(granules[-2] - (granules[-1] - part.n_samples) - 1, 0))
+        parts.append(part)
+    name = codecs[0] if len(set(codecs)) == 1 else "several codecs"
+    return Ogg(tuple(part for part in parts if part.n_samples > 0), name, warning)
+
+
+def _pages(data: mmap.mmap) -> Iterator[Page]:
+    position = data.find(b"OggS")
+    while 0 <= position <= len(data) - 27:
+        n_segments = data[position + 26]
+        lacing = data[position + 27 : position + 27 + n_segments]
+        size = 27 + n_segments + sum(lacing)
+        if len(lacing) < n_segments or position + size > len(data):
+            return  # cut off
+        granule, serial = struct.unpack_from("<qI", data, position + 6)
+        yield Page(position, size, data[position + 5], granule, serial, lacing)
+        position += size
+        if data[position : position + 4] != b"OggS" and position < len(data):
+            position = data.find(b"OggS", position)  # what is between is lost, as it is to every reader
+
+
+def _links(data: mmap.mmap) -> Iterator[list[Page]]:
+    """The pages of each link: a new one begins where streams begin and those before have brought data."""
+    link: list[Page] = []
+    has_data = False
+    for page in _pages(data):
+        if page.flags & _BEGIN and has_data:
+            yield link
+            link, has_data = [], False
+        has_data |= not page.flags & _BEGIN
+        link.append(page)
+    if link:
+        yield link
+
+
+def _codec(data: mmap.mmap, link: list[Page]) -> str | None:
+    """What the only stream of a link is coded by; None where it has several, or is unknown."""
+    if len({page.serial for page in link}) != 1:
+        return None
+    first = data[link[0].body : link[0].body + 8]
+    return next((name for magic, name in _MAGIC.items() if first.startswith(magic)), None)
+
+
+def _pieces(data: mmap.mmap, link: list[Page], codec: str | None, *, alone: bool) -> tuple[tuple[Piece, ...], bool]:
+    """How a link is shown to libsndfile, none: as the file stands; and whether Opus is in its music mode throughout."""
+    start, last = link[0].offset, link[-1]
+    end = last.offset + last.size
+    whole: tuple[Piece, ...] = () if alone and start == 0 and end == len(data) else ((start, end - start),)
+    if codec != "Opus":
+        return whole, False
+    durations, celt_only = _opus(data, link)
+    head = bytearray(data[start : start + link[0].size])
+    at = link[0].body - start + 12
+    has_rate = struct.unpack_from("<I", head, at)[0] == _OPUS_HZ
+    if has_rate and last.flags & _END:
+        return whole, celt_only
+    struct.pack_into("<I", head, at, _OPUS_HZ)
+    tail = bytearray(data[last.offset : end])
+    if not last.flags & _END:
+        tail[5] |= _END
+        # Without the mark nothing is trimmed: the page ends where its packets do.
+        earlier = [page.granule for page in link[:-1] if page.granule > 0]
+        if earlier:
+            struct.pack_into("<q", tail, 6, earlier[-1] + durations[-1])
+    middle = (start + len(head), last.offset - start - len(head))
+    return (_sealed(head), middle, _sealed(tail)), celt_only
+
+
+def _opus(data: mmap.mmap, link: list[Page]) -> tuple[list[int], bool]:
+    """Samples in the packets that end on each page behind the two headers; whether all are of CELT (RFC 6716, 3.1)."""
+    durations, celt_only = [], True
+    begun, n_headers = None, 0
+    for page in link:
+        position, total = page.body, 0
+        for length in page.lacing:
+            begun = position if begun is None else begun
+            position += length
+            if length < 255:
+                if n_headers >= 2 and position > begun:
+                    toc = data[begun]
+                    total += _packet_samples(toc, data[begun + 1] if toc & 3 == 3 else 0)
+                    celt_only &= toc >= 128
+                n_headers += 1
+                begun = None
+        durations.append(total)
+    return durations, celt_only
+
+
+def _packet_samples(toc: int, count: int) -> int:
+    config = toc >> 3
+    if config < 12:
+        frame = (480, 960, 1920, 2880)[config & 3]
+    elif config < 16:
+        frame = (480, 960)[config & 1]
+    else:
+        frame = (120, 240, 480, 960)[config & 3]
+    return frame * (count & 63 if toc & 3 == 3 else 1 if toc & 3 == 0 else 2)
+
+
+def _sealed(page: bytearray) -> bytes:
+    """The page with its checksum."""
+    page[22:26] = bytes(4)
+    page[22:26] = struct.pack("<I", crc(page, 32, 0x04C11DB7))
+    return bytes(page)

@@ -1,0 +1,133 @@
+"""Arrays of samples, float32 (T, C), T samples of C channels: checks, mixing, resampling, rounding and aligning.
+
+soxr is imported only where a rate changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from zoo.errors import ZooError
+
+MAX_PEAK = 128.0
+"""of floating-point audio: what is louder by 42 dB than full scale was not scaled to [-1, 1]"""
+
+
+@dataclass(frozen=True, eq=False)
+class Aligned:
+    """Reference and estimate of one shape (T, C); `lag` is by how many samples the estimate came late."""
+
+    reference: np.ndarray
+    estimate: np.ndarray
+    lag: int
+
+
+def validate(samples: np.ndarray, *, name: str = "audio") -> None:
+    """Raises ZooError, blaming `name`, unless `samples` is a non-empty, finite, floating-point (T, C)."""
+    samples = np.asarray(samples)
+    if samples.ndim != 2:
+        raise ZooError(f"{name}: expected samples (T, C), got shape {samples.shape}")
+    if not np.issubdtype(samples.dtype, np.floating):
+        raise ZooError(f"{name}: expected floating-point samples in [-1, 1], got {samples.dtype}")
+    if samples.size == 0:
+        raise ZooError(f"{name}: is empty, shape {samples.shape}")
+    finite = np.isfinite(samples)
+    if not finite.all():
+        t, c = np.unravel_index(int(np.argmin(finite)), samples.shape)
+        what = "NaN" if np.isnan(samples[t, c]) else "infinity"
+        raise ZooError(f"{name}: {what} at sample {t}, channel {c}")
+    refuse_integer_range(samples, name)
+
+
+def refuse_unusable(samples: np.ndarray, name: str, position: int, sample_rate: int) -> None:
+    """Raises ZooError, naming `name` and the time, if one of (T, C) is no number or far beyond full scale.
+
+    The first is sample `position`.
+    """
+    finite = np.isfinite(samples)
+    if not finite.all():
+        t, c = np.unravel_index(int(np.argmin(finite)), samples.shape)
+        what = "NaN" if np.isnan(samples[t, c]) else "infinity"
+        raise ZooError(f"{name}: {what} at {(position + t) / sample_rate:.6f} s, channel {c}")
+    refuse_integer_range(samples, name)
+
+
+def refuse_integer_range(samples: np.ndarray, name: str) -> None:
+    """Raises ZooError if floating-point samples are those of integers: nothing else is 42 dB above full scale."""
+    peak = max(float(samples.max()), -float(samples.min())) if samples.size else 0.0
+    if peak > MAX_PEAK:
+        bits = next((bits for bits in (8, 16, 24) if peak <= 2.0 ** (bits - 1)), 32)
+        raise ZooError(
+            f"{name}: floating-point samples reach {peak:.6g} where audio lies in [-1, 1], as {bits}-bit integers do: "
+            f"divide by {2 ** (bits - 1)}"
+        )
+
+
+def mix_channels(samples: np.ndarray, channels: int) -> np.ndarray:
+    """(T, C) → (T, channels): the mean on the way down to mono, copies on the way up; other counts go through mono."""
+    if channels < 1:
+        raise ZooError(f"channels must be at least 1, got {channels}")
+    if samples.shape[1] == channels:
+        return samples
+    mono = samples[:, :1].copy()
+    for c in range(1, samples.shape[1]):  # numpy's mean over a short last axis takes as long as decoding
+        mono += samples[:, c : c + 1]
+    mono /= samples.shape[1]
+    return mono if channels == 1 else np.repeat(mono, channels, axis=1)
+
+
+def resample(samples: np.ndarray, from_hz: int, to_hz: int, *, n_samples: int | None = None) -> np.ndarray:
+    """(T, C) at `from_hz` → float32 (T', C) at `to_hz` by soxr HQ, without delay: sample j lies at j / to_hz seconds.
+
+    T' is ceil(T · to_hz / from_hz), or `n_samples` by trimming or appending zeros. Raises ZooError on a bad rate or
+    rank.
+    """
+    if from_hz < 1 or to_hz < 1:
+        raise ZooError(f"sample rates must be positive, got {from_hz} and {to_hz} Hz")
+    if samples.ndim != 2:
+        raise ZooError(f"resample: expected samples (T, C), got shape {samples.shape}")
+    natural = -(-len(samples) * to_hz // from_hz)
+    if from_hz != to_hz and len(samples):
+        import soxr
+
+        # soxr rounds the length to the nearest: with a little silence behind it, the last sample is there too.
+        silence = np.zeros((-(-from_hz // to_hz), samples.shape[1]), np.float32)
+        padded = np.concatenate([samples.astype(np.float32, copy=False), silence])
+        samples = soxr.resample(padded, from_hz, to_hz, quality="HQ")[:natural]
+    samples = samples.astype(np.float32, copy=False)
+    return samples if n_samples is None else _fit(samples, n_samples)
+
+
+def _fit(samples: np.ndarray, n: int) -> np.ndarray:
+    return samples[:n] if n <= len(samples) else np.pad(samples, ((0, n - len(samples)), (0, 0)))
+
+
+def quantise(samples: np.ndarray, bits: int) -> np.ndarray:
+    """Rounds samples in [-1, 1) to whole numbers (float64) in [-2^(bits-1), 2^(bits-1)), clipping what lies beyond."""
+    scale = 2.0 ** (bits - 1)
+    return np.clip(np.round(np.asarray(samples, np.float64) * scale), -scale, scale - 1)
+
+
+def align(reference: np.ndarray, estimate: np.ndarray, *, max_lag: int = 0) -> Aligned:
+    """Cuts (T, C) and (T', C) to what they have in common, after undoing the lag of best cross-correlation.
+
+    The lag, in ±max_lag samples, is found by FFT over all channels together; of equal ones the smallest. Raises
+    ZooError on different channels, an empty signal or a negative `max_lag`.
+    """
+    if reference.ndim != 2 or estimate.ndim != 2 or reference.shape[1] != estimate.shape[1]:
+        raise ZooError(f"align: expected (T, C) and (T', C), got {reference.shape} and {estimate.shape}")
+    if not reference.size or not estimate.size or max_lag < 0:
+        raise ZooError(f"align: cannot align {reference.shape} with {estimate.shape} within ±{max_lag} samples")
+    lag = 0
+    if max_lag:
+        n_fft = 1 << (len(reference) + len(estimate) - 1).bit_length()
+        spectra = [np.fft.rfft(x.astype(np.float64), n_fft, axis=0) for x in (reference, estimate)]
+        correlation = np.fft.irfft((np.conj(spectra[0]) * spectra[1]).sum(axis=1), n_fft)
+        lags = np.arange(-min(max_lag, len(reference) - 1), min(max_lag, len(estimate) - 1) + 1)
+        lags = lags[np.argsort(np.abs(lags), kind="stable")]
+        lag = int(lags[np.argmax(correlation[lags])])
+    reference, estimate = reference[max(-lag, 0) :], estimate[max(lag, 0) :]
+    n = min(len(reference), len(estimate))
+    return Aligned(reference[:n], estimate[:n], lag)
