@@ -64,7 +64,7 @@ class Journal:
             raise ZooError(f"{folder}: cannot be written ({describe(error)})") from None
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except (BlockingIOError, PermissionError):
             self._file.close()
             raise ZooError(f"{folder}: another process is coding into this folder; wait until it ends") from None
         except OSError:
