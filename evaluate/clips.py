@@ -12,16 +12,24 @@ import numpy as np
 
 from zoo import audio
 from zoo.errors import ZooError
+from zoo.terminal import printable
 
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """A named clip: samples float32 (T, C) in [-1, 1] at `sample_rate` Hz; `domain` groups the results."""
+    """A named clip: samples float32 (T, C) in [-1, 1] at `sample_rate` Hz; `domain` groups the results.
+
+    Both names are `printable`, whatever the file's was: they go into tables, pages and pictures.
+    """
 
     name: str
     domain: str
     samples: np.ndarray
     sample_rate: int
+
+    def __post_init__(self) -> None:
+        for field in ("name", "domain"):
+            object.__setattr__(self, field, printable(getattr(self, field)))
 
 
 def held_out_clips(*, n_clips: int, clip_s: float, sample_rate: int, channels: int = 1) -> list[Clip]:

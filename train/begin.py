@@ -22,6 +22,7 @@ from train.state import TrainState
 from train.task import CodecTask
 from zoo import checkpoint
 from zoo.errors import CheckpointError, ZooError
+from zoo.terminal import printable
 
 
 def check_counts(config: Config) -> None:
@@ -102,7 +103,7 @@ def announce(name: str, task: CodecTask, source: data.CropSource, workdir: Path)
     if jax.default_backend() == "cpu" and shutil.which("nvidia-smi"):
         hint = "pip install -e '.[cuda]'"
         print(f"warning: an NVIDIA GPU is here, but jax only sees the CPU: {hint}", file=sys.stderr)
-    where = config.data.root or "the embedded generator"
+    where = printable(config.data.root or "the embedded generator")
     if source.held_out:
         where += f", of which {len(source.held_out)} files are held out"
     what = f"{name}'s recipe for {config.model.family}" if isinstance(config.model, Published) else name

@@ -112,6 +112,7 @@ def _run(name: str, config: Config, workdir: Path, lock: RunLock, model_override
         fitter = TableFitter(codec, source, seconds=config.evaluation.table_s)
         tables = TableKeeper(fitter, checkpoints.tables)
         held_out = HeldOut(config, source)
+        distributed.all_do(lambda: held_out.clips)  # what cannot be read fails now, not at the first checkpoint
         observer = Observer(config, codec, log, held_out)
         _Run(task, mesh, phases, source, checkpoints, tables, observer, log, progress, stopping).train(state)
     if stopping.signal is not None:
