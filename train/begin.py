@@ -13,9 +13,10 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from configs.base import Config, Published
+from configs.base import Config, Data, Published
 from train import augment, data, distributed, initial, parallel, profile
-from train.data.files import report_skipped
+from train.data import silence
+from train.data.files import skipped_line
 from train.observe import HELD_OUT
 from train.phases import Phases
 from train.state import TrainState
@@ -23,6 +24,11 @@ from train.task import CodecTask
 from zoo import checkpoint
 from zoo.errors import CheckpointError, ZooError
 from zoo.terminal import printable
+
+
+def report(line: str) -> None:
+    """A line on standard error."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def check_counts(config: Config) -> None:
@@ -60,19 +66,32 @@ def initial_weights(workdir: Path, config: Config, overrides: Collection[str]) -
     return initial.architecture(config, source, overrides), source
 
 
-def make_source(task: CodecTask, on_skip: Callable[[Path, str], None] = report_skipped) -> data.CropSource:
-    """The training data of a task, which can be read; raises ZooError otherwise."""
-    config, module = task.config, task.module
-    source = data.make_source(
-        config.data,
-        sample_rate=module.sample_rate,
-        channels=module.channels,
-        hop_length=module.hop_length,
-        seed=config.seed,
-        on_skip=on_skip,
+def make_source(task: CodecTask, say: Callable[[str], None] = report) -> data.CropSource:
+    """The training data of a task, in which there is something to learn from; raises ZooError otherwise.
+
+    `say` gets a line for each file that is left out, and one where much of the rest is silent.
+    """
+    config = task.config
+    source = _source(task, config.data, task.module.channels, say)
+    silence.check(
+        source,
+        where=config.data.root or "the embedded generator",
+        say=say,
+        # the two channels of what a mono model hears as one
+        unmixed=(lambda: _source(task, config.data, 2, lambda _: None)) if task.module.channels == 1 else None,
     )
-    source[0]  # whatever makes every crop impossible shows now
     return source
+
+
+def _source(task: CodecTask, settings: Data, channels: int, say: Callable[[str], None]) -> data.CropSource:
+    return data.make_source(
+        settings,
+        sample_rate=task.module.sample_rate,
+        channels=channels,
+        hop_length=task.module.hop_length,
+        seed=task.config.seed,
+        on_skip=lambda path, reason: say(skipped_line(path, reason)),
+    )
 
 
 def batches(source: data.CropSource, config: Config, start_example: int) -> Iterator[dict[str, np.ndarray]]:
