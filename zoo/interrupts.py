@@ -64,13 +64,15 @@ def _stack(frame: FrameType | None) -> tuple[set[str], set[object]]:
 def heard() -> Iterator[None]:
     """While inside, SIGINT raises KeyboardInterrupt and SIGTERM SystemExit with the shell's status, as said above.
 
-    Outside of the main thread, where Python takes no handlers, signals do what they did before.
+    One that is ignored, as a shell has it for SIGINT in the background, stays so. Outside of the main thread, where
+    Python takes no handlers, signals do what they did before.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     handle = _Pending().handle
-    former = {number: signal.signal(number, handle) for number in (*SIGNALS, signal.SIGALRM)}
+    heeded = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    former = {number: signal.signal(number, handle) for number in (*heeded, signal.SIGALRM)}
     try:
         yield
     finally:

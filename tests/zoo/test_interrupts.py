@@ -93,6 +93,16 @@ def test_handlers_are_what_they_were() -> None:
     assert [signal.getsignal(number) for number in (*interrupts.SIGNALS, signal.SIGALRM)] == before
 
 
+def test_what_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with interrupts.heard():
+            signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_the_moment_a_file_is_made(tmp_path: Path, monkeypatch) -> None:
     make = Path.open
 
