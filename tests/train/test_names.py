@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import soundfile
@@ -32,8 +34,18 @@ def library(tmp_path: Path) -> Path:
     return tmp_path / os.fsdecode(b"mus\xeec")
 
 
-def test_a_run_on_such_names_leaves_all_that_others_do(library: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+@pytest.fixture
+def _in_haste(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What is compiled is compiled without care, and not kept."""
+    before = jax.config.values["jax_disable_most_optimizations"]
+    jax.config.update("jax_disable_most_optimizations", True)
     monkeypatch.setattr(loop, "use_compilation_cache", lambda: None)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
+@pytest.mark.usefixtures("_in_haste")
+def test_a_run_on_such_names_leaves_all_that_others_do(library: Path, tmp_path: Path, capsys) -> None:
     config = dataclasses.replace(
         TINY,
         workdir=str(tmp_path / "run"),
