@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 
 from configs.base import Config, Published
 from train import augment, data, distributed, initial, parallel, profile
-from train.data.files import report_skipped
+from train.data.files import report_note, report_skipped
 from train.observe import HELD_OUT
 from train.phases import Phases
 from train.state import TrainState
@@ -59,7 +59,11 @@ def initial_weights(workdir: Path, config: Config, overrides: Collection[str]) -
     return initial.architecture(config, source, overrides), source
 
 
-def make_source(task: CodecTask, on_skip: Callable[[Path, str], None] = report_skipped) -> data.CropSource:
+def make_source(
+    task: CodecTask,
+    on_skip: Callable[[Path, str], None] = report_skipped,
+    on_note: Callable[[str], None] = report_note,
+) -> data.CropSource:
     """The training data of a task, which can be read; raises ZooError otherwise."""
     config, module = task.config, task.module
     source = data.make_source(
@@ -69,6 +73,7 @@ def make_source(task: CodecTask, on_skip: Callable[[Path, str], None] = report_s
         hop_length=module.hop_length,
         seed=config.seed,
         on_skip=on_skip,
+        on_note=on_note,
     )
     source[0]  # whatever makes every crop impossible shows now
     return source

@@ -69,7 +69,9 @@ def _run(name: str, config: Config, workdir: Path, lock: RunLock, model_override
     task = CodecTask(config)
     progress = Progress(config.steps, stream=distributed.stream())
     source = distributed.all_do(
-        lambda: begin.make_source(task, lambda path, reason: progress.message(skipped_line(path, reason)))
+        lambda: begin.make_source(
+            task, lambda path, reason: progress.message(skipped_line(path, reason)), progress.message
+        )
     )
     audio_now = inventory.of(source)
     if others := distributed.unlike_first(audio_now.digest):

@@ -11,6 +11,7 @@ import numpy as np
 
 from zoo.audio_io import ffmpeg
 from zoo.audio_io.source import skip
+from zoo.audio_io.view import Piece, View
 from zoo.errors import ZooError
 from zoo.resample import Resampler
 from zoo.samples import mix_channels
@@ -20,12 +21,14 @@ _INDEPENDENT = ("alac", "flac", "tta", "wavpack", "pcm_")
 _FRAME = 4096  # samples of a large frame
 _SKIP_MANUAL = 1 << 29  # of FFmpeg's flags2: decoders leave it to us to drop samples
 _MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
+_SEEKABLE = (_MP4, "wv", "tta", "caf", "avi", "wav", "w64", "aiff")
+"""where FFmpeg knows the time of a packet that it has sought; it guesses that in Ogg, and Matroska has milliseconds"""
 _SAY_DURATION = (_MP4, "matroska,webm", "asf", "avi", "wv", "tta", "ape", "caf", "aiff", "wav", "w64")
 """of other formats FFmpeg estimates it from the bit rate"""
 _NAMES = {"matroska,webm": "Matroska", _MP4: "MP4", "asf": "ASF", "aac": "ADTS", "mpegts": "MPEG-TS"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ContainerPart:
     """An audio stream of a file, by its number among them."""
 
@@ -33,6 +36,8 @@ class ContainerPart:
     channels: int
     n_samples: int | None
     stream: int
+    pieces: tuple[Piece, ...] = ()
+    """none: the whole file"""
     seekable: bool = False
     """whether packets are decoded by themselves, and their times count samples"""
 
@@ -53,12 +58,12 @@ class Container:
     header_samples: int | None
 
 
-def inspect(path: Path, *, stream: int = 0, count: bool = True) -> Container:
+def inspect(path: Path, *, stream: int = 0, count: bool = True, pieces: tuple[Piece, ...] = ()) -> Container:
     """Opens a file and, with `count`, decodes it to the end, since only that tells its length.
 
     Raises ZooError, naming what is missing, where there is no such stream or FFmpeg does not read the file.
     """
-    part = ContainerPart(0, 0, None, stream)
+    part = ContainerPart(0, 0, None, stream, pieces)
     source = ContainerSource(path, part)
     try:
         part = replace(part, sample_rate=source.sample_rate, channels=source.channels)
@@ -92,11 +97,13 @@ class ContainerSource:
     def _open(self) -> None:
         import av
 
+        self._container: Any
         with ffmpeg.blame(self._path):
-            self._container: Any = av.open(str(self._path), metadata_errors="replace")
+            self._view = View(self._path, self._part.pieces) if self._part.pieces else None
+            self._container = av.open(self._view or str(self._path), metadata_errors="replace")
         streams = self._container.streams.audio
         if self._part.stream >= len(streams):
-            self._container.close()
+            self.close()
             if not streams:
                 raise ZooError(f"{self._path}: holds no sound")
             raise ZooError(f"{self._path}: holds {len(streams)} audio stream(s), no number {self._part.stream}")
@@ -119,7 +126,7 @@ class ContainerSource:
         self._blocks: deque[np.ndarray] = deque()
         self._position = 0  # of the first sample in _blocks
         self._decoded = 0
-        self.regular = self.codec.startswith(_INDEPENDENT)
+        self.regular = self.codec.startswith(_INDEPENDENT) and name in _SEEKABLE
         """whether decoding can begin at any packet, whose time says which sample it begins with"""
         self._first_pts: int | None = None
         self._resampler: Resampler | None = None
@@ -128,7 +135,7 @@ class ContainerSource:
         with ffmpeg.blame(self._path):
             self._fill()
         if not self._blocks:
-            self._container.close()
+            self.close()
             raise ZooError(f"{self._path}: holds no samples")
 
     @property
@@ -269,3 +276,5 @@ class ContainerSource:
 
     def close(self) -> None:
         self._container.close()
+        if self._view is not None:
+            self._view.close()

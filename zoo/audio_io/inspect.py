@@ -6,7 +6,7 @@ docs/formats.md has the table with reasons and versions.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zoo.audio_io import container, ffmpeg, flac, joined, library, mpeg_source, ogg, pcm
@@ -23,11 +23,10 @@ PLAUSIBLE_HZ = (1000, 1_000_000)
 _MPEG_SUFFIXES = (".mp3", ".mp2", ".mp1", ".mpga")
 # of libsndfile's subtypes, those whose decoders it cannot make begin anywhere
 _SEQUENTIAL = ("GSM610", "G721_32", "G723_24", "G723_40", "NMS_ADPCM_16", "NMS_ADPCM_24", "NMS_ADPCM_32", "DPCM_8",
-               "DPCM_16", "DWVW_12", "DWVW_16", "DWVW_24", "DWVW_N", "VOX_ADPCM", "IMA_ADPCM", "MS_ADPCM", "ALAC_16",
-               "ALAC_20", "ALAC_24", "ALAC_32")  # fmt: skip
+               "DPCM_16", "DWVW_12", "DWVW_16", "DWVW_24", "DWVW_N", "VOX_ADPCM")  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FileInfo:
     """What a file holds: rate in Hz, channels, and how many samples come out (None only where that was not asked)."""
 
@@ -144,14 +143,15 @@ def _ogg(path: Path, head: bytes) -> FileInfo | None:
     found = ogg.inspect(path)
     if found.codec is None:
         return _container(path)
-    info = _info(path, found.parts, "libsndfile", f"Ogg, {found.codec}", None, found.warning)
+    engine = "libsndfile" if all(isinstance(part, LibraryPart) for part in found.parts) else "FFmpeg"
+    info = _info(path, found.parts, engine, f"Ogg, {found.codec}", None, found.warning)
     if len(found.parts) > 1:
-        seconds = " + ".join(f"{part.n_samples / part.sample_rate:.2f}" for part in found.parts[:4])
+        seconds = " + ".join(f"{(part.n_samples or 0) / part.sample_rate:.2f}" for part in found.parts[:4])
         more = " + …" if len(found.parts) > 4 else ""
         said = f"{path}: holds {len(found.parts)} streams in a chain, {seconds}{more} s; all are read"
         if len({(part.sample_rate, part.channels) for part in found.parts}) > 1:
             said += f", converted to {info.sample_rate} Hz with {info.channels} channel(s)"
-        info = _info(path, found.parts, "libsndfile", info.format, None, said)
+        info = replace(info, warning=said)
     return info
 
 
@@ -175,6 +175,8 @@ def _library(path: Path) -> FileInfo:
         n, subtype, kind = file.frames, file.subtype, file.format
         sample_rate, channels = file.samplerate, file.channels
         preroll = None if subtype in _SEQUENTIAL else 0
+    if subtype.startswith("MPEG"):  # it guesses the length
+        return _container(path)
     if n < 1:
         raise ZooError(f"{path}: holds no samples")
     counted = n if preroll == 0 and n < 1 << 40 and library.ends_at(path, (), n) else library.count(path)

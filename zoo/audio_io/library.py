@@ -15,7 +15,7 @@ from zoo.errors import ZooError
 _COUNTED = 1 << 12  # samples at once: a read that meets damage gives none
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LibraryPart:
     """A file, or the pieces of one, that libsndfile decodes exactly."""
 

@@ -22,7 +22,7 @@ _HEADER_BYTES = 4 + 32  # of a frame, at most, that the reservoir does not count
 _LIBRARY_PREROLL = 16 * 1152
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class MpegPart:
     """Frames of one kind, from the first in the file at `start` to the last before `end`."""
 
@@ -185,14 +185,13 @@ class MpegSource:
         if self._position <= sample < self._position + sum(map(len, self._blocks)) + 8 * self._frame_samples:
             self._drop(sample - self._position)
             return
-        frame = (sample + self._part.skip) // self._frame_samples
-        first = frame
+        first = max((sample + self._part.skip) // self._frame_samples - _SETTLING, 0)
         if self._part.layer == 3:
             reservoir = 0
             while first > 0 and reservoir < _RESERVOIR_BYTES:
                 first -= 1
                 reservoir += max(int(self._offsets[first + 1] - self._offsets[first]) - _HEADER_BYTES, 1)
-        self._begin(max(first - _SETTLING, 0))
+        self._begin(first)
         self._drop(sample - self._position)
 
     def close(self) -> None:

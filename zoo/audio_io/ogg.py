@@ -2,7 +2,7 @@
 
 libsndfile 1.2.2 decodes the first link of a chain only, refuses Opus without an end-of-stream mark, and decodes Opus
 at the rate that the header names for the encoder's input (8 kHz where it names none). Each link is shown to it as a
-file of its own, with these two things put right.
+file of its own, with these two things put right; FLAC and Speex in Ogg, which it does not open, are FFmpeg's.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from zoo.audio_io import container
+from zoo.audio_io.container import ContainerPart
 from zoo.audio_io.crc import crc
 from zoo.audio_io.library import LibraryPart, open_file
 from zoo.audio_io.view import Piece
@@ -20,7 +22,9 @@ from zoo.errors import ZooError
 
 _BEGIN, _END = 2, 4  # flags of a page
 _OPUS_HZ = 48000
-_OPUS_PREROLL = 2 * _OPUS_HZ  # in CELT, what an earlier packet leaves is below 1e-7 by then (energies: halved a frame)
+# In Opus' music mode, CELT, what earlier packets leave is then below 1e-6: band energies are predicted from the frame
+# before by at most 0.9 (of 400 frames; 0.5 of 50), and its comb filter feeds back at most 0.75 every 21 ms.
+_OPUS_PREROLL = _OPUS_HZ
 _MAGIC = {b"OpusHead": "Opus", b"\x01vorbis": "Vorbis", b"\x7fFLAC": "FLAC", b"Speex   ": "Speex"}
 
 
@@ -43,9 +47,9 @@ class Page:
 
 @dataclass(frozen=True)
 class Ogg:
-    """What an Ogg file holds: a part for each link of its chain; codec None: nothing that libsndfile decodes."""
+    """What an Ogg file holds: a part for each link of its chain; codec None: of several streams, or no known ones."""
 
-    parts: tuple[LibraryPart, ...]
+    parts: tuple[LibraryPart | ContainerPart, ...]
     codec: str | None
     warning: str | None = None
 
@@ -57,27 +61,31 @@ def inspect(path: Path) -> Ogg:
         if not links:
             raise ZooError(f"{path}: holds no whole Ogg page")
         codecs = [_codec(data, link) for link in links]
-        if not all(codec in ("Opus", "Vorbis", "FLAC") for codec in codecs):
+        if not all(codecs):
             return Ogg((), None)
         rest = links[-1][-1].offset + links[-1][-1].size
         warning = f"{path}: its last {len(data) - rest} bytes are no Ogg page" if rest < len(data) else None
-        kinds = [_pieces(data, link, codec, alone=len(links) == 1) for link, codec in zip(links, codecs)]
-    parts = []
-    for link, codec, (pieces, celt_only) in zip(links, codecs, kinds):
-        view, opened = open_file(path, pieces)
-        part = LibraryPart(opened.samplerate, opened.channels, opened.frames, pieces=pieces)
-        opened.close()
-        if view is not None:
-            view.close()
-        if codec == "Opus":
-            part = replace(part, preroll=_OPUS_PREROLL if celt_only else None)
-        elif codec == "Vorbis":
-            # what libsndfile seeks in the last page lies beside its mark
-            granules = [0, *(page.granule for page in link if page.granule > 0)]
-            part = replace(part, seek_limit=max(granules[-2] - (granules[-1] - part.n_samples) - 1, 0))
-        parts.append(part)
+        shown = [_shown(data, link, codec, alone=len(links) == 1) for link, codec in zip(links, codecs)]
+    parts = [_part(path, link, codec, *how) for link, codec, how in zip(links, codecs, shown)]
     name = codecs[0] if len(set(codecs)) == 1 else "several codecs"
-    return Ogg(tuple(part for part in parts if part.n_samples > 0), name, warning)
+    return Ogg(tuple(part for part in parts if part.n_samples), name, warning)
+
+
+def _part(
+    path: Path, link: list[Page], codec: str | None, pieces: tuple[Piece, ...], is_exact: bool, celt_only: bool
+) -> LibraryPart | ContainerPart:
+    if not is_exact:
+        return container.inspect(path, pieces=pieces).part
+    view, opened = open_file(path, pieces)
+    part = LibraryPart(opened.samplerate, opened.channels, opened.frames, pieces=pieces)
+    opened.close()
+    if view is not None:
+        view.close()
+    if codec == "Opus":
+        return replace(part, preroll=_OPUS_PREROLL if celt_only else None)
+    # of Vorbis, what libsndfile seeks in the last page lies beside its mark
+    granules = [0, *(page.granule for page in link if page.granule > 0)]
+    return replace(part, seek_limit=max(granules[-2] - (granules[-1] - part.n_samples) - 1, 0))
 
 
 def _pages(data: mmap.mmap) -> Iterator[Page]:
@@ -117,19 +125,26 @@ def _codec(data: mmap.mmap, link: list[Page]) -> str | None:
     return next((name for magic, name in _MAGIC.items() if first.startswith(magic)), None)
 
 
-def _pieces(data: mmap.mmap, link: list[Page], codec: str | None, *, alone: bool) -> tuple[tuple[Piece, ...], bool]:
-    """How a link is shown to libsndfile, none: as the file stands; and whether Opus is in its music mode throughout."""
+def _shown(
+    data: mmap.mmap, link: list[Page], codec: str | None, *, alone: bool
+) -> tuple[tuple[Piece, ...], bool, bool]:
+    """How a link is shown to a decoder, none: as the file stands; whether libsndfile decodes it exactly, and whether
+    Opus is in its music mode throughout."""
     start, last = link[0].offset, link[-1]
     end = last.offset + last.size
     whole: tuple[Piece, ...] = () if alone and start == 0 and end == len(data) else ((start, end - start),)
     if codec != "Opus":
-        return whole, False
+        return whole, codec == "Vorbis", False
     durations, celt_only = _opus(data, link)
     head = bytearray(data[start : start + link[0].size])
     at = link[0].body - start + 12
     has_rate = struct.unpack_from("<I", head, at)[0] == _OPUS_HZ
+    # of a stream that begins late (cut from a live one), libsndfile would give what was to be skipped
+    first = next(((page.granule, n) for page, n in zip(link, durations) if n), (0, 0))
+    if first[0] > first[1]:
+        return whole, False, celt_only
     if has_rate and last.flags & _END:
-        return whole, celt_only
+        return whole, True, celt_only
     struct.pack_into("<I", head, at, _OPUS_HZ)
     tail = bytearray(data[last.offset : end])
     if not last.flags & _END:
@@ -139,7 +154,7 @@ def _pieces(data: mmap.mmap, link: list[Page], codec: str | None, *, alone: bool
         if earlier:
             struct.pack_into("<q", tail, 6, earlier[-1] + durations[-1])
     middle = (start + len(head), last.offset - start - len(head))
-    return (_sealed(head), middle, _sealed(tail)), celt_only
+    return (_sealed(head), middle, _sealed(tail)), True, celt_only
 
 
 def _opus(data: mmap.mmap, link: list[Page]) -> tuple[list[int], bool]:
