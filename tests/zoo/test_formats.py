@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.zoo import format_files
 from tests.zoo.format_files import Example, by_ffmpeg, by_soundfile, music, wav, without_tag
@@ -320,3 +322,33 @@ def test_itunes_says_where_the_sound_ends(tmp_path):
     said = f" 00000000 00000400 00000100 {len(samples) - 500:016X} 00000000"
     data = by_ffmpeg(samples, 44100, "aac", "ipod", kbps=64, metadata={"iTunSMPB": said})
     assert audio.probe(_written(tmp_path / "a.m4a", data)).n_samples in (len(samples), len(samples) - 500)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n=st.integers(1, 20_000),
+    channels=st.integers(1, 3),
+    level=st.sampled_from([0.0, 1e-4, 0.3]),
+    subtype=st.sampled_from(["PCM_S8", "PCM_16", "PCM_24"]),
+    rate=st.sampled_from([8000, 12345, 44100, 96000]),
+    cut=st.none() | st.integers(0, 30_000),
+)
+def test_flac_is_as_long_as_it_is(tmp_path_factory, n, channels, level, subtype, rate, cut):
+    samples = (np.random.default_rng(n).standard_normal((n, channels)) * level).astype(np.float32)
+    data = by_soundfile(samples, rate, "FLAC", subtype)
+    path = _written(tmp_path_factory.getbasetemp() / "length.flac", data if cut is None else data[:cut])
+    if cut is None or cut >= len(data):
+        info = audio.probe(path)
+        assert (info.n_samples, info.sample_rate, info.channels, info.warning) == (n, rate, channels, None)
+        return
+    try:
+        info = audio.probe(path)
+    except ZooError:  # not even one frame is whole
+        return
+    # all whole frames, of 4096 samples but for the last
+    assert info.n_samples % 4096 == 0
+    assert info.n_samples < n
+    assert "its header promises" in str(info.warning)
+    whole = audio.read(path).samples
+    assert len(whole) == info.n_samples
+    np.testing.assert_allclose(whole, np.clip(samples, -1, 1)[: len(whole)], atol=1e-2)

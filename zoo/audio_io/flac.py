@@ -77,8 +77,8 @@ def _last_frames(data: mmap.mmap, start: int, end: int, block_size: int) -> list
 
 def _frame(data: mmap.mmap, place: int, block_size: int) -> tuple[int, int] | None:
     """First sample and number of samples of a frame by its header; None if this is none."""
-    head = data[place : place + 16]
-    if len(head) < 16 or head[3] & 1:
+    head = data[place : place + 16].ljust(16, b"\0")  # a frame of silence takes fewer
+    if head[3] & 1:
         return None
     size_code, hz_code = head[2] >> 4, head[2] & 15
     # the number is coded as UTF-8 codes characters, in up to seven bytes
