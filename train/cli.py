@@ -27,6 +27,7 @@ DESCRIPTION = """Trains a codec.
   python -m train --model vae --resume                 continues the run in runs/vae
   python -m train --model vae --init CKPT              begins with a checkpoint's weights: fine-tuning
   python -m train prepare DIR OUT                      decodes a library once: --data.root OUT is many times as fast
+  python -m train check DIR                            what is damaged, silent or strange in a library
   python -m train report RUN...                        the curves of several runs on one page
 
 --model NAME is a file in configs/: {names}. Every value below can be overridden; a loss weight is a number

@@ -50,6 +50,8 @@ class Encode:
     """how a codec of one channel gets two"""
     corpus: bool = False
     """code every audio file below INPUT, each to OUTPUT/same/path.zac; finished ones are kept"""
+    stream: int | None = None
+    """which of the audio streams of a container (a film), from 0; None = the first"""
     tokens: bool = False
     """write the codes too, as .npy (streams, frames, codes) beside each .zac"""
     force: bool = False
@@ -87,10 +89,20 @@ class Decode:
 
 @dataclass(frozen=True)
 class Info:
-    """Tells what a .zac file holds, without the codec; with it, more."""
+    """Tells what files hold: coded ones, and audio files of every format.
 
-    input: Positional[str]
-    """a .zac file"""
+    Of audio files: format and decoder, true length and that of the header, rate, channels, peak, loudness, and what is
+    wrong. Of a .zac file what is known without the codec; with it, more.
+
+    Examples:
+      python -m zoo info song.zac
+      python -m zoo info strange.mp3 *.m4a
+    """
+
+    input: Positional[tuple[str, ...]]
+    """.zac files, or audio files"""
+    stream: int | None = None
+    """which of the audio streams of a container, from 0; None = the first"""
     ckpt: str | None = None
     """a run, checkpoint or published model; None = the run below runs/ that the file was made with, if it is there"""
 

@@ -18,6 +18,7 @@ import numpy as np
 from zoo import audio, audio_io, checkpoint, coding, decoding
 from zoo.audio_io import output
 from zoo.bitstream.container import ContainerReader
+from zoo.bitstream.layout import MAGIC
 from zoo.cli import progress
 from zoo.errors import BitstreamError, ZooError
 
@@ -46,7 +47,7 @@ def encode(options: Encode) -> None:
         audio_io.check_output(tokens, force=options.force)
     codec = find_codec(options.ckpt)
     begin = time.perf_counter()
-    with audio_io.open_reader(options.input, raw=raw_format(options.raw)) as reader:
+    with audio_io.open_reader(options.input, raw=raw_format(options.raw), stream=options.stream) as reader:
         passes = 2 if options.bitrate is not None and reader.seekable else 1
         codes: list[np.ndarray] = []
         with (
@@ -194,15 +195,48 @@ def decode(options: Decode) -> None:
 
 
 def info(options: Info) -> None:
-    """Prints what a file holds; raises BitstreamError where it is damaged."""
-    with open_input(options.input) as stream:
+    """Prints what files hold; raises ZooError for the first that cannot be used, after those that can be."""
+    if not options.input:
+        raise ZooError("name a file")
+    failed: list[ZooError] = []
+    for number, path in enumerate(options.input):
+        try:
+            lines = _zac_info(path, options.ckpt) if _is_zac(path) else _audio_info(path, options.stream)
+        except ZooError as error:
+            failed.append(error)
+            continue
+        print(*([""] if number else []), *lines, sep="\n")
+    for other in failed[1:]:
+        report(f"error: {other}")
+    if failed:
+        raise failed[0]
+
+
+def _is_zac(path: str) -> bool:
+    """Whether it is coded audio, or at least called so; a pipe, which cannot be read twice, is taken for that."""
+    if path == "-" or Path(path).suffix.lower() == ".zac" or (Path(path).exists() and not Path(path).is_file()):
+        return True
+    with open_input(path) as stream:
+        return stream.read(len(MAGIC)) == MAGIC
+
+
+def _audio_info(path: str, stream: int | None) -> list[str]:
+    from zoo import audio_report
+
+    with progress(None, path):
+        return audio_report.lines(audio_report.examine(path, stream=stream))
+
+
+def _zac_info(path: str, ckpt: str | None) -> list[str]:
+    """Of a coded file; raises BitstreamError where it is damaged."""
+    with open_input(path) as stream:
         try:
             reader = ContainerReader(stream)
             header = reader.header
             packets = list(_lengths(reader))
         except BitstreamError as error:
-            raise BitstreamError(f"{options.input}: {error}") from None
-        size = Path(options.input).stat().st_size if options.input != "-" else None
+            raise BitstreamError(f"{path}: {error}") from None
+        size = Path(path).stat().st_size if path != "-" else None
     n_samples = reader.n_samples or 0
     seconds = n_samples / header.sample_rate
     payload = sum(length for _, length in packets)
@@ -216,7 +250,7 @@ def info(options: Info) -> None:
         "weights": header.weights_hash.hex(),
     }
     try:
-        codec = find_codec(options.ckpt, header.weights_hash)
+        codec = find_codec(ckpt, header.weights_hash)
         module = codec.module
         warm_up = decoding.packets_to_warm_up(module, header.packet_frames)
         packet_s = header.packet_frames / module.frame_rate_hz
@@ -228,12 +262,10 @@ def info(options: Info) -> None:
             f"{1000 * codec.stream_latency_s(packet_s):.0f} ms streamed in these packets",
         }
     except ZooError as error:
-        if options.ckpt is not None:
+        if ckpt is not None:
             raise
         lines["codec"] = str(error)
-    for name, value in lines.items():
-        if value is not None:
-            print(f"{name:8} {value}")
+    return [f"{name:8} {value}" for name, value in lines.items() if value is not None]
 
 
 @contextlib.contextmanager

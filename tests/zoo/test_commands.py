@@ -268,7 +268,7 @@ def test_what_is_refused(here, capfd):
         (["decode", "song.zac", "song.wav"], "song.wav: exists already"),
         (["decode", "song.zac", "x.wav", "--start", "99"], "ends at 3.30 s"),
         (["decode", "song.zac", "x.wav", "--seconds", "-1"], "--seconds"),
-        (["info", "song.wav"], "song.wav: not a .zac file"),
+        (["info", "nowhere.wav"], "nowhere.wav: no such file"),
     ):
         assert culprit in complaint(capfd, *arguments)
     assert sorted(p.name for p in here.iterdir()) == ["folder", "runs", "song.wav", "song.zac", "text.wav"]
