@@ -21,7 +21,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluate.evaluation import Row, means
+from evaluate.records import Row, means
 from evaluate.report import Example, content, label, sound, spectrogram, write
 from zoo.errors import ZooError
 
