@@ -28,7 +28,7 @@ def remarks(rows: Sequence[Row]) -> list[str]:
             lines.append(f"{label(system, level)} gave NaN or infinity, so its means are NaN: {_names(broken)}")
     coders = {statistics.family(row.system, row.level): row.coder for row in rows if row.coder}
     if coders:
-        lines.append(f"coded by {', '.join(f'{coder} ({family})' for family, coder in coders.items())}")
+        lines.append("; ".join(f"{family}: {coder}" for family, coder in coders.items()))
     return lines
 
 

@@ -186,7 +186,7 @@ def test_files_and_table_say_it(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert {record["coder"] for record in records} == {"libnoise 1.0"}
     out = capsys.readouterr().out
     assert "1 clip, silent as compared, has no SNR and is in no mean: quiet/hush.wav" in out.splitlines()
-    assert "coded by libnoise 1.0 (noisy)" in out.splitlines()
+    assert "noisy: libnoise 1.0" in out.splitlines()
     (line,) = (line for line in out.splitlines() if line.split()[:2] == ["noisy", "quiet"])
     assert line.split()[2:] == ["0"] + ["–"] * 13
     assert "nan" not in out
