@@ -69,7 +69,7 @@ class FolderClips(Sequence[Clip]):
     """The clips of a folder, decoded anew at each access; `clips_from_folder` makes one.
 
     Iterating leaves out files that cannot be read, names each once on standard error and keeps it in `skipped`
-    {path: reason}; indexing one raises ZooError.
+    {path: reason}; indexing one raises ZooError. A file that is not as long as its header says is named once, too.
     """
 
     def __init__(self, root: Path, files: list[Path], sample_rate: int | None, channels: int | None):
@@ -95,6 +95,7 @@ class FolderClips(Sequence[Clip]):
         path = self.files[i]
         content = audio.read(path, sample_rate=self._sample_rate, channels=self._channels)
         audio.validate(content.samples, name=str(path))
+        self._warn(path, content.warning)
         return Clip(*self._identity(path), content.samples, content.sample_rate)
 
     def pieces(self, i: int) -> Iterator[Clip]:
@@ -112,12 +113,16 @@ class FolderClips(Sequence[Clip]):
             n_samples = 0
             while n := len(reader.read(BLOCK_SAMPLES)):
                 n_samples += n
-            if reader.warning and path not in self._warned:
-                self._warned.add(path)
-                print(reader.warning, file=sys.stderr, flush=True)
+            self._warn(path, reader.warning)
             reader.rewind()
             for part_name, part in _parts(name, n_samples, reader.sample_rate, PIECE_S):
                 yield Clip(part_name, domain, _take(reader, part.stop - part.start), reader.sample_rate)
+
+    def _warn(self, path: Path, line: str | None) -> None:
+        """Tells once of a file that is not as its header says."""
+        if line and path not in self._warned:
+            self._warned.add(path)
+            print(line, file=sys.stderr, flush=True)
 
     def _identity(self, path: Path) -> tuple[str, str]:
         """Name and domain of the clip in a file."""
