@@ -205,6 +205,8 @@ def info(options: Info) -> None:
         except ZooError as error:
             failed.append(error)
             continue
+        if len(options.input) > 1 and not lines[0].startswith("file "):
+            lines = [f"{'file':8} {path}", *lines]
         print(*([""] if number else []), *lines, sep="\n")
     for other in failed[1:]:
         report(f"error: {other}")
