@@ -30,12 +30,13 @@ def level_of(n: int) -> float:
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory) -> Path:
-    """Forty files of a constant each, by which a crop tells where it is from."""
+    """Forty files of a constant each, by which a crop tells where it is from; a faint tone lest it be silence."""
     root = tmp_path_factory.mktemp("library")
     for n in range(40):
         path = root / ("music" if n % 4 else "speech") / f"{n:02d}.wav"
         path.parent.mkdir(exist_ok=True)
-        soundfile.write(path, np.full((4000 + 1000 * n, 1), level_of(n)), RATE)
+        tone = 2e-4 * (-1.0) ** np.arange(4000 + 1000 * n)[:, None]
+        soundfile.write(path, level_of(n) + tone, RATE)
     return root
 
 
