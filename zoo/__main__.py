@@ -157,7 +157,9 @@ def run(options: Encode | Decode | Info | List | Export) -> None:
     elif isinstance(options, Decode):
         commands.decode(options)
     elif isinstance(options, Info):
-        commands.info(options)
+        from zoo import info
+
+        info.info(options)
     elif isinstance(options, Export):
         model_commands.export(options)
     else:

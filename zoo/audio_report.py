@@ -11,6 +11,7 @@ import numpy as np
 
 from zoo import audio_io
 from zoo.audio_io import FileInfo
+from zoo.audio_io.places import no_folder
 from zoo.errors import ZooError
 from zoo.loudness import LoudnessMeter
 
@@ -50,7 +51,7 @@ def examine(
     `advance` is called with the number of samples of each block. Raises ZooError, naming the file, if it cannot be read
     to its end.
     """
-    if Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir():
+    if no_folder(path) != "file":
         raise ZooError(f"{path}: is a pipe, not a file")
     with audio_io.open_reader(path, stream=stream) as reader:
         assert reader.info is not None

@@ -7,7 +7,6 @@ import signal
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,13 +16,13 @@ import numpy as np
 
 from zoo import audio, audio_io, checkpoint, coding, decoding
 from zoo.audio_io import output
+from zoo.audio_io.places import no_folder
 from zoo.bitstream.container import ContainerReader
-from zoo.bitstream.layout import MAGIC
 from zoo.cli import progress
 from zoo.errors import BitstreamError, ZooError
 
 if TYPE_CHECKING:
-    from zoo.__main__ import Decode, Encode, Info, Raw
+    from zoo.__main__ import Decode, Encode, Raw
     from zoo.ready import ReadyCodec
 
 BLOCK_SAMPLES = 1 << 15
@@ -61,10 +60,10 @@ def encode(options: Encode) -> None:
             print(f"warning: {reader.warning}", file=sys.stderr)
     seconds = encoder.n_samples / reader.sample_rate
     report(
-        f"{reader.name} → {options.output}: {seconds:.1f} s, payload {_kbps(encoder.payload_bytes, seconds):.2f} kbps, "
-        f"file {_kbps(encoder.file_bytes, seconds):.2f} kbps, {seconds / (time.perf_counter() - begin):.0f}× real time"
+        f"{reader.name} → {options.output}: {seconds:.1f} s, payload {kbps(encoder.payload_bytes, seconds):.2f} kbps, "
+        f"file {kbps(encoder.file_bytes, seconds):.2f} kbps, {seconds / (time.perf_counter() - begin):.0f}× real time"
     )
-    if options.bitrate is not None and seconds and _kbps(encoder.payload_bytes, seconds) < 0.95 * options.bitrate:
+    if options.bitrate is not None and seconds and kbps(encoder.payload_bytes, seconds) < 0.95 * options.bitrate:
         if min(encoder.levels, default=0) == codec.n_levels - 1:
             report("that is the most that the codec can spend on this audio")
         else:
@@ -194,82 +193,6 @@ def decode(options: Decode) -> None:
         report(f"{options.input}: has no intact end; it may have been longer")
 
 
-def info(options: Info) -> None:
-    """Prints what files hold; raises ZooError for the first that cannot be used, after those that can be."""
-    if not options.input:
-        raise ZooError("name a file")
-    failed: list[ZooError] = []
-    for number, path in enumerate(options.input):
-        try:
-            lines = _zac_info(path, options.ckpt) if _is_zac(path) else _audio_info(path, options.stream)
-        except ZooError as error:
-            failed.append(error)
-            continue
-        if len(options.input) > 1 and not lines[0].startswith("file "):
-            lines = [f"{'file':8} {path}", *lines]
-        print(*([""] if number else []), *lines, sep="\n")
-    for other in failed[1:]:
-        report(f"error: {other}")
-    if failed:
-        raise failed[0]
-
-
-def _is_zac(path: str) -> bool:
-    """Whether it is coded audio, or at least called so; a pipe, which cannot be read twice, is taken for that."""
-    if path == "-" or Path(path).suffix.lower() == ".zac" or (Path(path).exists() and not Path(path).is_file()):
-        return True
-    with open_input(path) as stream:
-        return stream.read(len(MAGIC)) == MAGIC
-
-
-def _audio_info(path: str, stream: int | None) -> list[str]:
-    from zoo import audio_report
-
-    with progress(None, path):
-        return audio_report.lines(audio_report.examine(path, stream=stream))
-
-
-def _zac_info(path: str, ckpt: str | None) -> list[str]:
-    """Of a coded file; raises BitstreamError where it is damaged."""
-    with open_input(path) as stream:
-        try:
-            reader = ContainerReader(stream)
-            header = reader.header
-            packets = list(_lengths(reader))
-        except BitstreamError as error:
-            raise BitstreamError(f"{path}: {error}") from None
-        size = Path(path).stat().st_size if path != "-" else None
-    n_samples = reader.n_samples or 0
-    seconds = n_samples / header.sample_rate
-    payload = sum(length for _, length in packets)
-    lines = {
-        "audio": f"{seconds:.3f} s, {n_samples} samples, {header.sample_rate} Hz, "
-        f"{header.channels} channel{'s' * (header.channels > 1)}{' as mid and side' if header.mid_side else ''}",
-        "payload": f"{payload} bytes, {_kbps(payload, seconds):.2f} kbps",
-        "file": f"{size} bytes, {_kbps(size, seconds):.2f} kbps" if size else None,
-        "packets": f"{len(packets)} of {header.packet_frames} frames",
-        "levels": ", ".join(f"{level}: {n}" for level, n in sorted(Counter(level for level, _ in packets).items())),
-        "weights": header.weights_hash.hex(),
-    }
-    try:
-        codec = find_codec(ckpt, header.weights_hash)
-        module = codec.module
-        warm_up = decoding.packets_to_warm_up(module, header.packet_frames)
-        packet_s = header.packet_frames / module.frame_rate_hz
-        lines |= {
-            "codec": repr(codec),
-            "from": str(codec.metadata.get("path")),
-            "packet": f"{packet_s:.3f} s; warm-up {_packets(warm_up)}",
-            "latency": f"{1000 * module.algorithmic_latency_samples / module.sample_rate:.1f} ms of the model, "
-            f"{1000 * codec.stream_latency_s(packet_s):.0f} ms streamed in these packets",
-        }
-    except ZooError as error:
-        if ckpt is not None:
-            raise
-        lines["codec"] = str(error)
-    return [f"{name:8} {value}" for name, value in lines.items() if value is not None]
-
-
 @contextlib.contextmanager
 def open_input(path: str) -> Iterator[BinaryIO]:
     """Bytes of a file, or of standard input for "-"; raises ZooError naming what cannot be opened."""
@@ -288,8 +211,8 @@ def open_input(path: str) -> Iterator[BinaryIO]:
 
 def _check_input(path: str) -> None:
     """Before a codec is loaded, which may take minutes."""
-    if path != "-" and (Path(path).is_dir() or not Path(path).exists()):
-        raise ZooError(f"{path}: {'is a folder' if Path(path).is_dir() else 'no such file'}")
+    if path != "-":
+        no_folder(path)
 
 
 def find_codec(ckpt: str | None, weights_hash: bytes | None = None) -> ReadyCodec:
@@ -318,14 +241,5 @@ def report(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _lengths(reader: ContainerReader) -> Iterator[tuple[int, int]]:
-    for packet in reader:
-        yield packet.level, len(packet.payload)
-
-
-def _packets(n: int | None) -> str:
-    return "all before it" if n is None else f"{n} packet{'s' * (n > 1)}"
-
-
-def _kbps(n_bytes: int, seconds: float) -> float:
+def kbps(n_bytes: int, seconds: float) -> float:
     return n_bytes / 125 / seconds if seconds else 0.0

@@ -170,7 +170,7 @@ def test_pipes_and_closed_folders_are_no_audio(tmp_path):
     os.mkfifo(tmp_path / "pipe.wav")
     audio.write(tmp_path / "a.wav", music(0.1, 8000), 8000)
     assert [path.name for path in audio.find_files(tmp_path)] == ["a.wav"]
-    with pytest.raises(ZooError, match=r"pipe\.wav: is not a file"):
+    with pytest.raises(ZooError, match=r"pipe\.wav: is a pipe"):
         audio.probe(tmp_path / "pipe.wav")
 
 

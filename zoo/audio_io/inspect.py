@@ -13,6 +13,7 @@ from zoo.audio_io import container, ffmpeg, flac, joined, library, mpeg_source, 
 from zoo.audio_io.formats import INSTALL
 from zoo.audio_io.library import LibraryPart
 from zoo.audio_io.output import describe
+from zoo.audio_io.places import no_folder
 from zoo.audio_io.source import Part, Source
 from zoo.audio_io.wav import RawFormat
 from zoo.errors import ZooError
@@ -65,10 +66,8 @@ def inspect(path: Path, *, count: bool = True, stream: int | None = None, raw: R
     audio streams of a container (from 0), `raw` says that there is no header. Raises ZooError, naming the file, if it
     is missing, no file, holds no samples, is not audio, or needs decoders that are not installed.
     """
-    if not path.is_file():
-        raise ZooError(
-            f"{path}: {'is a folder' if path.is_dir() else 'is not a file' if path.exists() else 'no such file'}"
-        )
+    if no_folder(path) != "file":
+        raise ZooError(f"{path}: is a pipe, not a file")
     try:
         info = _inspect(path, count, stream, raw)
     except OSError as error:
