@@ -140,9 +140,9 @@ def summary(root: Path, paths: Sequence[Path], reports: Sequence[AudioReport | s
     strange = [
         (path, report) for path, report in zip(paths, reports) if not isinstance(report, str) and report.warnings
     ]
-    lines = [f"cannot be read: {reason}" for reason in bad[:_NAMED]]
+    lines = bad[:_NAMED]
     if len(bad) > _NAMED:
-        lines.append(f"cannot be read: {len(bad) - _NAMED} more")
+        lines.append(f"{len(bad) - _NAMED} more files cannot be read: --output FILE names all")
     lines += [f"{path}: {'; '.join(report.warnings)}" for path, report in strange[:_NAMED]]
     if len(strange) > _NAMED:
         lines.append(f"{len(strange) - _NAMED} more files are strange: --output FILE names all")
