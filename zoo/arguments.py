@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from zoo.bitstream.layout import MAX_SAMPLE_RATE
 from zoo.errors import ZooError
 
 
@@ -64,8 +65,8 @@ def whole(value: Any, name: str) -> int:
 
 
 def sample_rate(value: Any) -> int:
-    """Hz; raises ZooError for what is no positive whole number."""
+    """Whole Hz, as many as a file can have; raises ZooError for anything else."""
     rate = whole(value, "sample_rate")
-    if rate < 1:
-        raise ZooError(f"sample_rate {rate} is not positive")
+    if not 1 <= rate <= MAX_SAMPLE_RATE:
+        raise ZooError(f"sample_rate {rate} is not between 1 and {MAX_SAMPLE_RATE} Hz")
     return rate

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from zoo import arguments
+from zoo.arguments import as_path
 from zoo.bitstream.layout import Header
 from zoo.codes import UNUSED
 from zoo.errors import BitstreamError, ZooError
@@ -125,13 +126,14 @@ def save(path: str | Path, tokens: Tokens, *, force: bool = False) -> None:
 
 def load(path: str | Path) -> Tokens:
     """What a token file holds; raises ZooError, naming it, for a file that is none or holds codes alone."""
+    place = as_path(path)
     try:
-        with Path(path).open("rb") as stream:
+        with open(place, "rb") as stream:
             return read(stream)
     except OSError as error:
-        raise ZooError(f"{path}: cannot be read ({error.strerror})") from None
+        raise ZooError(f"{place}: cannot be read ({error.strerror})") from None
     except ZooError as error:
-        raise ZooError(f"{path}: {error}") from None
+        raise ZooError(f"{place}: {error}") from None
 
 
 def read(stream: BinaryIO) -> Tokens:

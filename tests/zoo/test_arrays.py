@@ -201,8 +201,9 @@ def test_a_rate_is_a_whole_number_of_whatever_type(build, rate):
         ("24000", "sample_rate must be a number, got '24000'"),
         (True, "sample_rate must be a number, got True"),
         (np.array([1, 2]), "sample_rate must be a number, got array([1, 2])"),
-        (0, "sample_rate 0 is not positive"),
-        (-8000.0, "sample_rate -8000 is not positive"),
+        (0, "sample_rate 0 is not between 1 and 1000000 Hz"),
+        (-8000.0, "sample_rate -8000 is not between 1 and 1000000 Hz"),
+        (10**7, "sample_rate 10000000 is not between 1 and 1000000 Hz"),
     ],
 )
 def test_a_rate_that_is_none_is_named_everywhere(build, rate, said):
