@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from configs import loading
 from configs.base import Config, Published
 from train import augment, data, distributed, initial, parallel, profile
 from train.data.files import report_note, report_skipped
@@ -56,7 +57,10 @@ def initial_weights(workdir: Path, config: Config, overrides: Collection[str]) -
     if config.overwrite and Path(config.init).resolve().is_relative_to(workdir.resolve()):
         raise ZooError(f"--init {config.init} is in {workdir}, which --overwrite deletes: choose another --workdir")
     source = initial.read(config.init, weights=config.init_weights, optimisers=config.init_optimisers)
-    return initial.architecture(config, source, overrides), source
+    config = initial.architecture(config, source, overrides)
+    for line in initial.differences(config, source):
+        distributed.say(line)
+    return config, source
 
 
 def make_source(
@@ -118,3 +122,14 @@ def announce(name: str, task: CodecTask, source: data.CropSource, workdir: Path)
     )
     losses = {key: value for key, value in asdict(config.loss).items() if value}
     print("losses: " + ", ".join(losses), flush=True)
+
+
+def own_model(name: str, config: Config) -> str:
+    """What the model of a resumed run has that the configuration of that name has not, to be said; maybe nothing."""
+    theirs = loading.get(name).model if name in loading.names() else None
+    if theirs is None or type(theirs) is not type(config.model):
+        return ""
+    wanted = theirs.kwargs()
+    apart = {key: value for key, value in config.model.kwargs().items() if value != wanted[key]}
+    own = ", ".join(f"{key} {value} ({name}: {wanted[key]})" for key, value in apart.items())
+    return f", with the run's own model: {own}" if own else ""

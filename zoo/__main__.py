@@ -53,7 +53,7 @@ class Encode:
     stream: int | None = None
     """which of the audio streams of a container (a film), from 0; None = the first"""
     tokens: bool = False
-    """write the codes too, as .npy (streams, frames, codes) beside each .zac"""
+    """write the codes too, as .npy (streams, frames, codes) beside each .zac, which decode takes as well"""
     force: bool = False
     """overwrite what exists"""
     raw: Raw = Raw()
@@ -61,16 +61,17 @@ class Encode:
 
 @dataclass(frozen=True)
 class Decode:
-    """Decodes a .zac file to wav, flac or ogg: what went in has its rate, channels and number of samples again.
+    """Decodes a .zac file, or its tokens, to wav, flac or ogg: with the rate, channels and length of what went in.
 
     Examples:
       python -m zoo decode song.zac song.wav                                   the codec is found by the file's hash
       python -m zoo decode song.zac part.wav --start 61.5 --seconds 4
+      python -m zoo decode song.npy song.wav                                   what encode --tokens wrote
       arecord -f cd | python -m zoo encode - - | python -m zoo decode - - | aplay    plays what is being recorded
     """
 
     input: Positional[str]
-    """a .zac file, or - for standard input"""
+    """a .zac file, a token file (.npy), or - for standard input"""
     output: Positional[str]
     """a .wav, .flac or .ogg file, or - for standard output (WAV)"""
     ckpt: str | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import signal
 import sys
 import threading
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from zoo import audio, audio_io, checkpoint, coding, decoding
+from zoo import audio, audio_io, checkpoint, coding, decoding, tokens
 from zoo.audio_io import output
 from zoo.audio_io.places import no_folder
 from zoo.bitstream.container import ContainerReader
@@ -41,9 +42,11 @@ def encode(options: Encode) -> None:
     if Path(options.output).suffix.lower() in audio.FORMATS:
         raise ZooError(f"{options.output}: is no name for coded audio: .zac is the usual suffix")
     audio_io.check_output(options.output, force=options.force)
-    tokens = Path(options.output).with_suffix(".npy") if options.tokens else None
-    if tokens:
-        audio_io.check_output(tokens, force=options.force)
+    token_file = Path(options.output).with_suffix(".npy") if options.tokens else None
+    if token_file:
+        if token_file == Path(options.output):
+            raise ZooError(f"{options.output}: is the name that the tokens get: .zac is the usual suffix")
+        audio_io.check_output(token_file, force=options.force)
     codec = find_codec(options.ckpt)
     begin = time.perf_counter()
     with audio_io.open_reader(options.input, raw=raw_format(options.raw), stream=options.stream) as reader:
@@ -54,8 +57,8 @@ def encode(options: Encode) -> None:
             progress(passes * reader.n_samples if reader.n_samples else None, "encoding") as advance,
         ):
             encoder = encode_reader(codec, reader, stream, options, codes, advance)
-            if tokens:
-                save_tokens(tokens, codes, force=options.force)
+            if token_file:
+                tokens.save(token_file, tokens.of(encoder, codes), force=options.force)
         if reader.warning:
             print(f"warning: {reader.warning}", file=sys.stderr)
     seconds = encoder.n_samples / reader.sample_rate
@@ -132,16 +135,6 @@ def until_interrupted() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def save_tokens(path: Path, packets: list[np.ndarray], *, force: bool) -> None:
-    """Codes of all packets as .npy (streams, frames, codes), in the smallest type; −1 stands for a code not used."""
-    width = max((packet.shape[2] for packet in packets), default=0)
-    padded = [np.pad(p, ((0, 0), (0, 0), (0, width - p.shape[2])), constant_values=-1) for p in packets]
-    whole = np.concatenate(padded, axis=1) if padded else np.zeros((0, 0, 0), np.int16)
-    kind = np.int16 if whole.size == 0 or np.max(whole) < 1 << 15 else np.int32
-    with audio_io.open_output(path, force=force) as stream:
-        np.save(stream, whole.astype(kind))
-
-
 def decode(options: Decode) -> None:
     """A file or pipe to audio; raises ZooError for input that cannot be used, BitstreamError for damage."""
     for name, value in (("start", options.start), ("seconds", options.seconds)):
@@ -153,7 +146,7 @@ def decode(options: Decode) -> None:
     with ExitStack() as stack:
         stream = stack.enter_context(open_input(options.input))
         try:
-            reader = ContainerReader(stream, lenient=options.lenient)
+            reader = _open_packets(stream, lenient=options.lenient)
             codec = find_codec(options.ckpt, reader.header.weights_hash)
             decoding.expect(codec, reader)
             damaged: list[int] = []
@@ -189,8 +182,19 @@ def decode(options: Decode) -> None:
     packet_s = reader.header.packet_frames / codec.module.frame_rate_hz
     for index in damaged:
         report(f"{options.input}: packet {index}, from {index * packet_s:.2f} s on, is damaged and silent")
-    if reader.truncated:
+    if isinstance(reader, ContainerReader) and reader.truncated:
         report(f"{options.input}: has no intact end; it may have been longer")
+
+
+def _open_packets(stream: BinaryIO, *, lenient: bool) -> ContainerReader | tokens.Tokens:
+    """What a stream holds: a `.zac` file, or tokens; raises BitstreamError for anything else."""
+    head = stream.peek(len(tokens.MAGIC))[: len(tokens.MAGIC)]  # type: ignore[attr-defined]  # open_input's can
+    if not head or not tokens.MAGIC.startswith(head):  # of a pipe it may be a part
+        return ContainerReader(stream, lenient=lenient)
+    try:
+        return tokens.read(stream if stream.seekable() else io.BytesIO(stream.read()))
+    except ZooError as error:
+        raise BitstreamError(str(error)) from None
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
-from zoo import audio, audio_io, coding, commands
+from zoo import audio, audio_io, coding, commands, tokens
 from zoo.bitstream.container import ContainerReader
 from zoo.cli import progress
 from zoo.errors import BitstreamError, ZooError
@@ -154,7 +154,7 @@ def _code(codec: ReadyCodec, job: Job, options: Encode, stop: threading.Event) -
             encoder = commands.encode_reader(codec, reader, stream, options, codes, advance)
             if job.tokens:
                 # before the .zac, whose presence says that a file is done
-                commands.save_tokens(job.tokens, codes, force=True)
+                tokens.save(job.tokens, tokens.of(encoder, codes), force=True)
         return Done(encoder.n_samples / reader.sample_rate, encoder.payload_bytes)
     except OSError as error:
         raise ZooError(f"{job.target}: cannot be written ({error.strerror})") from error

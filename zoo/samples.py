@@ -11,8 +11,9 @@ import numpy as np
 
 from zoo.errors import ZooError
 
-MAX_PEAK = 128.0
-"""of floating-point audio: what is louder by 42 dB than full scale was not scaled to [-1, 1]"""
+LARGEST_SAMPLE = 128.0
+"""of floating-point audio: what is 42 dB above full scale was not scaled to [-1, 1]"""
+_INTEGER_BITS = (16, 24, 32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +39,7 @@ def validate(samples: np.ndarray, *, name: str = "audio") -> None:
         t, c = np.unravel_index(int(np.argmin(finite)), samples.shape)
         what = "NaN" if np.isnan(samples[t, c]) else "infinity"
         raise ZooError(f"{name}: {what} at sample {t}, channel {c}")
-    refuse_integer_range(samples, name)
+    check_scale(samples, name)
 
 
 def refuse_unusable(samples: np.ndarray, name: str, position: int, sample_rate: int) -> None:
@@ -51,18 +52,19 @@ def refuse_unusable(samples: np.ndarray, name: str, position: int, sample_rate: 
         t, c = np.unravel_index(int(np.argmin(finite)), samples.shape)
         what = "NaN" if np.isnan(samples[t, c]) else "infinity"
         raise ZooError(f"{name}: {what} at {(position + t) / sample_rate:.6f} s, channel {c}")
-    refuse_integer_range(samples, name)
+    check_scale(samples, name)
 
 
-def refuse_integer_range(samples: np.ndarray, name: str) -> None:
-    """Raises ZooError if floating-point samples are those of integers: nothing else is 42 dB above full scale."""
-    peak = max(float(samples.max()), -float(samples.min())) if samples.size else 0.0
-    if peak > MAX_PEAK:
-        bits = next((bits for bits in (8, 16, 24) if peak <= 2.0 ** (bits - 1)), 32)
-        raise ZooError(
-            f"{name}: floating-point samples reach {peak:.6g} where audio lies in [-1, 1], as {bits}-bit integers do: "
-            f"divide by {2 ** (bits - 1)}"
-        )
+def check_scale(samples: np.ndarray, name: str = "") -> None:
+    """Raises ZooError, naming `name`, for float samples that must be integers; NaN and infinity are let pass."""
+    if not samples.size:
+        return
+    peak = float(max(samples.max(), -samples.min()))
+    if LARGEST_SAMPLE < peak < float("inf"):
+        bits = next((bits for bits in _INTEGER_BITS if peak <= 2 ** (bits - 1)), None)
+        divisor = f"{2 ** (bits - 1)}" if bits else "what stands for full scale"
+        said = f"float samples reach {peak:g}; audio is expected in [-1, 1]: divide by {divisor}"
+        raise ZooError(f"{name}: {said}" if name else said)
 
 
 def mix_channels(samples: np.ndarray, channels: int) -> np.ndarray:

@@ -32,7 +32,7 @@ def test_a_folder_is_told_of_file_by_file(library, tmp_path, capsys):
     out = capsys.readouterr().out
     assert "cut.wav: ends after 4000 samples, its header promises 8123" in out
     assert "silent.wav: is digital silence" in out
-    assert "integers.wav: floating-point samples reach" in out
+    assert "integers.wav: float samples reach" in out
     assert "3 files, 0.00 hours, 1 cannot be read, 2 strange" in out
     assert "8000 Hz (2), 44100 Hz (1)" in out
     records = {entry["file"]: entry for entry in map(json.loads, output.read_text().splitlines())}

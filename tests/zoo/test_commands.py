@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import jax
@@ -121,6 +122,34 @@ def test_a_bitrate(here, capfd):
     assert not Path("x.zac").exists()
 
 
+def test_tokens_decode_as_the_coded_file_does(here, capfd, monkeypatch):
+    codec = zoo.load("runs/tiny")
+    for i, options in enumerate(
+        ([], ["--bitrate", "17.7", "--packet_s", "0.3"], ["--stereo", "separate", "--level", "0"])
+    ):
+        main(["encode", "song.wav", f"{i}.zac", "--tokens", *options])
+        tokens = zoo.tokens.load(f"{i}.npy")
+        np.testing.assert_array_equal(np.load(f"{i}.npy"), tokens.codes)
+        np.testing.assert_array_equal(codec.decode(tokens), codec.decompress(Path(f"{i}.zac").read_bytes()).audio)
+        for part in ([], ["--start", "1.2", "--seconds", "0.5"]):
+            for coded in ("zac", "npy"):
+                main(["decode", f"{i}.{coded}", f"{coded}.wav", "--force", "--subtype", "FLOAT", *part])
+            assert Path("npy.wav").read_bytes() == Path("zac.wav").read_bytes()
+    assert len(set(zoo.tokens.load("1.npy").levels)) > 1
+    with subprocess.Popen(["cat", "2.npy"], stdout=subprocess.PIPE) as pipe:
+        monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(buffer=pipe.stdout))
+        main(["decode", "-", "piped.wav", "--subtype", "FLOAT"])
+    main(["decode", "2.zac", "zac.wav", "--force", "--subtype", "FLOAT"])
+    assert Path("piped.wav").read_bytes() == Path("zac.wav").read_bytes()
+    np.save("bare.npy", np.load("0.npy"))
+    assert "bare.npy: holds codes alone" in complaint(capfd, "decode", "bare.npy", "x.wav", "--ckpt", "runs/tiny")
+    Path("cut.npy").write_bytes(Path("0.npy").read_bytes()[:3000])
+    assert "cut.npy: is no array" in complaint(capfd, "decode", "cut.npy", "x.wav", "--ckpt", "runs/tiny")
+    assert "is the name that the tokens get" in complaint(capfd, "encode", "song.wav", "x.npy", "--tokens")
+    assert not Path("x.wav").exists()
+    assert not Path("x.npy").exists()
+
+
 def test_pipes(here):
     program = [sys.executable, "-m", "zoo"]
     run = {"env": environment(), "check": True, "capture_output": True}
@@ -196,6 +225,7 @@ def test_a_library(here, capfd):
     assert tokens.shape == (2, frames, 20)
     packets = zoo_codes(codec, blob)
     np.testing.assert_array_equal(tokens, packets)
+    np.testing.assert_array_equal(codec.decode(zoo.tokens.load("coded/a/two.npy")), codec.decompress(blob).audio)
     # what is finished is kept, what is missing is done
     kept = Path("coded/one.zac")
     before = kept.stat().st_mtime_ns
