@@ -72,7 +72,7 @@ class Data:
     gain_db: float = 6.0
     """each crop is scaled by a random gain in ±gain_db"""
     silence_db: float = -60.0
-    """crops whose RMS lies below this many dBFS are drawn again"""
+    """crops whose RMS, without a constant offset, lies below this many dBFS are drawn again"""
     held_out: float = 0.02
     """share of the files of `root` that are measured and never trained on; where that rounds to none, clips of the
     embedded generator are measured"""

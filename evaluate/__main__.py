@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from evaluate import cli
 from zoo.cli import command, progress
 from zoo.errors import ZooError
+from zoo.terminal import printable
 
 if TYPE_CHECKING:
     from evaluate.clips import Clip
@@ -117,7 +118,7 @@ def run(options: Options) -> None:
             cache=cache,
             perceptual=options.perceptual,
         )
-    source = options.data.root or "held-out clips of the embedded generator"
+    source = printable(options.data.root or "held-out clips of the embedded generator")
     require_sound(rows, source)
     title = f"{source} · {rate} Hz · {'mono' if channels == 1 else f'{channels} channels'}"
     table.report(rows, output, title=title)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import ZooError
+from zoo.terminal import printable
 
 if TYPE_CHECKING:
     from evaluate.clips import Clip, FolderClips
@@ -28,9 +29,9 @@ def load_codecs(paths: Sequence[str]) -> dict[str, ReadyCodec]:
     if not paths:
         raise ZooError("--ckpt needs a run directory")
     found = [checkpoint.load(path) for path in paths]
-    names = [run_folder(codec).resolve().name for codec in found]
+    names = [printable(run_folder(codec).resolve().name) for codec in found]
     if len(set(names)) < len(names):
-        names = [str(Path(path)) for path in paths]
+        names = [printable(str(Path(path))) for path in paths]
     if len(set(names)) < len(names):
         raise ZooError(f"--ckpt names the same checkpoint twice: {' '.join(paths)}")
     return dict(zip(names, found))

@@ -14,6 +14,7 @@ import numpy as np
 from zoo import audio
 from zoo.audio_io.reader import Reader, open_reader
 from zoo.errors import ZooError
+from zoo.terminal import printable
 
 PIECE_S = 30.0
 """Clips longer than this are measured in equal pieces, so that memory stays bounded."""
@@ -22,12 +23,19 @@ BLOCK_SAMPLES = 1 << 16  # of a long file at a time
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """A named clip: samples float32 (T, C) in [-1, 1] at `sample_rate` Hz; `domain` groups the results."""
+    """A named clip: samples float32 (T, C) in [-1, 1] at `sample_rate` Hz; `domain` groups the results.
+
+    Both names are `printable`, whatever the file's was: they go into tables, pages and pictures.
+    """
 
     name: str
     domain: str
     samples: np.ndarray
     sample_rate: int
+
+    def __post_init__(self) -> None:
+        for field in ("name", "domain"):
+            object.__setattr__(self, field, printable(getattr(self, field)))
 
 
 def pieces(clip: Clip, longest_s: float = PIECE_S) -> Iterator[Clip]:

@@ -6,6 +6,7 @@ import importlib
 import sys
 
 from train import host_memory
+from zoo import terminal
 
 COMMANDS = {"check": "train.check", "prepare": "train.prepare", "report": "train.curves"}
 """What may stand in the place of options: modules with a `main(arguments)`."""
@@ -15,6 +16,11 @@ def main() -> None:
     if len(sys.argv) > 1 and sys.argv[1] in COMMANDS:
         importlib.import_module(COMMANDS[sys.argv[1]]).main(sys.argv[2:])
         return
+    with terminal.speaking():
+        _train()
+
+
+def _train() -> None:
     from train import cli
 
     name, config = cli.parse(commands=list(COMMANDS))

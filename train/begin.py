@@ -14,15 +14,17 @@ import numpy as np
 from jax.sharding import Mesh
 
 from configs import loading
-from configs.base import Config, Published
+from configs.base import Config, Data, Published
 from train import augment, data, distributed, initial, parallel, profile
-from train.data.files import report_note, report_skipped
+from train.data import silence
+from train.data.files import report_note, skipped_line
 from train.observe import HELD_OUT
 from train.phases import Phases
 from train.state import TrainState
 from train.task import CodecTask
 from zoo import checkpoint
 from zoo.errors import CheckpointError, ZooError
+from zoo.terminal import printable
 
 
 def check_counts(config: Config) -> None:
@@ -63,24 +65,33 @@ def initial_weights(workdir: Path, config: Config, overrides: Collection[str]) -
     return config, source
 
 
-def make_source(
-    task: CodecTask,
-    on_skip: Callable[[Path, str], None] = report_skipped,
-    on_note: Callable[[str], None] = report_note,
-) -> data.CropSource:
-    """The training data of a task, which can be read; raises ZooError otherwise."""
-    config, module = task.config, task.module
-    source = data.make_source(
-        config.data,
-        sample_rate=module.sample_rate,
-        channels=module.channels,
-        hop_length=module.hop_length,
-        seed=config.seed,
-        on_skip=on_skip,
-        on_note=on_note,
+def make_source(task: CodecTask, say: Callable[[str], None] = report_note) -> data.CropSource:
+    """The training data of a task, in which there is something to learn from; raises ZooError otherwise.
+
+    `say` gets a line for each file that is left out, and one where much of the rest is silent.
+    """
+    config = task.config
+    source = _source(task, config.data, task.module.channels, say)
+    silence.check(
+        source,
+        where=config.data.root or "the embedded generator",
+        say=say,
+        # the two channels of what a mono model hears as one
+        unmixed=(lambda: _source(task, config.data, 2, lambda _: None)) if task.module.channels == 1 else None,
     )
-    source[0]  # whatever makes every crop impossible shows now
     return source
+
+
+def _source(task: CodecTask, settings: Data, channels: int, say: Callable[[str], None]) -> data.CropSource:
+    return data.make_source(
+        settings,
+        sample_rate=task.module.sample_rate,
+        channels=channels,
+        hop_length=task.module.hop_length,
+        seed=task.config.seed,
+        on_skip=lambda path, reason: say(skipped_line(path, reason)),
+        on_note=say,
+    )
 
 
 def batches(source: data.CropSource, config: Config, start_example: int) -> Iterator[dict[str, np.ndarray]]:
@@ -111,7 +122,7 @@ def announce(name: str, task: CodecTask, source: data.CropSource, workdir: Path)
     if jax.default_backend() == "cpu" and shutil.which("nvidia-smi"):
         hint = "pip install -e '.[cuda]'"
         print(f"warning: an NVIDIA GPU is here, but jax only sees the CPU: {hint}", file=sys.stderr)
-    where = config.data.root or "the embedded generator"
+    where = printable(config.data.root or "the embedded generator")
     if source.held_out:
         where += f", of which {len(source.held_out)} files are held out"
     what = f"{name}'s recipe for {config.model.family}" if isinstance(config.model, Published) else name

@@ -8,7 +8,6 @@ import dataclasses
 import difflib
 import io
 import json
-import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from typing import Any
 
 from configs import loading
 from configs.base import Config, ModelConfig, Published, Schedule, Weight
-from zoo.cli import fail
+from zoo.cli import fail, unframed
 
 DESCRIPTION = """Trains a codec.
 
@@ -116,12 +115,8 @@ def override(base: Config, arguments: Sequence[str]) -> Config:
             )
     except SystemExit as error:
         if error.code:
-            fail(_one_line(errors.getvalue(), arguments, base))
-        _end_quietly()
+            fail(_one_line(unframed(errors.getvalue()), arguments, base))
         raise
-    except BrokenPipeError:
-        _end_quietly()
-        raise SystemExit(0) from None
     values = {f.name: getattr(parsed, f.name) for f in dataclasses.fields(Config)}
     return Config(**values)
 
@@ -168,18 +163,8 @@ def _stored(path: Path) -> Config:
         raise loading.ConfigError(f"{path}: {error}") from None
 
 
-def _end_quietly() -> None:
-    """Flushes the help; if its reader, such as `head`, has gone, the interpreter shall not complain at its exit."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _one_line(text: str, arguments: Sequence[str], base: Config) -> str:
-    """The culprit, and what could stand in its place: tyro's framed message only tells which kind of error it is."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    words = " ".join(filter(None, (line.strip(" │╭╮╰╯─") for line in plain.splitlines())))
+def _one_line(words: str, arguments: Sequence[str], base: Config) -> str:
+    """The culprit, and what could stand in its place: tyro's message only tells which kind of error it is."""
     known = loading.keys(base)
     if unrecognised := re.search(r"nrecognized \w+: ([^\s,]+)", words):
         flags = [argument.split("=")[0] for argument in arguments if argument.startswith("--")]
@@ -201,7 +186,7 @@ def _one_line(text: str, arguments: Sequence[str], base: Config) -> str:
             kind = loading.describe(known[key])
             value = _value_of(key, arguments)
             return f"--{key}: {value!r} is not {kind}" if value else f"--{key}: a value is missing ({kind})"
-    return words.split(" For full helptext")[0]
+    return words
 
 
 def _suggestion(word: str, meant: Mapping[str, str]) -> str:

@@ -17,6 +17,7 @@ from tyro.conf import Positional, arg
 
 from zoo.cli import command
 from zoo.errors import ZooError
+from zoo.terminal import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -113,7 +114,7 @@ def _names(folders: Sequence[Path]) -> list[str]:
     """The last parts of the paths, as many as tell them apart."""
     paths = [folder.absolute().parts for folder in folders]
     for n in range(1, max(map(len, paths)) + 1):
-        names = ["/".join(parts[-n:]) for parts in paths]
+        names = [printable("/".join(parts[-n:])) for parts in paths]
         if len(set(names)) == len(set(paths)):
             break
     return names
@@ -135,7 +136,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         if isinstance(value, dict):
             flat |= _flat(value, f"{prefix}{key}.")
         else:
-            flat[f"{prefix}{key}"] = value if isinstance(value, str) else json.dumps(value)
+            flat[f"{prefix}{key}"] = printable(value) if isinstance(value, str) else json.dumps(value)
     return flat
 
 

@@ -20,6 +20,10 @@ CONFIG = "config.json"
 
 def check(workdir: Path, config: Config) -> None:
     """Raises ZooError where the folder holds something that the run may not continue or delete."""
+    try:
+        str(workdir.absolute()).encode()
+    except UnicodeEncodeError:  # tensorstore would take it for damage, after hours at the first checkpoint
+        raise ZooError(f"workdir {workdir}: checkpoints need a folder whose name is UTF-8; choose another") from None
     there = next(folder for folder in (workdir, *workdir.absolute().parents) if os.path.exists(folder))
     if not there.is_dir():
         raise ZooError(f"workdir {workdir}: {there} is not a folder")

@@ -6,6 +6,7 @@ machines; in large pages it is half of that or less.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
@@ -27,7 +28,8 @@ def use_huge_pages() -> None:
     """
     if _would_help(os.environ) and sys.executable and sys.orig_argv:
         os.environ["GLIBC_TUNABLES"] = HUGE_PAGES
-        os.execv(sys.executable, sys.orig_argv)
+        with contextlib.suppress(OSError):  # a program that may not be started anew goes on as it is
+            os.execv(sys.executable, sys.orig_argv)
 
 
 def _would_help(environment: Mapping[str, str]) -> bool:

@@ -18,7 +18,6 @@ from configs.base import Config, Distributed
 from train import begin, codebooks, data, distributed, folder, initial, parallel, summary
 from train.checkpoints import Checkpoints, check_metric
 from train.data import inventory
-from train.data.files import skipped_line
 from train.finish import finish
 from train.lock import RunLock
 from train.metrics_log import MetricsLog
@@ -68,11 +67,7 @@ def _run(name: str, config: Config, workdir: Path, lock: RunLock, model_override
     config, begun_with = distributed.all_do(lambda: begin.initial_weights(workdir, asked, model_overrides))
     task = CodecTask(config)
     progress = Progress(config.steps, stream=distributed.stream())
-    source = distributed.all_do(
-        lambda: begin.make_source(
-            task, lambda path, reason: progress.message(skipped_line(path, reason)), progress.message
-        )
-    )
+    source = distributed.all_do(lambda: begin.make_source(task, progress.message))
     audio_now = inventory.of(source)
     if others := distributed.unlike_first(audio_now.digest):
         raise ZooError(f"{config.data.root} of process {others} holds other audio than that of process 0")
@@ -114,6 +109,7 @@ def _run(name: str, config: Config, workdir: Path, lock: RunLock, model_override
         fitter = TableFitter(codec, source, seconds=config.evaluation.table_s)
         tables = TableKeeper(fitter, checkpoints.tables)
         held_out = HeldOut(config, source)
+        distributed.all_do(lambda: held_out.clips)  # what cannot be read fails now, not at the first checkpoint
         observer = Observer(config, codec, log, held_out)
         _Run(task, mesh, phases, source, checkpoints, tables, observer, log, progress, stopping).train(state)
     if stopping.signal is not None:

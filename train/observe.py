@@ -17,6 +17,7 @@ from train.data import CropSource
 from train.metrics_log import MetricsLog
 from zoo.bottlenecks import SymbolFormat
 from zoo.codec import Codec
+from zoo.terminal import printable
 
 MAX_HISTOGRAMS = 32
 """codebooks of which there is one each"""
@@ -45,8 +46,9 @@ class HeldOut:
         )
 
     def __str__(self) -> str:
-        files = len(self._source.held_out)
-        return f"held-out files of {self._config.data.root}" if files else "held-out clips of the embedded generator"
+        if not self._source.held_out:
+            return "held-out clips of the embedded generator"
+        return f"held-out files of {printable(str(self._config.data.root))}"
 
 
 class Observer:

@@ -20,6 +20,7 @@ import numpy as np
 from configs.base import LossWeights
 from train.metrics_log import Row
 from zoo import audio, dsp
+from zoo.terminal import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,6 +36,8 @@ HELD_OUT = "held_out"
 # the order in which losses are drawn; what else was logged follows in another colour
 LOSS_NAMES = ("loss", *(field.name for field in dataclasses.fields(LossWeights)), "discriminator")
 LOSSES = {name: place for place, name in enumerate(LOSS_NAMES)}
+MAX_NAME_BYTES = 160
+"""of a sample's name: a file's may have 255, and what is written has a longer one until it is complete"""
 TITLE_PT = 9.5
 TITLE_LETTERS = 22
 """of a panel's title at full size; a longer one is smaller"""
@@ -53,6 +56,7 @@ STYLE: dict[Any, Any] = {
     "figure.constrained_layout.w_pad": 0.09,
     "legend.frameon": False,
     "legend.fontsize": 7.5,
+    "text.parse_math": False,  # names of files and folders may hold any $
 }
 
 
@@ -67,12 +71,19 @@ class SamplePair:
 
 
 def write_samples(workdir: str | os.PathLike[str], pairs: Sequence[SamplePair]) -> list[Path]:
-    """Write `samples/NAME_original.wav` and `samples/NAME_reconstruction.wav` of each pair; returns their paths."""
+    """Write `samples/NAME_original.wav` and `samples/NAME_reconstruction.wav` of each pair; returns their paths.
+
+    NAME is the pair's, with _ for what has no place in a file name; of a long one its end.
+    """
     folder = Path(workdir) / "samples"
     folder.mkdir(parents=True, exist_ok=True)
-    paths = []
+    paths: list[Path] = []
+    names: set[str] = set()
     for pair in pairs:
-        name = re.sub(r"[^\w.-]+", "_", pair.name)
+        name = re.sub(r"[^\w.-]+", "_", pair.name).encode()[-MAX_NAME_BYTES:].decode(errors="ignore")
+        while name in names:
+            name += "_"
+        names.add(name)
         for kind, samples in (("original", pair.original), ("reconstruction", pair.reconstruction)):
             paths.append(folder / f"{name}_{kind}.wav")
             audio.write(paths[-1], np.asarray(samples, np.float32), pair.sample_rate)
@@ -99,7 +110,7 @@ def draw_report(
         matplotlib.rcParams.update(STYLE)
         figure = Figure(figsize=(13.0, 0.6 + sum(heights)), dpi=110, layout="constrained")
         canvas = FigureCanvasAgg(figure)
-        figure.suptitle(title, fontsize=14, fontweight="bold", x=0.01, ha="left")
+        figure.suptitle(printable(title), fontsize=14, fontweight="bold", x=0.01, ha="left")
         blocks = list(figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0])
         if panels:
             axes = blocks.pop(0).subplots(panel_rows, PANELS_PER_ROW, squeeze=False).flatten()

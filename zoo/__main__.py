@@ -49,7 +49,7 @@ class Encode:
     stereo: Literal["mid_side", "separate"] = "mid_side"
     """how a codec of one channel gets two"""
     corpus: bool = False
-    """code every audio file below INPUT, each to OUTPUT/same/path.zac; finished ones are kept"""
+    """code every audio file below INPUT, each to OUTPUT/same/path.zac; run again, only what is new or has changed"""
     stream: int | None = None
     """which of the audio streams of a container (a film), from 0; None = the first"""
     tokens: bool = False

@@ -179,10 +179,10 @@ def write(path: str | Path, samples: np.ndarray, sample_rate: int, *, subtype: s
         # libsndfile takes 24 bits as the upper ones of 32.
         samples = integers.astype(np.int16) if subtype == "PCM_16" else (integers * 256).astype(np.int32)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}-{threading.get_ident()}{path.suffix}")
-    channels = samples.shape[1]
+    place, channels = os.fsencode(temporary), samples.shape[1]  # soundfile takes a str for UTF-8
     try:
         with blame(path, "written"):
-            with soundfile.SoundFile(temporary, "w", sample_rate, channels, subtype, format=file_format) as file:
+            with soundfile.SoundFile(place, "w", sample_rate, channels, subtype, format=file_format) as file:
                 for first in range(0, len(samples), WRITE_BLOCK):
                     file.write(np.ascontiguousarray(samples[first : first + WRITE_BLOCK]))
             os.replace(temporary, path)

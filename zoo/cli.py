@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from zoo import terminal
 from zoo.errors import ZooError
 
 T = TypeVar("T")
@@ -29,18 +30,21 @@ def command(
 ) -> None:
     """Parses an options dataclass (or one of several) and runs it.
 
-    Bad input ends in one line on standard error and exit status 2. With `cached`, compiled programs are kept across
-    runs.
+    Bad input ends in one line on standard error and exit status 2, a reader that has gone as `terminal.speaking` says.
+    With `cached`, compiled programs are kept across runs.
     """
-    options = parse(kind, program, arguments)
-    try:
-        if cached:
-            use_compilation_cache()
-        run(options)
-    except ZooError as error:
-        fail(str(error))
-    except KeyboardInterrupt:
-        fail("interrupted")
+    with terminal.speaking():
+        options = parse(kind, program, arguments)
+        try:
+            if cached:
+                use_compilation_cache()
+            run(options)
+        except ZooError as error:
+            if isinstance(error.__cause__, BrokenPipeError) and terminal.is_reader_gone():
+                raise error.__cause__ from None
+            fail(str(error))
+        except KeyboardInterrupt:
+            fail("interrupted")
 
 
 def parse(kind: type[T] | Any, program: str, arguments: Sequence[str] | None = None) -> T:
@@ -55,9 +59,15 @@ def parse(kind: type[T] | Any, program: str, arguments: Sequence[str] | None = N
     except SystemExit as error:
         if not error.code:
             raise
-        plain = re.sub(r"\x1b\[[0-9;]*m", "", errors.getvalue())
-        lines = [line.strip(" │╭╮╰╯─") for line in plain.splitlines()]
-        fail(" ".join(line for line in lines if line).split(" For full helptext")[0])
+        fail(unframed(errors.getvalue()))
+
+
+def unframed(text: str) -> str:
+    """What tyro complains of, as one line: without colours, frame and the hint at --help."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    lines = [line.strip(" │╭╮╰╯─") for line in plain.splitlines()]
+    # where the terminal knows ASCII alone, rules are of hyphens
+    return " ".join(line for line in lines if line.strip("-")).split(" For full helptext")[0]
 
 
 def fail(message: str) -> NoReturn:
@@ -67,11 +77,18 @@ def fail(message: str) -> NoReturn:
 
 
 def use_compilation_cache() -> None:
-    """Keeps compiled programs across runs, where the user has not chosen a place for them."""
+    """Keeps compiled programs across runs, where the user has not chosen a place for them.
+
+    That is ~/.cache, or $XDG_CACHE_HOME; a user who has no home, or none that can be written to, does without.
+    """
     import jax
 
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "codec-zoo" / "xla"
+        try:
+            cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "codec-zoo" / "xla"
+            cache.mkdir(parents=True, exist_ok=True)
+        except (RuntimeError, OSError):
+            return
         jax.config.update("jax_compilation_cache_dir", str(cache))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
 

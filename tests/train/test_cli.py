@@ -15,6 +15,7 @@ from configs import loading
 from configs.autoencoder import Autoencoder
 from configs.base import Config, LossWeights, Schedule
 from train import cli
+from zoo import terminal
 
 ROOT = Path(__file__).parents[2]
 MY_CONFIG = """
@@ -367,7 +368,7 @@ def test_help_into_a_closed_pipe_ends_quietly(n_bytes: int) -> None:
         process.stdout.read(n_bytes)
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(30) == 0
+        assert process.wait(30) == terminal.READER_GONE
 
 
 def test_bad_input_ends_in_one_line_and_status_2(tmp_path: Path) -> None:

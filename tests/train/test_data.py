@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from configs.base import Data
 from train.data import CropSource, FileCrops, SyntheticCrops, batches, make_source
-from train.data.source import example_rng, random_gain, rms_db
+from train.data.source import example_rng, random_gain, sound_db
 from zoo import audio
 from zoo.errors import ZooError
 
@@ -170,7 +170,9 @@ def test_resampled_crops_have_no_edges(tmp_path):
 @pytest.mark.parametrize("gain_db", [0.0, 6.0, 20.0])
 def test_gain_is_uniform_in_db_and_peaks_stay_below_one(gain_db):
     samples = noise(500, level=0.02)
-    gains = np.array([rms_db(random_gain(example_rng(0, k), samples, gain_db)) - rms_db(samples) for k in range(400)])
+    gains = np.array(
+        [sound_db(random_gain(example_rng(0, k), samples, gain_db)) - sound_db(samples) for k in range(400)]
+    )
     assert np.abs(gains).max() <= gain_db + 1e-4
     assert abs(gains.mean()) <= 4 * 2 * gain_db / np.sqrt(12 * 400) + 1e-4
     if gain_db:
@@ -186,20 +188,24 @@ def test_gain_is_uniform_in_db_and_peaks_stay_below_one(gain_db):
 
 
 def test_level_in_dbfs():
-    assert rms_db(np.ones((10, 1), np.float32)) == pytest.approx(0)
-    assert rms_db(np.full((10, 2), 0.1, np.float32)) == pytest.approx(-20, abs=1e-5)
-    assert rms_db(np.zeros((10, 1), np.float32)) == -np.inf
+    square = np.where(np.arange(10) % 2, 1.0, -1.0)[:, None].astype(np.float32)
+    assert sound_db(square) == pytest.approx(0)
+    assert sound_db(0.1 * np.repeat(square, 2, axis=1)) == pytest.approx(-20, abs=1e-5)
+    assert sound_db(np.zeros((10, 1), np.float32)) == -np.inf
+    # what is constant is not heard, be it another constant in each channel
+    assert sound_db(0.01 * square + [0.9, -0.5]) == pytest.approx(-40, abs=1e-5)
+    assert sound_db(np.full((24_000, 1), 0.3, np.float32)) < -140
 
 
 def test_silent_crops_are_drawn_again_up_to_ten_times(tmp_path):
     write(tmp_path / "loud.wav", noise(4000))
     write(tmp_path / "quiet.wav", noise(12000, level=5e-4), subtype="FLOAT")  # -66 dBFS
     source = crops(tmp_path, gain_db=0.0)
-    levels = np.array([rms_db(source[k]["audio"]) for k in range(200)])
+    levels = np.array([sound_db(source[k]["audio"]) for k in range(200)])
     # Three quarters of the draws are quiet: 0.75^11 = 4 % stay so.
     assert 0 < np.sum(levels < -60) < 25
     patient = crops(tmp_path, gain_db=0.0, silence_db=-90)
-    unlimited = np.array([rms_db(patient[k]["audio"]) for k in range(200)])
+    unlimited = np.array([sound_db(patient[k]["audio"]) for k in range(200)])
     assert abs(np.mean(unlimited < -60) - 0.75) < 4 * np.sqrt(0.75 * 0.25 / 200)
 
 
@@ -381,7 +387,7 @@ def test_synthetic_crops_are_pure_and_levelled():
     source = SyntheticCrops(**options, seed=5, gain_db=3.0)
     examples = [source[k]["audio"] for k in range(6)]
     assert all(e.shape == (4000, 2) and e.dtype == np.float32 for e in examples)
-    assert all(rms_db(e) > -63 and np.abs(e).max() <= 1 for e in examples)
+    assert all(sound_db(e) > -63 and np.abs(e).max() <= 1 for e in examples)
     again = SyntheticCrops(**options, seed=5, gain_db=3.0)
     np.testing.assert_array_equal(again[4]["audio"], examples[4])
     assert np.abs(SyntheticCrops(**options, seed=6, gain_db=3.0)[4]["audio"] - examples[4]).max() > 1e-3

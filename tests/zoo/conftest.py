@@ -1,16 +1,20 @@
-"""Small codecs of every family with fitted tables, and sounds to code with them."""
+"""Small codecs of every family with fitted tables, sounds to code with them, and a folder to run commands in."""
 
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import soundfile
 
 import zoo
+from zoo.__main__ import main
 from zoo.bitstream import entropy
 
 RATE = 8_000
@@ -75,3 +79,59 @@ def _shaken(params: dict) -> dict:
     rng = np.random.default_rng(1)
     drawn = [jnp.asarray(0.02 * rng.standard_normal(x.shape), x.dtype) for x in leaves]
     return jax.tree.unflatten(tree, [x if np.any(x) or x.ndim < 2 else y for x, y in zip(leaves, drawn)])
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory) -> Path:
+    """A folder with runs/tiny, the checkpoint of an untrained VAE, and song.wav, 3.3 s of stereo at 11,025 Hz."""
+    from configs.base import Config
+    from configs.vae import VAE
+    from train.checkpoints import Checkpoints
+    from train.state import create_state
+    from train.task import CodecTask
+
+    folder = tmp_path_factory.mktemp("place")
+    model = VAE(
+        sample_rate=RATE, latent_dim=20, widths=(8, 8), strides=(5, 8), dilations=(1,), grid_steps=(8.0, 3.0, 1.0)
+    )
+    task = CodecTask(Config(model=model))
+    shapes = jax.eval_shape(lambda: create_state(task, seed=0))
+    state = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+    init = jax.jit(task.module.init, compiler_options={"xla_backend_optimization_level": 0})
+    params = init(jax.random.key(0), np.zeros((1, 160, 1), np.float32))["params"]
+    checkpoints = Checkpoints(folder / "runs" / "tiny", task.config)
+    coder = entropy.Fitter(task.module.bottleneck.symbols()).fit()
+    checkpoints.save(state.replace(step=np.int32(3), ema=params), coder)
+    checkpoints.close()
+    soundfile.write(folder / "song.wav", music(36_411), 11_025)
+    return folder
+
+
+@pytest.fixture
+def here(place, tmp_path, monkeypatch) -> Path:
+    """An empty working directory that sees the run and the song."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").symlink_to(place / "runs")
+    (tmp_path / "song.wav").symlink_to(place / "song.wav")
+    return tmp_path
+
+
+def music(n_samples: int, channels: int = 2, seed: int = 0) -> np.ndarray:
+    t = np.arange(n_samples)[:, None] / 11_025
+    return 0.3 * np.sin(2 * np.pi * np.array([[220.0 + seed, 331.0]])[:, :channels] * t)
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "JAX_PLATFORMS": "cpu"}
+
+
+def complaint(capfd, *arguments: str) -> str:
+    """Runs `python -m zoo` in this process, which must end with status 2; its complaint."""
+    capfd.readouterr()  # what earlier commands said
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    line = capfd.readouterr().err
+    assert line.startswith("error: ")
+    assert line.count("\n") == 1
+    return line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,7 +100,7 @@ def open_file(path: Path, pieces: tuple[Piece, ...] = ()):
     with blame(path, "read as audio"):
         try:
             view = View(path, pieces) if pieces else None
-            return view, InOrder(view or path)
+            return view, InOrder(view or os.fsencode(path))  # it takes a str for UTF-8
         except BaseException:
             if view is not None:
                 view.close()
