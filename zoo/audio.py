@@ -103,6 +103,8 @@ def read_crop(
     damaged.
     """
     info = path if isinstance(path, FileInfo) else probe(path)
+    if info.n_samples is None:
+        info = probe(info.path)
     if n_samples < 1 or sample_rate < 1:
         raise ZooError(f"{info.path}: asked for {n_samples} samples at {sample_rate} Hz")
     source = info.open()

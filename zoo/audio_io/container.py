@@ -25,6 +25,12 @@ _SEEKABLE = (_MP4, "wv", "tta", "caf", "avi", "wav", "w64", "aiff")
 """where FFmpeg knows the time of a packet that it has sought; it guesses that in Ogg, and Matroska has milliseconds"""
 _SAY_DURATION = (_MP4, "matroska,webm", "asf", "avi", "wv", "tta", "ape", "caf", "aiff", "wav", "w64")
 """of other formats FFmpeg estimates it from the bit rate"""
+_FORMATS = (
+    f"{_MP4},matroska,webm,asf,avi,flv,mpegts,mpegtsraw,mpeg,aac,loas,ac3,eac3,dts,dtshd,truehd,mlp,mp3,flac,ogg,wav,w64,"
+    "aiff,au,caf,voc,wv,tta,ape,mpc,mpc8,amr,amrnb,amrwb,tak,rm,dsf,iff,mxf,nut,nsv,wtv,oma,xwma,wsd,ast,adx,gsm,g722,"
+    "g729,sbc,aptx,aptx_hd,sox,nistsphere,ircam,avr,bonk,shn,qcp,vqf,swf,dv,ivf,aea,sds,paf,rso,svx"
+)
+"""FFmpeg's names of the formats that hold sound themselves"""
 _NAMES = {"matroska,webm": "Matroska", _MP4: "MP4", "asf": "ASF", "aac": "ADTS", "mpegts": "MPEG-TS"}
 
 
@@ -79,6 +85,13 @@ def inspect(path: Path, *, stream: int = 0, count: bool = True, pieces: tuple[Pi
         source.close()
 
 
+def length_warning(path: Path, n: int, header: int | None, rate: int) -> str | None:
+    """A line with both lengths where `n` samples at `rate` Hz are clearly more or less than the header promises."""
+    if header is None or abs(n - header) <= max(rate // 10, n // 1000):
+        return None
+    return f"{path}: holds {n} samples ({n / rate:.2f} s), its header promises {header} ({header / rate:.2f} s)"
+
+
 class ContainerSource:
     """Samples of one audio stream in the order of its packets; the first frame tells rate and channels."""
 
@@ -100,7 +113,9 @@ class ContainerSource:
         self._container: Any
         with ffmpeg.blame(self._path):
             self._view = View(self._path, self._part.pieces) if self._part.pieces else None
-            self._container = av.open(self._view or str(self._path), metadata_errors="replace")
+            # a name with a colon is a protocol's otherwise; and playlists would open other files
+            name = self._view or f"file:{self._path}"
+            self._container = av.open(name, metadata_errors="replace", options={"format_whitelist": _FORMATS})
         streams = self._container.streams.audio
         if self._part.stream >= len(streams):
             self.close()
@@ -109,6 +124,9 @@ class ContainerSource:
             raise ZooError(f"{self._path}: holds {len(streams)} audio stream(s), no number {self._part.stream}")
         self._stream: Any = streams[self._part.stream]
         context = self._stream.codec_context
+        if context is None:
+            self.close()
+            raise ZooError(f"{self._path}: FFmpeg has no decoder for its sound")
         self.codec: str = context.name.removesuffix("float")
         if self.codec == "opus":
             # libopus is the reference; FFmpeg's own decoder deviates at low rates
@@ -132,21 +150,31 @@ class ContainerSource:
         self._resampler: Resampler | None = None
         self._end = self._gapless_end()
         self._n_damaged = 0
-        with ffmpeg.blame(self._path):
-            self._fill()
-        if not self._blocks:
+        try:
+            with ffmpeg.blame(self._path):
+                self._fill()
+            if not self._blocks:
+                raise ZooError(f"{self._path}: holds no samples")
+            if self._part.n_samples is not None and self._kind != (self._part.sample_rate, self._part.channels):
+                raise ZooError(f"{self._path}: has changed since it was examined")
+        except BaseException:
             self.close()
-            raise ZooError(f"{self._path}: holds no samples")
+            raise
 
     @property
     def header_samples(self) -> int | None:
         """Samples by the duration in the header, roughly; None where there is none."""
         if self._container.format.name not in _SAY_DURATION:
             return None
-        duration = self._stream.duration
-        if duration is not None:
-            return round(duration * self._stream.time_base * self.sample_rate)
-        return round(self._container.duration / 1e6 * self.sample_rate) if self._container.duration else None
+        if self._stream.duration is not None:
+            seconds = float(self._stream.duration * self._stream.time_base)
+        elif self._container.duration:
+            seconds = self._container.duration / 1e6
+            if self._stream.start_time:  # a film's sound may begin later than the film
+                seconds -= float(self._stream.start_time * self._stream.time_base)
+        else:
+            return None
+        return max(round(seconds * self.sample_rate), 0)
 
     def _gapless_end(self) -> int | None:
         """How many samples iTunes says there are, without what its encoder added; None where it says nothing likely."""
@@ -154,7 +182,10 @@ class ContainerSource:
         rate, duration = self._context.rate, self._container.duration
         if len(fields) < 4 or not rate or not duration:
             return None
-        end = int(fields[3], 16)
+        try:
+            end = int(fields[3], 16)
+        except ValueError:
+            return None
         # of a file that was cut since, it tells the former length
         return end if 0 <= duration / 1e6 * rate - end <= 2 * _FRAME else None
 
@@ -234,6 +265,8 @@ class ContainerSource:
         if not self._blocks:
             if self.n_samples is not None and self._position != self.n_samples:
                 raise ZooError(f"{self._path}: ends at sample {self._position}, it had {self.n_samples} when examined")
+            if line := length_warning(self._path, self._position, self.header_samples, self.sample_rate):
+                self.warning = line
             return np.zeros((0, self.channels), np.float32)
         block = self._blocks.popleft()
         if len(block) > n:

@@ -42,7 +42,7 @@ def inspect(path: Path) -> Flac | None:
         info = int.from_bytes(head[18:26])
         sample_rate, channels, header = info >> 44, (info >> 41 & 7) + 1, info & (1 << 36) - 1
         is_plain = start == 0 and end == len(data)
-        frames = [first + n for first, n in _last_frames(data, start, end, int.from_bytes(head[8:10]))]
+        frames = [first + n for first, n in _last_frames(data, start, end, int.from_bytes(head[10:12]))]
     # The last header says where its frame ends; but it may be cut off, or be a chance likeness of one.
     n_samples = 0
     for end_of_frame in (header, *frames) if header in frames else frames:

@@ -14,11 +14,13 @@ from zoo.audio_io import ffmpeg, mpeg
 from zoo.audio_io.library import LibraryPart
 from zoo.errors import ZooError
 
+SUFFIXES = (".mp3", ".mp2", ".mp1", ".mpga")
 _CODECS = {1: "mp1float", 2: "mp2float", 3: "mp3float"}
 _RESERVOIR_BYTES = 511  # how far back a frame of Layer III finds its bits (9 bits; 8 in MPEG-2)
 _SETTLING = 2  # frames whose overlap and filter states are in the one that is sought
 _HEADER_BYTES = 4 + 32  # of a frame, at most, that the reservoir does not count
 _READ_AHEAD = 64  # frames
+_FEW_BYTES = 2048  # a frame that was cut off, and padding
 _LIBRARY_PREROLL = 16 * 1152
 
 
@@ -57,7 +59,7 @@ def inspect(path: Path) -> Mpeg | None:
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         end = mpeg.audio_end(data)
-        start = mpeg.first_frame(data)
+        start = mpeg.first_frame(data, anywhere=path.suffix.lower() in SUFFIXES)
         if start is None:
             return None
         if trusted := mpeg.corroborated(data, start, end):
@@ -102,7 +104,7 @@ def _warning(path: Path, found: list[mpeg.Run], header: int | None, left: int, b
             f"({header / first.sample_rate:.2f} s)"
         )
     junk = found[0].n_junk + left
-    return f"{path}: {junk} bytes are no frames of sound, and left out" if junk > 4096 else None
+    return f"{path}: {junk} bytes are no frames of sound, and left out" if junk > _FEW_BYTES else None
 
 
 class MpegSource:

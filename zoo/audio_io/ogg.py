@@ -7,6 +7,7 @@ file of its own, with these two things put right; FLAC and Speex in Ogg, which i
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import struct
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from pathlib import Path
 from zoo.audio_io import container
 from zoo.audio_io.container import ContainerPart
 from zoo.audio_io.crc import crc
-from zoo.audio_io.library import LibraryPart, open_file
+from zoo.audio_io.library import LibraryPart, open_file, seeks_exactly
 from zoo.audio_io.view import Piece
 from zoo.errors import ZooError
 
@@ -25,6 +26,10 @@ _OPUS_HZ = 48000
 # In Opus' music mode, CELT, what earlier packets leave is then below 1e-6: band energies are predicted from the frame
 # before by at most 0.9 (of 400 frames; 0.5 of 50), and its comb filter feeds back at most 0.75 every 21 ms.
 _OPUS_PREROLL = _OPUS_HZ
+_TRIED_AT = 3000  # samples
+_WAV_ORDER = {
+    3: (0, 2, 1), 5: (0, 2, 1, 3, 4), 6: (0, 2, 1, 5, 3, 4), 7: (0, 2, 1, 6, 5, 3, 4), 8: (0, 2, 1, 7, 5, 6, 3, 4),
+}  # fmt: skip
 _MAGIC = {b"OpusHead": "Opus", b"\x01vorbis": "Vorbis", b"\x7fFLAC": "FLAC", b"Speex   ": "Speex"}
 
 
@@ -37,6 +42,7 @@ class Page:
     flags: int
     granule: int
     serial: int
+    number: int
     lacing: bytes
 
     @property
@@ -65,19 +71,28 @@ def inspect(path: Path) -> Ogg:
             return Ogg((), None)
         rest = links[-1][-1].offset + links[-1][-1].size
         warning = f"{path}: its last {len(data) - rest} bytes are no Ogg page" if rest < len(data) else None
+        if n_lost := sum(_lost(link) for link in links):
+            warning = f"{path}: {n_lost} of its pages are missing, and the sound in them"
+        orders = [_order(data, link, codec) for link, codec in zip(links, codecs)]
         shown = [_shown(data, link, codec, alone=len(links) == 1) for link, codec in zip(links, codecs)]
-    parts = [_part(path, link, codec, *how) for link, codec, how in zip(links, codecs, shown)]
+    parts = [_part(path, link, codec, order, *how) for link, codec, order, how in zip(links, codecs, orders, shown)]
     name = codecs[0] if len(set(codecs)) == 1 else "several codecs"
     return Ogg(tuple(part for part in parts if part.n_samples), name, warning)
 
 
 def _part(
-    path: Path, link: list[Page], codec: str | None, pieces: tuple[Piece, ...], is_exact: bool, celt_only: bool
+    path: Path,
+    link: list[Page],
+    codec: str | None,
+    order: tuple[int, ...],
+    pieces: tuple[Piece, ...],
+    is_exact: bool,
+    celt_only: bool,
 ) -> LibraryPart | ContainerPart:
-    if not is_exact:
+    if not is_exact or _lost(link):
         return container.inspect(path, pieces=pieces).part
     view, opened = open_file(path, pieces)
-    part = LibraryPart(opened.samplerate, opened.channels, opened.frames, pieces=pieces)
+    part = LibraryPart(opened.samplerate, opened.channels, opened.frames, pieces=pieces, order=order)
     opened.close()
     if view is not None:
         view.close()
@@ -85,7 +100,24 @@ def _part(
         return replace(part, preroll=_OPUS_PREROLL if celt_only else None)
     # of Vorbis, what libsndfile seeks in the last page lies beside its mark
     granules = [0, *(page.granule for page in link if page.granule > 0)]
-    return replace(part, seek_limit=max(granules[-2] - (granules[-1] - part.n_samples) - 1, 0))
+    part = replace(part, seek_limit=max(granules[-2] - (granules[-1] - part.n_samples) - 1, 0))
+    # of a stream trimmed at its beginning, it misplaces all that it seeks
+    near = min(_TRIED_AT, part.seek_limit or 0)
+    return part if not near or seeks_exactly(path, part, near) else replace(part, preroll=None)
+
+
+def _lost(link: list[Page]) -> int:
+    """How many pages are missing between those of a link."""
+    return sum(max(later.number - page.number - 1, 0) for page, later in itertools.pairwise(link))
+
+
+def _order(data: mmap.mmap, link: list[Page], codec: str | None) -> tuple[int, ...]:
+    """Where the channels of a WAV file lie among those of Vorbis I, 4.3.9, as in Opus (RFC 7845, 5.1.1.2)."""
+    head = link[0].body
+    if codec == "Opus" and data[head + 18] != 1:  # the mapping family of loudspeakers
+        return ()
+    channels = data[head + (9 if codec == "Opus" else 11)]
+    return _WAV_ORDER.get(channels, ())
 
 
 def _pages(data: mmap.mmap) -> Iterator[Page]:
@@ -96,8 +128,8 @@ def _pages(data: mmap.mmap) -> Iterator[Page]:
         size = 27 + n_segments + sum(lacing)
         if len(lacing) < n_segments or position + size > len(data):
             return  # cut off
-        granule, serial = struct.unpack_from("<qI", data, position + 6)
-        yield Page(position, size, data[position + 5], granule, serial, lacing)
+        granule, serial, number = struct.unpack_from("<qII", data, position + 6)
+        yield Page(position, size, data[position + 5], granule, serial, number, lacing)
         position += size
         if data[position : position + 4] != b"OggS" and position < len(data):
             position = data.find(b"OggS", position)  # what is between is lost, as it is to every reader
@@ -139,9 +171,10 @@ def _shown(
     head = bytearray(data[start : start + link[0].size])
     at = link[0].body - start + 12
     has_rate = struct.unpack_from("<I", head, at)[0] == _OPUS_HZ
-    # of a stream that begins late (cut from a live one), libsndfile would give what was to be skipped
+    # of a stream that begins late (cut from a live one), libsndfile would give what was to be skipped, and of one that
+    # ends later than its packets do, it would promise more
     first = next(((page.granule, n) for page, n in zip(link, durations) if n), (0, 0))
-    if first[0] > first[1]:
+    if first[0] > first[1] or last.granule > sum(durations):
         return whole, False, celt_only
     if has_rate and last.flags & _END:
         return whole, True, celt_only

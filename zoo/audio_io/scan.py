@@ -78,7 +78,7 @@ class _Index:
         except (OSError, ValueError, KeyError, AttributeError):
             pass  # none yet, or damaged: the files themselves will tell
 
-    def get(self, path: Path) -> Scanned | None:
+    def get(self, path: Path) -> FileInfo | None:
         entry = self._files.get(self._name(path))
         if entry is None or entry[:2] != _stamp(path):
             return None
@@ -93,7 +93,8 @@ class _Index:
             return
         files = {}
         for path, info in zip(paths, infos):
-            if stamp := _stamp(path):
+            # why a file could not be read may have passed by the next time
+            if not isinstance(info, str) and (stamp := _stamp(path)):
                 files[self._name(path)] = [*stamp, *_stored(path, info)]
         temporary = self._path.with_name(f"{self._path.name}.{os.getpid()}")
         try:
@@ -134,10 +135,8 @@ def _stamp(path: Path) -> list[int] | None:
     return [status.st_size, status.st_mtime_ns] if stat.S_ISREG(status.st_mode) else None
 
 
-def _stored(path: Path, info: Scanned) -> list[Any]:
+def _stored(path: Path, info: FileInfo) -> list[Any]:
     """As JSON has it; lines that begin with the path keep what follows it, since the folder may be named otherwise."""
-    if isinstance(info, str):
-        return [info.replace(str(path), "\0")]
     warning = info.warning and info.warning.replace(str(path), "\0")
     parts = [[type(part).__name__, *_plain(dataclasses.astuple(part))] for part in info.parts]  # type: ignore[call-overload]
     return [
@@ -158,9 +157,7 @@ def _rich(values: Any) -> Any:
     return tuple(_rich(value) for value in values) if isinstance(values, list) else values
 
 
-def _restored(path: Path, stored: list[Any]) -> Scanned:
-    if len(stored) == 1:
-        return str(stored[0]).replace("\0", str(path))
+def _restored(path: Path, stored: list[Any]) -> FileInfo:
     sample_rate, channels, n_samples, engine, kind, header_samples, warning, parts = stored
     rich = tuple(_KINDS[part[0]](*_rich(part[1:])) for part in parts)
     warning = warning and warning.replace("\0", str(path))
