@@ -145,15 +145,16 @@ def as_samples(audio: Any) -> np.ndarray:
     return array.astype(np.float32, copy=False)
 
 
-def check_scale(samples: np.ndarray) -> None:
-    """Raises ZooError for float samples that must be integers; NaN and infinity are let pass."""
+def check_scale(samples: np.ndarray, name: str | None = None) -> None:
+    """Raises ZooError, naming the file if there is one, for float samples that must be integers; NaN is let pass."""
     if not samples.size:
         return
     peak = float(max(samples.max(), -samples.min()))
     if LARGEST_SAMPLE < peak < float("inf"):
         bits = next((bits for bits in _INTEGER_BITS if peak <= 2 ** (bits - 1)), None)
         divisor = f"{2 ** (bits - 1)}" if bits else "what stands for full scale"
-        raise ZooError(f"float samples reach {peak:g}; audio is expected in [-1, 1]: divide by {divisor}")
+        of = f"{name}: " if name else ""
+        raise ZooError(f"{of}float samples reach {peak:g}; audio is expected in [-1, 1]: divide by {divisor}")
 
 
 def first_not_finite(samples: np.ndarray) -> tuple[int, ...] | None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from zoo import audio, audio_io, checkpoint, coding, decoding, tokens
+from zoo.arrays import check_scale
 from zoo.audio_io import output
 from zoo.bitstream.container import ContainerReader
 from zoo.cli import progress
@@ -91,6 +92,7 @@ def encode_reader(
         started = True
         with contextlib.nullcontext(threading.Event()) if reader.seekable else until_interrupted() as stop:
             while not stop.is_set() and len(block := reader.read(BLOCK_SAMPLES)):
+                check_scale(block, reader.name)
                 yield block
                 advance(len(block))
 
