@@ -214,6 +214,7 @@ def test_what_is_refused(here, capfd):
     main(["encode", "song.wav", "song.zac"])
     (here / "folder").mkdir()
     (here / "text.wav").write_text("no audio")
+    soundfile.write("loud.wav", 1e4 * music(8000), 11_025, subtype="FLOAT")
     capfd.readouterr()
     for arguments, culprit in (
         (["encode", "missing.wav", "x.zac"], "missing.wav: no such file"),
@@ -221,6 +222,7 @@ def test_what_is_refused(here, capfd):
         (["encode", "folder", "x.zac"], "folder: is a folder"),
         (["encode", "song.wav", "x.flac"], "x.flac: is no name for coded audio"),
         (["encode", "text.wav", "x.zac"], "text.wav"),
+        (["encode", "loud.wav", "x.zac"], "loud.wav: float samples reach "),
         (["encode", "song.wav", "song.zac"], "song.zac: exists already"),
         (["encode", "song.wav", "folder"], "folder: is a folder"),
         (["encode", "song.wav", "nowhere/x.zac"], "nowhere"),
@@ -240,7 +242,9 @@ def test_what_is_refused(here, capfd):
         (["info", "nowhere.wav"], "nowhere.wav: no such file"),
     ):
         assert culprit in complaint(capfd, *arguments)
-    assert sorted(p.name for p in here.iterdir()) == ["folder", "runs", "song.wav", "song.zac", "text.wav"]
+    assert sorted(p.name for p in here.iterdir()) == [
+        *("folder", "loud.wav", "runs", "song.wav", "song.zac", "text.wav")
+    ]
 
 
 def test_help_is_quick_and_wrong_arguments_are_one_line(here):
