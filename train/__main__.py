@@ -6,7 +6,7 @@ import importlib
 import sys
 
 from train import host_memory
-from zoo import terminal
+from zoo import interrupts, terminal
 
 COMMANDS = {"check": "train.check", "prepare": "train.prepare", "report": "train.curves"}
 """What may stand in the place of options: modules with a `main(arguments)`."""
@@ -16,7 +16,7 @@ def main() -> None:
     if len(sys.argv) > 1 and sys.argv[1] in COMMANDS:
         importlib.import_module(COMMANDS[sys.argv[1]]).main(sys.argv[2:])
         return
-    with terminal.speaking():
+    with terminal.speaking(), interrupts.heard():
         _train()
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -151,8 +149,6 @@ def run(options: Encode | Decode | Info | List | Export) -> None:
     # after the arguments are known to be right: importing jax takes a second
     from zoo import commands, model_commands
 
-    # as an exception, so that no half-written file stays behind
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if isinstance(options, Encode):
         commands.encode(options)
     elif isinstance(options, Decode):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from zoo import terminal
+from zoo import interrupts, terminal
 from zoo.errors import ZooError
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ def command(
     Bad input ends in one line on standard error and exit status 2, a reader that has gone as `terminal.speaking` says.
     With `cached`, compiled programs are kept across runs.
     """
-    with terminal.speaking():
+    with terminal.speaking(), interrupts.heard():
         options = parse(kind, program, arguments)
         try:
             if cached:

@@ -125,14 +125,17 @@ def open_output(path: str | Path, *, force: bool = False) -> Iterator[BinaryIO]:
         target = Path(os.path.realpath(place))  # a link stays one
         unique = f"{os.getpid()}-{threading.get_ident()}"
         temporary = target.with_name(f".{target.stem[:40]}.{unique}{target.suffix[:10]}")
-        with _blame(str(path)):
-            stream = temporary.open("w+b")
+        stream: BinaryIO | None = None
         try:
+            # in here: a signal that comes while the file is made raises as soon as it is there
+            with _blame(str(path)):
+                stream = temporary.open("w+b")
             yield cast(BinaryIO, Output(stream, str(path)))
             with _blame(str(path)):
                 stream.close()
                 os.replace(temporary, target)
         finally:
             with contextlib.suppress(OSError):
-                stream.close()
+                if stream is not None:
+                    stream.close()
             temporary.unlink(missing_ok=True)
