@@ -358,14 +358,12 @@ def test_help_does_not_wait_for_what_computes(module: str) -> None:
     assert done.stderr.strip() == ""
 
 
-@pytest.mark.parametrize("n_bytes", [0, 100])
-def test_help_into_a_closed_pipe_ends_quietly(n_bytes: int) -> None:
+def test_help_into_a_closed_pipe_ends_quietly() -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "train", "--help"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        process.stdout.read(n_bytes)
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(30) == terminal.READER_GONE
