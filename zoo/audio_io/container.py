@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.audio_io import ffmpeg
+from zoo.audio_io import ffmpeg, promised
 from zoo.audio_io.source import skip
 from zoo.audio_io.view import Piece, View
 from zoo.errors import ZooError
@@ -74,13 +74,12 @@ def inspect(path: Path, *, stream: int = 0, count: bool = True, pieces: tuple[Pi
     try:
         part = replace(part, sample_rate=source.sample_rate, channels=source.channels)
         described = f"{source.format}, {source.codec}"
-        header = source.header_samples
         if count:
             n = 0
             while len(block := source.read(1 << 16)):
                 n += len(block)
             part = replace(part, n_samples=n, seekable=source.regular)
-        return Container(part, described, header)
+        return Container(part, described, source.header_samples)
     finally:
         source.close()
 
@@ -163,9 +162,12 @@ class ContainerSource:
 
     @property
     def header_samples(self) -> int | None:
-        """Samples by the duration in the header, roughly; None where there is none."""
+        """Samples by the duration in the header, roughly; None where there is none. At its best at the end."""
         if self._container.format.name not in _SAY_DURATION:
             return None
+        extent = promised.extent(self._path)
+        if extent and extent.is_cut:  # FFmpeg makes a header of what is there
+            return extent.samples(self._position)
         if self._stream.duration is not None:
             seconds = float(self._stream.duration * self._stream.time_base)
         elif self._container.duration:
@@ -265,7 +267,8 @@ class ContainerSource:
         if not self._blocks:
             if self.n_samples is not None and self._position != self.n_samples:
                 raise ZooError(f"{self._path}: ends at sample {self._position}, it had {self.n_samples} when examined")
-            if line := length_warning(self._path, self._position, self.header_samples, self.sample_rate):
+            header = self.header_samples
+            if line := length_warning(self._path, self._position, header, self.sample_rate):
                 self.warning = line
             return np.zeros((0, self.channels), np.float32)
         block = self._blocks.popleft()

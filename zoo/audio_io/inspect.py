@@ -207,8 +207,8 @@ def _library(path: Path) -> FileInfo:
     warning = None
     if header and (found := promised.extent(path)):
         # libsndfile has made one of the two of what is there
-        if found.present < found.promised:
-            header = round(n * found.promised / max(found.present, 1))
+        if found.is_cut:
+            header = found.samples(n)
         elif kind == "AU" and found.present - found.promised > _UNUSED_BYTES:
             there = round(n * found.present / found.promised)
             warning = f"{path}: holds {there} samples by its size, its header promises {n}, which are read"
@@ -221,9 +221,6 @@ def _library(path: Path) -> FileInfo:
 def _container(path: Path, *, stream: int = 0, count: bool = True) -> FileInfo:
     found = container.inspect(path, stream=stream, count=count)
     part, header = found.part, found.header_samples
-    size = promised.extent(path)
-    if size and part.n_samples and size.present < size.promised:  # FFmpeg, too, makes a header of what is there
-        header = round(part.n_samples * size.promised / max(size.present, 1))
     warning = container.length_warning(path, part.n_samples, header, part.sample_rate) if part.n_samples else None
     if found.format.endswith(", speex"):
         warning = f"{path}: is Speex, which FFmpeg decodes later than libspeex, wide bands more softly, too"

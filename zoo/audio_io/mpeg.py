@@ -97,8 +97,10 @@ def parse_tag(data: bytes | mmap.mmap, position: int, frame: Frame) -> Tag | Non
         return Tag(fields[0], fields[1], None, 0)
     both = int.from_bytes(data[at + 21 : at + 24])
     stated = int.from_bytes(data[at + 34 : at + 36])
-    # of all that is before it, as LAME has it, or of 190 bytes, as FFmpeg has it whatever is before
-    is_intact = stated in (_reflected_crc(data[position : at + 34]), _reflected_crc(data[position : position + 190]))
+    before, field = bytes(data[position : at + 34]), at + 34 - position
+    # LAME takes all that is before, FFmpeg 190 bytes wherever the checksum lies (it is zero while it is computed)
+    first_190 = (before + bytes(2) + data[position + field + 2 : position + 190])[:190]
+    is_intact = stated in (_reflected_crc(before), _reflected_crc(first_190))
     return Tag(fields[0], fields[1], both >> 12, both & 0xFFF, is_intact)
 
 

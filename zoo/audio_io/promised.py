@@ -21,6 +21,17 @@ class Extent:
 
     promised: int
     present: int
+    n_samples: int | None = None
+    """how many samples that is, where the header says it by itself"""
+
+    def samples(self, n_read: int) -> int:
+        """How many samples are promised, of which so many were found in the bytes that are there."""
+        return self.n_samples or round(n_read * self.promised / max(self.present, 1))
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether less is there than is promised."""
+        return self.present < self.promised
 
 
 @dataclass(frozen=True)
@@ -53,10 +64,14 @@ def extent(path: Path) -> Extent | None:
         head = stream.read(1024)
         if head[:4] in (b".snd", b"dns."):
             order: Literal["big", "little"] = "big" if head[:4] == b".snd" else "little"
-            found: tuple[int, int] | None = (int.from_bytes(head[8:12], order), int.from_bytes(head[4:8], order))
+            found: tuple[int, int, int | None] | None = (
+                int.from_bytes(head[8:12], order),
+                int.from_bytes(head[4:8], order),
+                None,
+            )
         elif head.startswith(b"Creative Voice File\x1a"):
             start = int.from_bytes(head[20:22], "little")  # of the first block; libsndfile writes no other
-            found = (int.from_bytes(head[start + 1 : start + 4], "little"), start + 4)
+            found = (int.from_bytes(head[start + 1 : start + 4], "little"), start + 4, None)
         elif head.startswith(b"NIST_1A\n"):
             found = _nist(head)
         else:
@@ -64,27 +79,31 @@ def extent(path: Path) -> Extent | None:
             found = _samples(stream, size, layout) if layout else None
     if found is None or found[0] in _OPEN_ENDED:
         return None
-    return Extent(found[0], max(size - found[1], 0))
+    promised, start, n_samples = found
+    return Extent(promised, max(size - start, 0), n_samples)
 
 
-def _nist(head: bytes) -> tuple[int, int] | None:
+def _nist(head: bytes) -> tuple[int, int, int] | None:
     fields = dict(_NIST_FIELD.findall(head))
     try:
         n, n_bytes, channels = (int(fields[b]) for b in (b"sample_count", b"sample_n_bytes", b"channel_count"))
-        return n * n_bytes * channels, int(head[8:16])
+        return n * n_bytes * channels, int(head[8:16]), n
     except (KeyError, ValueError):
         return None
 
 
-def _samples(stream: BinaryIO, size: int, layout: _Layout) -> tuple[int, int] | None:
-    """Size and place of the chunk with the samples."""
+def _samples(stream: BinaryIO, size: int, layout: _Layout) -> tuple[int, int, int | None] | None:
+    """Size and place of the chunk with the samples; their number by a chunk `fact` before it."""
     place, n_head = layout.start, layout.name_bytes + layout.size_bytes
+    n_samples = None
     while place + n_head <= size:
         stream.seek(place)
         head = stream.read(n_head)
         n_bytes = int.from_bytes(head[layout.name_bytes :], layout.order) - (n_head if layout.counts_head else 0)
         if head[: layout.name_bytes] == layout.wanted:
-            return n_bytes, place + n_head
+            return n_bytes, place + n_head, n_samples
+        if head[: layout.name_bytes] == b"fact" and n_bytes >= 4:
+            n_samples = int.from_bytes(stream.read(4), layout.order)
         if n_bytes < 0:
             return None
         place += n_head + n_bytes
