@@ -19,6 +19,7 @@ from zoo.audio_io.wav import RawFormat
 from zoo.errors import ZooError
 
 _UNKNOWN = 1 << 40  # libsndfile's number of samples where it knows none is beyond
+_LONGEST_BLOCK = 1 << 14  # samples of ADPCM and the like
 _UNUSED_BYTES = 1 << 12  # behind the samples, that no one misses
 PLAUSIBLE_HZ = (1000, 1_000_000)
 """Sample rates between which sound is recorded."""
@@ -198,7 +199,8 @@ def _library(path: Path) -> FileInfo:
         n, subtype, kind = file.frames, file.subtype, file.format
         sample_rate, channels = file.samplerate, file.channels
         preroll = None if subtype in _SEQUENTIAL else 0
-    if subtype.startswith("MPEG"):  # it guesses the length
+    # it guesses the length of MPEG audio, and decodes ALAC of 32 bits wrongly
+    if subtype.startswith("MPEG") or (subtype.startswith("ALAC") and ffmpeg.is_installed()):
         return _container(path)
     if n < 1:
         raise ZooError(f"{path}: holds no samples")
@@ -209,6 +211,8 @@ def _library(path: Path) -> FileInfo:
         # libsndfile has made one of the two of what is there
         if found.is_cut:
             header = found.samples(n)
+        elif 0 < counted - (found.n_samples or counted) < _LONGEST_BLOCK:
+            header = counted = found.samples(n)  # without what fills up the last block
         elif kind == "AU" and found.present - found.promised > _UNUSED_BYTES:
             there = round(n * found.present / found.promised)
             warning = f"{path}: holds {there} samples by its size, its header promises {n}, which are read"

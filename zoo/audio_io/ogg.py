@@ -26,6 +26,7 @@ _OPUS_HZ = 48000
 # In Opus' music mode, CELT, what earlier packets leave is then below 1e-6: band energies are predicted from the frame
 # before by at most 0.9 (of 400 frames; 0.5 of 50), and its comb filter feeds back at most 0.75 every 21 ms.
 _OPUS_PREROLL = _OPUS_HZ
+_VORBIS_PREROLL = 1 << 13  # the longest block: after a short seek forward, libsndfile misses the half that overlaps
 _TRIED_AT = 3000  # samples
 _WAV_ORDER = {
     3: (0, 2, 1), 5: (0, 2, 1, 3, 4), 6: (0, 2, 1, 5, 3, 4), 7: (0, 2, 1, 6, 5, 3, 4), 8: (0, 2, 1, 7, 5, 6, 3, 4),
@@ -100,9 +101,10 @@ def _part(
         return replace(part, preroll=_OPUS_PREROLL if celt_only else None)
     # of Vorbis, what libsndfile seeks in the last page lies beside its mark
     granules = [0, *(page.granule for page in link if page.granule > 0)]
-    part = replace(part, seek_limit=max(granules[-2] - (granules[-1] - part.n_samples) - 1, 0))
+    limit = max(granules[-2] - (granules[-1] - part.n_samples) - 1, 0)
+    part = replace(part, preroll=_VORBIS_PREROLL, seek_limit=limit)
     # of a stream trimmed at its beginning, it misplaces all that it seeks
-    near = min(_TRIED_AT, part.seek_limit or 0)
+    near = min(_TRIED_AT + _VORBIS_PREROLL, limit)
     return part if not near or seeks_exactly(path, part, near) else replace(part, preroll=None)
 
 
