@@ -5,15 +5,19 @@ Every process runs the same program on its own devices; process 0 alone looks af
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import hashlib
 import importlib.util
+import itertools
 import json
 import os
 import re
 import socket
+import sys
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TextIO, TypeVar, cast
 
@@ -22,9 +26,13 @@ import numpy as np
 
 from configs import loading
 from configs.base import Config, Distributed
+from train.stopping import StoppedError
 from zoo.errors import ZooError
 
 _MESSAGE_BYTES = 2048
+LOOK_EVERY_S = 1.0
+"""between two looks whether another process has failed"""
+_stretches = itertools.count()
 T = TypeVar("T")
 
 
@@ -202,6 +210,47 @@ def all_do(action: Callable[[], T]) -> T:
         if text := row.tobytes().rstrip(b"\0").decode(errors="replace"):
             raise ZooError(f"process {process}: {text}" if process else text)
     return cast(T, result)
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """While inside, a process in which something fails ends all others within seconds; each says what happened there.
+
+    They may be waiting for it in a computation that nothing interrupts, and would until the coordinator gives it up:
+    for minutes, and then without a word. A StoppedError is no failure: all raise it.
+    """
+    if jax.process_count() == 1:
+        yield
+        return
+    from jax._src import distributed  # the one way to the coordinator's keys
+
+    client: Any = distributed.global_state.client
+    key = f"codec_zoo/failed/{next(_stretches)}"
+    left = threading.Event()
+
+    def watch() -> None:
+        while not left.wait(LOOK_EVERY_S):
+            with contextlib.suppress(jax.errors.JaxRuntimeError):  # no such key: all is well
+                said = client.key_value_try_get(key)
+                if left.is_set():
+                    return
+                print(f"error: {said}", file=sys.stderr, flush=True)
+                jax.distributed.shutdown()  # where they wait for each other, so that none is missed
+                os._exit(2)
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    except StoppedError:
+        raise
+    except BaseException as error:
+        left.set()
+        said = " ".join((str(error) or type(error).__name__).split())
+        with contextlib.suppress(jax.errors.JaxRuntimeError):  # another one failed before
+            client.key_value_set(key, f"process {jax.process_index()}: {said}")
+        raise
+    finally:
+        left.set()
 
 
 def check_agreement(config: Config) -> None:

@@ -111,7 +111,8 @@ def _run(name: str, config: Config, workdir: Path, lock: RunLock, model_override
         held_out = HeldOut(config, source)
         distributed.all_do(lambda: held_out.clips)  # what cannot be read fails now, not at the first checkpoint
         observer = Observer(config, codec, log, held_out)
-        _Run(task, mesh, phases, source, checkpoints, tables, observer, log, progress, stopping).train(state)
+        with distributed.together():
+            _Run(task, mesh, phases, source, checkpoints, tables, observer, log, progress, stopping).train(state)
     if stopping.signal is not None:
         raise stopping.stopped(config.steps, config.steps)
     distributed.leave()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -161,6 +164,46 @@ def test_a_host_with_other_data_ends_the_run_everywhere(tmp_path: Path, host: st
     assert message in found[0][1]
     assert message.removeprefix("process 1: ") in found[1][1]
     assert not (tmp_path / "run").exists()
+
+
+FAILS_ALONE = """
+import sys
+from configs.base import Distributed
+from train import cli, distributed
+from zoo.errors import ZooError
+place = int(sys.argv[2])
+distributed.initialise(Distributed(f"localhost:{sys.argv[1]}", 2, place), {})
+try:
+    with distributed.together():
+        if place == int(sys.argv[3]):
+            raise ZooError("the disk is gone")
+        distributed.unlike_first("waits for the other, which nothing interrupts")
+except ZooError as error:
+    cli.fail(str(error))
+"""
+
+
+@pytest.mark.parametrize("fails", [0, 1])
+def test_a_process_that_fails_alone_ends_all(fails: int) -> None:
+    port = together.free_port()
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", FAILS_ALONE, str(port), str(place), str(fails)],
+            env=os.environ | {"PYTHONPATH": str(together.ROOT), "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for place in range(2)
+    ]
+    try:
+        found = ended(workers, timeout_s=60)
+    finally:
+        for worker in workers:
+            worker.kill()
+    assert [status for status, _ in found] == [2, 2]
+    assert "error: the disk is gone\n" in found[fails][1]
+    assert f"error: process {fails}: the disk is gone\n" in found[1 - fails][1]
 
 
 def test_a_run_is_the_same_on_other_processes_and_devices(tmp_path: Path) -> None:
