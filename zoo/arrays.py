@@ -13,7 +13,7 @@ from zoo.arguments import as_array
 from zoo.bitstream.layout import MAX_CHANNELS
 from zoo.codec import Codec
 from zoo.errors import ZooError
-from zoo.samples import check_scale
+from zoo.samples import check_scale, first_not_finite
 
 _LOUDSPEAKERS = 8
 """channels up to here may be more than the samples of a very short clip; more are samples"""
@@ -141,14 +141,6 @@ def as_samples(audio: Any) -> np.ndarray:
         array = array.astype(np.float32)
     check_scale(array)
     return array.astype(np.float32, copy=False)
-
-
-def first_not_finite(samples: np.ndarray) -> tuple[int, ...] | None:
-    """Index of the first sample that is NaN or infinite; None where none is."""
-    finite = np.isfinite(samples)
-    if finite.all():
-        return None
-    return tuple(int(i) for i in np.unravel_index(int(np.argmin(finite)), samples.shape))
 
 
 def _check_order(shape: tuple[int, ...]) -> None:

@@ -26,7 +26,7 @@ class Aligned:
 
 
 def validate(samples: np.ndarray, *, name: str = "audio") -> None:
-    """Raises ZooError, blaming `name`, unless `samples` is a non-empty, finite, floating-point (T, C)."""
+    """Raises ZooError, blaming `name`, unless `samples` is a non-empty, finite, floating-point (T, C) near [-1, 1]."""
     samples = np.asarray(samples)
     if samples.ndim != 2:
         raise ZooError(f"{name}: expected samples (T, C), got shape {samples.shape}")
@@ -34,11 +34,8 @@ def validate(samples: np.ndarray, *, name: str = "audio") -> None:
         raise ZooError(f"{name}: expected floating-point samples in [-1, 1], got {samples.dtype}")
     if samples.size == 0:
         raise ZooError(f"{name}: is empty, shape {samples.shape}")
-    finite = np.isfinite(samples)
-    if not finite.all():
-        t, c = np.unravel_index(int(np.argmin(finite)), samples.shape)
-        what = "NaN" if np.isnan(samples[t, c]) else "infinity"
-        raise ZooError(f"{name}: {what} at sample {t}, channel {c}")
+    if (place := first_not_finite(samples)) is not None:
+        raise ZooError(f"{name}: {_kind_of(samples[place])} at sample {place[0]}, channel {place[1]}")
     check_scale(samples, name)
 
 
@@ -47,12 +44,22 @@ def refuse_unusable(samples: np.ndarray, name: str, position: int, sample_rate: 
 
     The first is sample `position`.
     """
-    finite = np.isfinite(samples)
-    if not finite.all():
-        t, c = np.unravel_index(int(np.argmin(finite)), samples.shape)
-        what = "NaN" if np.isnan(samples[t, c]) else "infinity"
-        raise ZooError(f"{name}: {what} at {(position + t) / sample_rate:.6f} s, channel {c}")
+    if (place := first_not_finite(samples)) is not None:
+        at_s = (position + place[0]) / sample_rate
+        raise ZooError(f"{name}: {_kind_of(samples[place])} at {at_s:.6f} s, channel {place[1]}")
     check_scale(samples, name)
+
+
+def first_not_finite(samples: np.ndarray) -> tuple[int, ...] | None:
+    """Index of the first sample that is NaN or infinite; None where none is."""
+    finite = np.isfinite(samples)
+    if finite.all():
+        return None
+    return tuple(int(i) for i in np.unravel_index(int(np.argmin(finite)), samples.shape))
+
+
+def _kind_of(value: float) -> str:
+    return "NaN" if np.isnan(value) else "infinity"
 
 
 def check_scale(samples: np.ndarray, name: str = "") -> None:
