@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zoo import arguments
-from zoo.arrays import ChannelLayout, as_samples, first_not_finite
+from zoo.arrays import ChannelLayout, as_samples
 from zoo.bitstream.container import ContainerWriter, Header
 from zoo.errors import ZooError
 from zoo.rate import Constant, LevelPolicy, Planned, Reservoir, plan
 from zoo.resample import Resampler
+from zoo.samples import first_not_finite
 from zoo.stream import FrameEncoder
 
 if TYPE_CHECKING:
