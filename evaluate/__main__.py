@@ -15,7 +15,8 @@ from zoo.terminal import printable
 
 if TYPE_CHECKING:
     from evaluate.clips import Clip
-    from evaluate.evaluation import Row, System
+    from evaluate.evaluation import System
+    from evaluate.records import Row
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ def run(options: Options) -> None:
     from evaluate import peers, perceptual, require, table
     from evaluate.cache import Cache
     from evaluate.evaluation import evaluate
+    from evaluate.remarks import require_sound
     from evaluate.systems import codec_systems
 
     levels = parse_levels(options.levels or (("all",) if options.report else ("default",)))
@@ -117,6 +119,7 @@ def run(options: Options) -> None:
             perceptual=options.perceptual,
         )
     source = printable(options.data.root or "held-out clips of the embedded generator")
+    require_sound(rows, source)
     title = f"{source} · {rate} Hz · {'mono' if channels == 1 else f'{channels} channels'}"
     table.report(rows, output, title=title)
     if options.report:
@@ -135,8 +138,10 @@ def run(options: Options) -> None:
 
 def write_report(directory: str, rows: list[Row], systems: list[System], clips: Iterable[Clip], title: str) -> None:
     """The page of all systems, and prints where it is; every clip is coded once more, to be heard."""
+    import numpy as np
+
     from evaluate import report
-    from evaluate.evaluation import pieces
+    from evaluate.clips import pieces
     from evaluate.evaluation import run as process
 
     def examples() -> Iterator[report.Example]:
@@ -144,7 +149,8 @@ def write_report(directory: str, rows: list[Row], systems: list[System], clips: 
             for piece in (piece for clip in clips for piece in pieces(clip)):
                 trials = {report.label(system.name, system.level): process(system, piece) for system in systems}
                 original = next(iter(trials.values())).reference
-                heard = {name: trial.estimate for name, trial in trials.items()}
+                # where a system failed there is nothing to play
+                heard = {name: np.nan_to_num(x.estimate, posinf=0.0, neginf=0.0) for name, x in trials.items()}
                 yield report.Example(piece.name, piece.domain, systems[0].sample_rate, original, heard)
                 advance(1)
 

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evaluate.perceptual import METRICS
+from evaluate.records import Row
 from zoo.errors import ZooError
 
 if TYPE_CHECKING:
     from evaluate.clips import Clip
-    from evaluate.evaluation import Row, System
+    from evaluate.evaluation import System
 
-REVISION = 1
+REVISION = 2
 """raised whenever a metric or the way of measuring changes"""
 PACKAGES = {name: metric.package for name, metric in METRICS.items()}
 _LIBRARIES = ("soundfile", "soxr", "av", "constriction", "jax")
@@ -50,8 +51,6 @@ class Cache:
 
     def find(self, key: str) -> Row | None:
         """The row of a key; None if it is not there, or was written by a version with other columns."""
-        from evaluate.evaluation import Row
-
         values = self._rows.get(key)
         try:
             return Row(**values) if values is not None else None  # type: ignore[arg-type]
@@ -72,7 +71,8 @@ class Cache:
 def key(system: System, clip: Clip, perceptual: Sequence[str] = ()) -> str:
     """Of a clip through a system, with these perceptual scores."""
     content = hashlib.sha256()
-    for part in (REVISION, system.identity, system.name, system.level, system.sample_rate, system.channels):
+    settings = (system.identity, system.coder, system.name, system.level, system.sample_rate, system.channels)
+    for part in (REVISION, *settings):
         content.update(f"{part}\n".encode())
     for name in (*_LIBRARIES, *(PACKAGES[name] for name in sorted(perceptual))):
         content.update(f"{name} {_version(name)}\n".encode())

@@ -50,7 +50,7 @@ def results_folder(codec: ReadyCodec) -> Path:
 
 
 class ReadableClips:
-    """The clips of a folder, `limit` of each domain, read anew at each pass.
+    """The clips of a folder, `limit` of each domain, read anew at each pass: long ones in pieces.
 
     A file that is no audio is left out, named once and kept in `skipped`; one that holds a NaN raises ZooError.
     """
@@ -65,17 +65,19 @@ class ReadableClips:
         self._chosen = [i for indices in domains.values() for i in _evenly(indices, limit)]
 
     def __len__(self) -> int:
+        """Number of files."""
         return len(self._chosen)
 
     def __iter__(self) -> Iterator[Clip]:
         for i in self._chosen:
+            n_given = 0
             try:
-                clip = self._folder[i]
+                for piece in self._folder.pieces(i):
+                    yield piece
+                    n_given += 1
             except ZooError:
-                if self._is_readable(self._folder.files[i]):
+                if n_given or self._is_readable(self._folder.files[i]):
                     raise
-                continue
-            yield clip
 
     def _is_readable(self, path: Path) -> bool:
         from zoo import audio

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,8 +12,13 @@ from typing import overload
 import numpy as np
 
 from zoo import audio
+from zoo.audio_io.reader import Reader, open_reader
 from zoo.errors import ZooError
 from zoo.terminal import printable
+
+PIECE_S = 30.0
+"""Clips longer than this are measured in equal pieces, so that memory stays bounded."""
+BLOCK_SAMPLES = 1 << 16  # of a long file at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +36,20 @@ class Clip:
     def __post_init__(self) -> None:
         for field in ("name", "domain"):
             object.__setattr__(self, field, printable(getattr(self, field)))
+
+
+def pieces(clip: Clip, longest_s: float = PIECE_S) -> Iterator[Clip]:
+    """The clip itself, or, if it is longer than `longest_s` seconds, equal parts of it named by where they start."""
+    for name, part in _parts(clip.name, len(clip.samples), clip.sample_rate, longest_s):
+        yield Clip(name, clip.domain, clip.samples[part], clip.sample_rate)
+
+
+def _parts(name: str, n_samples: int, sample_rate: int, longest_s: float) -> Iterator[tuple[str, slice]]:
+    n = max(1, math.ceil(n_samples / (longest_s * sample_rate)))
+    length = max(1, -(-n_samples // n))
+    for start in range(0, max(n_samples, 1), length):
+        part = name if n == 1 else f"{name}@{start / sample_rate:.0f}s"
+        yield part, slice(start, min(start + length, n_samples))
 
 
 def held_out_clips(*, n_clips: int, clip_s: float, sample_rate: int, channels: int = 1) -> list[Clip]:
@@ -57,13 +77,14 @@ class FolderClips(Sequence[Clip]):
     """The clips of a folder, decoded anew at each access; `clips_from_folder` makes one.
 
     Iterating leaves out files that cannot be read, names each once on standard error and keeps it in `skipped`
-    {path: reason}; indexing one raises ZooError.
+    {path: reason}; indexing one raises ZooError. A file that is not as long as its header says is named once, too.
     """
 
     def __init__(self, root: Path, files: list[Path], sample_rate: int | None, channels: int | None):
         self.root = root
         self.files = files
         self.skipped: dict[Path, str] = {}
+        self._warned: set[Path] = set()
         self._sample_rate = sample_rate
         self._channels = channels
 
@@ -80,11 +101,41 @@ class FolderClips(Sequence[Clip]):
         if isinstance(i, slice):
             return FolderClips(self.root, self.files[i], self._sample_rate, self._channels)
         path = self.files[i]
-        relative = path.relative_to(self.root)
         content = audio.read(path, sample_rate=self._sample_rate, channels=self._channels)
         audio.validate(content.samples, name=str(path))
-        domain = relative.parts[0] if len(relative.parts) > 1 else self.root.resolve().name
-        return Clip(relative.as_posix(), domain, content.samples, content.sample_rate)
+        self._warn(path, content.warning)
+        return Clip(*self._identity(path), content.samples, content.sample_rate)
+
+    def pieces(self, i: int) -> Iterator[Clip]:
+        """`pieces` of clip i, of which a file longer than one is never held as a whole.
+
+        It is decoded twice in blocks, first to know its length and that all of it can be read. Raises ZooError.
+        """
+        path = self.files[i]
+        converts = self._sample_rate is not None or self._channels is not None
+        if converts or audio.probe(path).seconds <= PIECE_S:
+            yield from pieces(self[i])
+            return
+        name, domain = self._identity(path)
+        with open_reader(path) as reader:
+            n_samples = 0
+            while n := len(reader.read(BLOCK_SAMPLES)):
+                n_samples += n
+            self._warn(path, reader.warning)
+            reader.rewind()
+            for part_name, part in _parts(name, n_samples, reader.sample_rate, PIECE_S):
+                yield Clip(part_name, domain, _take(reader, part.stop - part.start), reader.sample_rate)
+
+    def _warn(self, path: Path, line: str | None) -> None:
+        """Tells once of a file that is not as its header says."""
+        if line and path not in self._warned:
+            self._warned.add(path)
+            print(line, file=sys.stderr, flush=True)
+
+    def _identity(self, path: Path) -> tuple[str, str]:
+        """Name and domain of the clip in a file."""
+        relative = path.relative_to(self.root)
+        return relative.as_posix(), relative.parts[0] if len(relative.parts) > 1 else self.root.resolve().name
 
     def __iter__(self) -> Iterator[Clip]:
         for i, path in enumerate(self.files):
@@ -113,3 +164,16 @@ def clips_from_folder(
             raise ZooError(f"limit must be at least 1, got {limit}")
         files = files if limit >= len(files) else [files[(2 * i + 1) * len(files) // (2 * limit)] for i in range(limit)]
     return FolderClips(root, files, sample_rate, channels)
+
+
+def _take(reader: Reader, n_samples: int) -> np.ndarray:
+    """The next `n_samples` (T, C), which are known to be there."""
+    taken = np.empty((n_samples, reader.channels), np.float32)
+    filled = 0
+    while filled < n_samples:
+        block = reader.read(min(n_samples - filled, BLOCK_SAMPLES))
+        if not len(block):
+            raise ZooError(f"{reader.name}: has become shorter while it was read")
+        taken[filled : filled + len(block)] = block
+        filled += len(block)
+    return taken

@@ -13,6 +13,7 @@ import numpy as np
 from tyro.conf import Positional
 
 from evaluate import statistics
+from evaluate.records import NOT_FINITE, SILENT, label
 from evaluate.statistics import Totals
 from zoo.cli import command
 from zoo.errors import ZooError
@@ -153,15 +154,8 @@ def compare(
         who = key_a[0] if key_a[0] == key_b[0] else f"{key_a[0]} → {key_b[0]}"
         title = label(who, key_a[1])
         clips = [_by_clip(systems[side][key], title) for side, key in enumerate((key_a, key_b))]
-        common = [clip for clip in clips[0] if clip in clips[1]]
-        if not common:
-            raise ZooError(f"{title}: A and B have no clip in common")
-        if missing := len(clips[0]) + len(clips[1]) - 2 * len(common):
-            notes.append(f"{title}: {missing} clips that only one of them has are left out")
-        for clip in common:
-            lengths = [float(statistics.get(side[clip], "seconds")) for side in clips]
-            if abs(lengths[0] - lengths[1]) > 1e-3 * max(1.0, *lengths):
-                raise ZooError(f"{clip} lasts {lengths[0]:g} s in A and {lengths[1]:g} s in B: not the same audio")
+        common, said = _shared(clips, title)
+        notes += said
         found = []
         for name in names:
             rows = [(clips[0][clip], clips[1][clip]) for clip in common]
@@ -266,11 +260,6 @@ def legend() -> str:
     )
 
 
-def label(system: str, level: int | None) -> str:
-    """A system with its level, if it has any."""
-    return system if level is None else f"{system} level {level}"
-
-
 def _difference(
     system: str, level: int | None, name: str, rows: Sequence[tuple[Any, Any]], seed: int, n_flips: int
 ) -> Difference:
@@ -292,6 +281,32 @@ def _by_clip(rows: statistics.Rows, title: str) -> dict[str, Any]:
             raise ZooError(f"{title}: clip {statistics.get(row, 'clip')} occurs twice")
         found[statistics.get(row, "clip")] = row
     return found
+
+
+def _shared(clips: Sequence[dict[str, Any]], title: str) -> tuple[list[str], list[str]]:
+    """Clips that both sides have and that are not silent, and what is to be said of the others and of the sides."""
+    both = [clip for clip in clips[0] if clip in clips[1]]
+    if not both:
+        raise ZooError(f"{title}: A and B have no clip in common")
+    notes = []
+    if missing := len(clips[0]) + len(clips[1]) - 2 * len(both):
+        notes.append(f"{title}: {missing} clips that only one of them has are left out")
+    common = [clip for clip in both if not any(statistics.get(side[clip], "remark") == SILENT for side in clips)]
+    if not common:
+        raise ZooError(f"{title}: all clips that A and B have in common are silent")
+    if len(common) < len(both):
+        notes.append(f"{title}: silent clips are left out, {len(both) - len(common)} of {len(both)}")
+    for name, side in zip("AB", clips):
+        if broken := sum(statistics.get(side[clip], "remark") == NOT_FINITE for clip in common):
+            notes.append(f"{title}: {name} gave NaN or infinity for {broken} of {len(common)} clips")
+    for clip in common:
+        lengths = [float(statistics.get(side[clip], "seconds")) for side in clips]
+        if abs(lengths[0] - lengths[1]) > 1e-3 * max(1.0, *lengths):
+            raise ZooError(f"{clip} lasts {lengths[0]:g} s in A and {lengths[1]:g} s in B: not the same audio")
+    coders = [", ".join(sorted({statistics.get(side[clip], "coder") or "" for clip in common})) for side in clips]
+    if all(coders) and coders[0] != coders[1]:
+        notes.append(f"{title}: A is coded by {coders[0]}, B by {coders[1]}")
+    return common, notes
 
 
 def _is_finite(value: float | None) -> bool:

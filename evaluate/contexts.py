@@ -17,8 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from evaluate import cli
-from evaluate.clips import Clip
-from evaluate.evaluation import pieces
+from evaluate.clips import Clip, pieces
 from evaluate.pca import Folder, training_clips
 from zoo.bitstream import tables
 from zoo.bitstream.entropy import Fitter

@@ -1,15 +1,15 @@
 """Clips through codecs and their rivals: what each clip cost, and how close what came back is to it.
 
 rows = evaluate(CodecSystem(zoo.load("runs/vae"), "vae"), held_out_clips(n_clips=24, clip_s=4.0, sample_rate=24_000))
-for mean in means(rows): print(mean.domain, mean.values["kbps"], mean.values["snr_db"])
+for mean in records.means(rows): print(mean.domain, mean.values["kbps"], mean.values["snr_db"])
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -17,16 +17,14 @@ from evaluate import metrics
 from evaluate import perceptual as scores
 from evaluate.cache import Cache
 from evaluate.cache import key as cached_key
-from evaluate.clips import Clip
+from evaluate.clips import Clip, pieces
+from evaluate.records import NOT_FINITE, SHORTEST_S, SILENT, Row
+from evaluate.silence import silent
 from zoo import audio
 from zoo.errors import ZooError
 
-OVERALL = "overall"
-PIECE_S = 30.0
-"""Clips longer than this are measured in equal pieces, so that memory stays bounded."""
-HELD_SAMPLES = 1 << 24  # of clips in memory at a time
-SHORTEST_S = 1e-9  # a clock's tick may be longer than the work
-BATCH_SAMPLES = 1 << 22  # of a padded batch of metrics, whose spectra take some 200 bytes for each
+HELD_SAMPLES = 1 << 22  # of clips in memory at a time, and of what each system makes of them
+BATCH_SAMPLES = 1 << 20  # of a padded batch of metrics, whose spectra take some 200 bytes for each
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,57 +68,12 @@ class System(Protocol):
         """What its results depend on besides the clip: weights, settings."""
         ...
 
+    @property
+    def coder(self) -> str:
+        """Libraries that code and decode, with their versions; empty for a codec of ours."""
+        ...
+
     def process(self, samples: np.ndarray) -> Coded: ...
-
-
-@dataclass(frozen=True)
-class Row:
-    """One clip through one system; the metrics are those of `metrics.METRICS`, in its order."""
-
-    system: str
-    level: int | None
-    """operating point of a codec; None for a system without"""
-    domain: str
-    clip: str
-    seconds: float
-    kbps: float
-    """all bits of this clip's file over its seconds"""
-    payload_kbps: float
-    """those of coded audio"""
-    snr_db: float
-    si_sdr_db: float
-    segmental_snr_db: float
-    stft: float
-    mel: float
-    stft_dac: float
-    mel_dac: float
-    lsd_db: float
-    bandwidth_hz: float
-    encode_rtf: float
-    """seconds of audio per wall second"""
-    decode_rtf: float
-    visqol: float | None = None
-    """perceptual scores (evaluate.perceptual), None where they were not asked for or do not apply to the clip"""
-    pesq: float | None = None
-    stoi: float | None = None
-    estoi: float | None = None
-
-
-VALUES = tuple(f.name for f in fields(Row))[5:]
-
-
-@dataclass(frozen=True)
-class Mean:
-    """Values of a system over the clips of a domain, or over all (domain "overall")."""
-
-    system: str
-    level: int | None
-    domain: str
-    n_clips: int
-    seconds: float
-    values: dict[str, float]
-    """one for each of `VALUES`: means over the clips that have one, NaN if none has; rates and real-time factors are
-    all bits over all seconds"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +84,8 @@ class Trial:
     reference: np.ndarray
     estimate: np.ndarray
     coded: Coded
+    remark: str
+    """as in `Row`"""
 
 
 def run(system: System, clip: Clip) -> Trial:
@@ -151,7 +106,13 @@ def run(system: System, clip: Clip) -> Trial:
         lag = audio.align(reference, estimate, max_lag=max_lag).lag
         estimate = np.pad(estimate[max(lag, 0) :], ((max(-lag, 0), 0), (0, 0)))
     estimate = audio.resample(estimate, system.sample_rate, system.sample_rate, n_samples=len(reference))
-    return Trial(clip, reference, estimate, coded)
+    remark = ""
+    if not np.isfinite(estimate).all():
+        remark = NOT_FINITE
+    # before resampling, since a constant rings at its ends, and after it, since it may leave nothing
+    elif silent(mixed).all() or silent(reference).all():
+        remark = SILENT
+    return Trial(clip, reference, estimate, coded, remark)
 
 
 def evaluate(
@@ -167,8 +128,8 @@ def evaluate(
 
     Each clip is read once and measured at each system's rate and channels. `batch_size` clips of similar lengths are
     measured together, which changes no result; `on_clip` is called after each. What is in the `cache` is not computed
-    again. `perceptual` names scores of evaluate.perceptual. Raises ZooError for a clip with NaN, if there are no clips,
-    and if a library that a score needs is not installed.
+    again; what is not finite is not kept there. `perceptual` names scores of evaluate.perceptual. Raises ZooError for a
+    clip with NaN, if there are no clips, and if a library that a score needs is not installed.
     """
     everyone: Sequence[System] = systems if isinstance(systems, Sequence) else [systems]
     if batch_size < 1:
@@ -189,20 +150,11 @@ def evaluate(
             fresh = iter(measure(system, trials, batch_size=batch_size, perceptual=perceptual))
             for key, row in zip(keys, known):
                 found.append(next(fresh) if row is None else row)
-                if cache and row is None:
+                if cache and row is None and found[-1].remark != NOT_FINITE:
                     cache.keep(key, found[-1])
     if everyone and not rows[0]:
         raise ZooError("there are no clips to evaluate")
     return [row for found in rows for row in found]
-
-
-def pieces(clip: Clip, longest_s: float = PIECE_S) -> Iterator[Clip]:
-    """The clip itself, or, if it is longer than `longest_s` seconds, equal parts of it named by where they start."""
-    n = max(1, math.ceil(len(clip.samples) / (longest_s * clip.sample_rate)))
-    length = -(-len(clip.samples) // n)
-    for i in range(n):
-        name = clip.name if n == 1 else f"{clip.name}@{i * length / clip.sample_rate:.0f}s"
-        yield Clip(name, clip.domain, clip.samples[i * length : (i + 1) * length], clip.sample_rate)
 
 
 def measure(
@@ -223,37 +175,18 @@ def measure(
             estimate[place, : lengths[place]] = trials[i].estimate
         found = metrics.compute(reference, estimate, lengths, system.sample_rate)
         values |= {i: {name: float(x[place]) for name, x in found.items()} for place, i in enumerate(batch)}
-    rows = [_row(system, trial, values[i]) for i, trial in enumerate(trials)]
-    if not perceptual:
-        return rows
-    heard = (scores.compute(t.reference, t.estimate, system.sample_rate, names=tuple(perceptual)) for t in trials)
-    return [replace(row, **found) for row, found in zip(rows, heard)]  # type: ignore[arg-type]
+    return [_row(system, trial, values[i], perceptual) for i, trial in enumerate(trials)]
 
 
-def means(rows: Sequence[Row]) -> list[Mean]:
-    """For each system and level, in order of appearance: a mean per domain, then the overall one."""
-    groups: dict[tuple[str, int | None], list[Row]] = {}
-    for row in rows:
-        groups.setdefault((row.system, row.level), []).append(row)
-    result = []
-    for (system, level), members in groups.items():
-        for domain in [*sorted({row.domain for row in members}), None]:
-            chosen = [row for row in members if domain in (row.domain, None)]
-            seconds = sum(row.seconds for row in chosen)
-            values = {}
-            for name in VALUES:
-                known = [value for row in chosen if (value := getattr(row, name)) is not None]
-                values[name] = float(np.mean(known)) if known else math.nan
-            for name in ("kbps", "payload_kbps"):
-                values[name] = sum(getattr(row, name) * row.seconds for row in chosen) / seconds
-            for name in ("encode_rtf", "decode_rtf"):
-                values[name] = seconds / max(sum(row.seconds / getattr(row, name) for row in chosen), SHORTEST_S)
-            result.append(Mean(system, level, OVERALL if domain is None else domain, len(chosen), seconds, values))
-    return result
-
-
-def _row(system: System, trial: Trial, values: dict[str, float]) -> Row:
+def _row(system: System, trial: Trial, measured: dict[str, float], perceptual: Sequence[str]) -> Row:
     seconds = len(trial.reference) / system.sample_rate
+    values: dict[str, Any] = dict(measured)
+    if trial.remark == NOT_FINITE:
+        values = dict.fromkeys((*measured, *perceptual), math.nan)
+    elif trial.remark == SILENT:
+        values |= {name: None for name, metric in metrics.METRICS.items() if metric.needs_signal}
+    elif perceptual:
+        values |= scores.compute(trial.reference, trial.estimate, system.sample_rate, names=tuple(perceptual))
     return Row(
         system=system.name,
         level=system.level,
@@ -264,6 +197,8 @@ def _row(system: System, trial: Trial, values: dict[str, float]) -> Row:
         payload_kbps=8 * trial.coded.payload_bytes / seconds / 1000,
         encode_rtf=seconds / max(trial.coded.encode_s, SHORTEST_S),
         decode_rtf=seconds / max(trial.coded.decode_s, SHORTEST_S),
+        remark=trial.remark,
+        coder=system.coder,
         **values,
     )
 

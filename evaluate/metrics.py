@@ -2,9 +2,12 @@
 
 Every function takes `reference` and `estimate` (B, T, C) and `n_samples` (B,) int32, the valid length of each clip:
 what lies at or beyond it never counts, so a padded batch gives what its clips give alone. Channels are measured one by
-one and averaged, except in SNR and SI-SDR, which take all channels together as one signal. All are defined and finite
-for silence and for clips shorter than a window (the STFT is centred and zero-padded: a clip of n samples has
-1 + n // hop frames). Decibel ratios lie in [-100, 100], 100 for an estimate equal to its reference, silence included.
+one and averaged, except in SNR and SI-SDR, which take all channels together as one signal; segmental SNR, log-spectral
+distance and bandwidth need a signal, and leave silent channels (`evaluate.silence`) out of their average. All are
+defined for clips shorter than a window (the STFT is centred and zero-padded: a clip of n samples has 1 + n // hop
+frames). Decibel ratios lie in [-100, 100], 100 for an estimate equal to its reference.
+All are finite for silence, so that batches may hold it; but what those that need a signal give for a silent clip is a
+limit of their range, whichever a codec's last bit decides: no measurement, and `evaluate.evaluation` drops it.
 A NaN in the valid part of an estimate is never flattered: it gives NaN (a bandwidth of 0).
 """
 
@@ -18,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from evaluate import silence
 from zoo import dsp
 from zoo.errors import ZooError
 
@@ -51,6 +55,16 @@ def _ratio_db(signal: jax.Array, noise: jax.Array) -> jax.Array:
     ratio = jnp.clip(ratio, -RATIO_LIMIT_DB, RATIO_LIMIT_DB)
     # compared with 0, not `> 0`, so that a NaN stays one
     return jnp.where(noise == 0, RATIO_LIMIT_DB, jnp.where(signal == 0, -RATIO_LIMIT_DB, ratio))
+
+
+def _over_channels(values: jax.Array, reference: jax.Array, n_samples: jax.Array) -> jax.Array:
+    """Mean of (B, C) over the channels of `reference` (B, T, C) that are not silent; over all of them if all are."""
+    x, inside = jnp.moveaxis(reference, 2, 1), _inside(reference, n_samples)
+    highest = jnp.max(jnp.where(inside, x, -jnp.inf), axis=2)
+    lowest = jnp.min(jnp.where(inside, x, jnp.inf), axis=2)
+    counts = highest - lowest > 2 * silence.STEP
+    counts |= ~jnp.any(counts, axis=1, keepdims=True)
+    return jnp.sum(jnp.where(counts, values, 0.0), axis=1) / jnp.sum(counts, axis=1)
 
 
 def _energy(x: jax.Array) -> jax.Array:
@@ -112,7 +126,7 @@ def segmental_snr_db(reference: jax.Array, estimate: jax.Array, n_samples: jax.A
     total = jnp.sum(jnp.where(loud, jnp.clip(_ratio_db(signal, noise), *SEGMENT_RANGE_DB), 0.0), axis=-1)
     count = jnp.sum(loud, axis=-1)
     overall = jnp.clip(_ratio_db(jnp.sum(signal, axis=-1), jnp.sum(noise, axis=-1)), *SEGMENT_RANGE_DB)
-    return jnp.mean(jnp.where(count > 0, total / jnp.maximum(count, 1), overall), axis=1)
+    return _over_channels(jnp.where(count > 0, total / jnp.maximum(count, 1), overall), reference, n_samples)
 
 
 @dataclass(frozen=True)
@@ -123,10 +137,10 @@ class _Spectra:
     estimate: jax.Array
     frames: jax.Array
 
-    def mean(self, values: jax.Array) -> jax.Array:
-        """Mean over channels and valid frames: (B, C, F) -> (B,)."""
+    def over_frames(self, values: jax.Array) -> jax.Array:
+        """Mean over valid frames: (B, C, F) -> (B, C)."""
         kept = jnp.where(self.frames[:, None, :], values, 0.0)
-        return jnp.mean(jnp.sum(kept, axis=-1) / jnp.sum(self.frames, axis=-1)[:, None], axis=1)
+        return jnp.sum(kept, axis=-1) / jnp.sum(self.frames, axis=-1)[:, None]
 
     def through(self, filters: np.ndarray) -> "_Spectra":
         apply = partial(jnp.tensordot, b=jnp.asarray(filters), axes=1, precision=jax.lax.Precision.HIGHEST)
@@ -154,7 +168,7 @@ def _l1(spectra: _Spectra, clamp: Clamp) -> jax.Array:
         difference = 2.0 * _log_ratio(x, y, 1e-5)
     else:
         raise ZooError(f"unknown clamp {clamp!r}: choose power or magnitude")
-    return spectra.mean(jnp.mean(jnp.abs(difference) + jnp.abs(x - y), axis=-1))
+    return jnp.mean(spectra.over_frames(jnp.mean(jnp.abs(difference) + jnp.abs(x - y), axis=-1)), axis=1)
 
 
 def stft_distance(
@@ -197,7 +211,8 @@ def log_spectral_distance_db(reference: jax.Array, estimate: jax.Array, n_sample
     peak = jnp.max(jnp.where(spectra.frames[:, None, :, None], spectra.reference, 0.0), axis=(2, 3), keepdims=True)
     floor = jnp.maximum(peak * 10 ** (-LSD_RANGE_DB / 20), 1e-5)
     difference_db = 20.0 * _log_ratio(spectra.reference, spectra.estimate, floor)
-    return spectra.mean(jnp.sqrt(jnp.mean(jnp.square(difference_db), axis=-1)))
+    distances = spectra.over_frames(jnp.sqrt(jnp.mean(jnp.square(difference_db), axis=-1)))
+    return _over_channels(distances, reference, n_samples)
 
 
 def retained_bandwidth_hz(
@@ -230,7 +245,7 @@ def retained_bandwidth_hz(
     present = x > jnp.maximum(jnp.max(x, axis=-1, keepdims=True) * 10 ** (BAND_FLOOR_DB / 10), 1e-10)
     failed = present & ~(y >= 10 ** (-BAND_LOSS_DB / 10) * x)
     kept = present & (jnp.cumsum(failed, axis=-1) == 0)
-    return jnp.mean(jnp.max(jnp.where(kept, edges[None, None, :], 0.0), axis=-1), axis=1)
+    return _over_channels(jnp.max(jnp.where(kept, edges[None, None, :], 0.0), axis=-1), reference, n_samples)
 
 
 @dataclass(frozen=True)
@@ -240,18 +255,20 @@ class Metric:
     function: Callable[[jax.Array, jax.Array, jax.Array, int], jax.Array]
     unit: str
     higher_is_better: bool
+    needs_signal: bool
+    """whether it says nothing of a silent clip"""
 
 
 METRICS: dict[str, Metric] = {
-    "snr_db": Metric(lambda x, y, n, _: snr_db(x, y, n), "dB", True),
-    "si_sdr_db": Metric(lambda x, y, n, _: si_sdr_db(x, y, n), "dB", True),
-    "segmental_snr_db": Metric(segmental_snr_db, "dB", True),
-    "stft": Metric(lambda x, y, n, _: stft_distance(x, y, n), "", False),
-    "mel": Metric(mel_distance, "", False),
-    "stft_dac": Metric(lambda x, y, n, _: stft_distance(x, y, n, clamp="magnitude"), "", False),
-    "mel_dac": Metric(partial(mel_distance, clamp="magnitude"), "", False),
-    "lsd_db": Metric(lambda x, y, n, _: log_spectral_distance_db(x, y, n), "dB", False),
-    "bandwidth_hz": Metric(retained_bandwidth_hz, "Hz", True),
+    "snr_db": Metric(lambda x, y, n, _: snr_db(x, y, n), "dB", True, True),
+    "si_sdr_db": Metric(lambda x, y, n, _: si_sdr_db(x, y, n), "dB", True, True),
+    "segmental_snr_db": Metric(segmental_snr_db, "dB", True, True),
+    "stft": Metric(lambda x, y, n, _: stft_distance(x, y, n), "", False, False),
+    "mel": Metric(mel_distance, "", False, False),
+    "stft_dac": Metric(lambda x, y, n, _: stft_distance(x, y, n, clamp="magnitude"), "", False, False),
+    "mel_dac": Metric(partial(mel_distance, clamp="magnitude"), "", False, False),
+    "lsd_db": Metric(lambda x, y, n, _: log_spectral_distance_db(x, y, n), "dB", False, True),
+    "bandwidth_hz": Metric(retained_bandwidth_hz, "Hz", True, True),
 }
 
 

@@ -22,8 +22,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from evaluate import cli
-from evaluate.clips import Clip, clips_from_folder
-from evaluate.evaluation import Mean, Row, evaluate, means, pieces
+from evaluate.clips import Clip, clips_from_folder, pieces
+from evaluate.evaluation import evaluate
+from evaluate.records import SILENT, Row, means
+from evaluate.remarks import require_sound
 from evaluate.systems import CodecSystem
 from zoo import audio, families, synth
 from zoo.bitstream.entropy import EntropyModel, Fitter
@@ -257,24 +259,29 @@ def run(options: Options) -> None:
         raise ZooError(f"{options.ckpt} is a {codec.metadata['family']}; PCA is the rival of an autoencoder")
     trained_on = codec.metadata.get("config", {}).get("data", {}).get("root")
     training = list(training_clips(options.data.root or trained_on, codec, options.train_s))
-    clips = list(cli.load_clips(options.eval.root, codec, limit=options.limit))
+    found = cli.load_clips(options.eval.root, codec, limit=options.limit)
+    clips = [piece for clip in found for piece in pieces(clip)]
     rows = evaluate(CodecSystem(codec, name), clips)
-    rate = overall(rows).values["payload_kbps"]
+    source = options.eval.root or "held-out clips of the embedded generator"
+    require_sound(rows, source)
+    audible = [clip for clip, row in zip(clips, rows) if row.remark != SILENT]
+    rate = overall(rows, "payload_kbps")
     rivals: dict[float, list[Row]] = {}
     for companding in COMPANDINGS:
-        rival = fit_rival(codec, training, clips, rate, companding)
+        rival = fit_rival(codec, training, audible, rate, companding)
         rivals[companding] = evaluate(CodecSystem(rival, "mdct_pca"), clips)
-    best = max(rivals, key=lambda companding: overall(rivals[companding]).values["snr_db"])
-    found = ", ".join(f"{c}: {overall(r).values['snr_db']:.2f} dB" for c, r in rivals.items())
+    snr_db = {companding: overall(found, "snr_db") for companding, found in rivals.items()}
+    best = max(snr_db, key=lambda companding: snr_db[companding])
     output = Path(options.output) if options.output else cli.results_folder(codec)
-    source = options.eval.root or "held-out clips of the embedded generator"
     table.report(rows + rivals[best], output, title=f"{source} · PCA with companding {best}", name="pca")
-    print(f"SNR of PCA by companding exponent: {found}")
+    told = ", ".join(f"{companding}: {value:.2f} dB" for companding, value in snr_db.items())
+    print(f"SNR of PCA by companding exponent: {told}")
 
 
-def overall(rows: Sequence[Row]) -> Mean:
-    """The mean over all clips of one system's rows."""
-    return means(rows)[-1]
+def overall(rows: Sequence[Row], name: str) -> float:
+    """The mean of a value over all clips of one system's rows, NaN where none has it."""
+    value = means(rows)[-1].values[name]
+    return math.nan if value is None else value
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 
+from evaluate.silence import silent
 from zoo import audio
 from zoo.errors import ZooError
 
 INSTALL = "pip install -e '.[perceptual]'"
-SILENCE_PEAK = 2.0**-16  # half a step of 16 bits, from the mean: what a 16-bit file cannot hold
 PESQ_PART_S = 16.0  # libpesq writes beyond its 50 utterances, each at least 0.4 s with its pause, and crashes
 STOI_FRAME = 256  # samples at 10 kHz
 STOI_TOO_SHORT = 1e-5  # what pystoi returns, with a warning, when fewer than 30 frames are left
@@ -70,11 +70,11 @@ def pesq(reference: np.ndarray, estimate: np.ndarray) -> float | None:
     n_parts = -(-len(reference) // int(PESQ_PART_S * rate))
     scores = []
     for x, y in zip(np.array_split(reference, n_parts), np.array_split(estimate, n_parts)):
-        if _is_silent(x):
+        if silent(x):
             continue
         # a silent estimate makes the library divide by zero
         with contextlib.suppress(BufferTooShortError, NoUtterancesError):
-            scores.append(METRICS["pesq"].lowest if _is_silent(y) else float(score(rate, x, y, "wb")))
+            scores.append(METRICS["pesq"].lowest if silent(y) else float(score(rate, x, y, "wb")))
     return float(np.mean(scores)) if scores else None
 
 
@@ -174,26 +174,20 @@ def compute(
 
 def _prepare(samples: np.ndarray, sample_rate: int, rate: int) -> np.ndarray:
     """(T, C) at `sample_rate` Hz -> float64 (C, T') at `rate` Hz, with zeros for a channel that is silent."""
-    silent = np.array([_is_silent(samples[:, c]) for c in range(samples.shape[1])])
     # before resampling, since a constant offset rings at the ends
-    audible = np.where(silent, 0.0, samples).astype(np.float32)
+    audible = np.where(silent(samples), 0.0, samples).astype(np.float32)
     return np.ascontiguousarray(audio.resample(audible, sample_rate, rate).T, np.float64)
 
 
 def _score(metric: PerceptualMetric, reference: np.ndarray, estimate: np.ndarray) -> float | None:
-    if _is_silent(reference):
+    if silent(reference):
         return None
     with _LOCK:
-        score = None if _is_silent(estimate) else metric.function(reference, estimate)
+        score = None if silent(estimate) else metric.function(reference, estimate)
         # the reference alone decides whether there is a score: an estimate must not gain by being beyond comparison
         if score is None and metric.function(reference, reference) is not None:
             score = metric.lowest
     return score
-
-
-def _is_silent(samples: np.ndarray) -> bool:
-    """Whether (T,) stays within `SILENCE_PEAK` of its mean, which is not heard."""
-    return bool(np.max(np.abs(samples - np.mean(samples))) < SILENCE_PEAK)
 
 
 def _missing(metric: PerceptualMetric) -> str | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from zoo.errors import ZooError
 
 if TYPE_CHECKING:
-    from evaluate.evaluation import Row
+    from evaluate.records import Row
 
 OPERATORS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
@@ -53,7 +53,7 @@ def parse(text: str) -> list[Requirement]:
 
     Raises ZooError for an unknown metric, listing those there are, and for anything that is no such list.
     """
-    from evaluate.evaluation import VALUES
+    from evaluate.records import VALUES
 
     found = []
     for part in text.split(","):
@@ -76,8 +76,8 @@ def parse(text: str) -> list[Requirement]:
 def check(rows: Sequence[Row], requirements: Sequence[Requirement]) -> list[Failure]:
     """What each system's overall means miss, in order of systems and of requirements; empty = all is kept.
 
-    A mean that is nan misses everything. Give only the rows of systems that are to be judged (not the peers). Raises
-    ZooError if there are none, or if a required metric was not measured.
+    A mean that is nan misses everything; silent clips are in none. Give only the rows of systems that are to be judged
+    (not the peers). Raises ZooError if there are none, or if no clip has a value of a required metric.
     """
     from evaluate import statistics
 

@@ -20,11 +20,12 @@ from typing import Any, Literal
 import numpy as np
 
 from evaluate.bjontegaard import BdRate, delta_rate
+from evaluate.records import SILENT
 from zoo.errors import ZooError
 
 Rate = Literal["payload_kbps", "kbps"]
 Rows = Sequence[Any]
-"""`evaluation.Row`s, or dictionaries with their fields as a results.json has them."""
+"""`records.Row`s, or dictionaries with their fields as a results.json has them."""
 
 N_RESAMPLES = 2000
 CONFIDENCE = 0.95
@@ -75,15 +76,15 @@ class Totals:
 
 
 def totals(rows: Rows, name: str) -> Totals:
-    """Totals of the value `name` over one system's rows, which give the mean that `evaluation.means` gives.
+    """Totals of the value `name` over one system's rows, which give the mean that `records.means` gives.
 
-    Rows in which it is None were not measured, and are left out; a nan counts. Raises ZooError if none is left.
+    Silent clips and rows in which it is None are left out; a nan counts. Raises ZooError if none is left.
     """
     found: dict[str, list[tuple[float, float]]] = {}
     for row in sorted(rows, key=lambda row: str(get(row, "clip"))):
-        value = get(row, name)
-        if value is None:
+        if not is_counted(row, name):
             continue
+        value = get(row, name)
         part = (float(value), 1.0)
         if name in ("kbps", "payload_kbps"):  # all bits over all seconds
             part = (value * get(row, "seconds"), get(row, "seconds"))
@@ -132,7 +133,7 @@ def curves(
     for name, members in families([row for row in rows if domain in (None, get(row, "domain"))]).items():
         points = []
         for (system, level), chosen in members.items():
-            measured = [row for row in chosen if get(row, metric) is not None]
+            measured = [row for row in chosen if is_counted(row, metric)]
             if measured:
                 found = estimate(measured, metric, seed=seed, n_resamples=n_resamples)
                 kbps = totals(measured, rate).mean
@@ -168,7 +169,7 @@ def bd_rates(
     unknown metric.
     """
     sign = 1.0 if higher_is_better(metric) else -1.0
-    measured = [row for row in rows if domain in (None, get(row, "domain")) and get(row, metric) is not None]
+    measured = [row for row in rows if domain in (None, get(row, "domain")) and is_counted(row, metric)]
     found = families(measured)
     result: dict[tuple[str, str], BdRate] = {}
     for i, test in enumerate(found):
@@ -214,8 +215,13 @@ def get(row: Any, name: str) -> Any:
     return row.get(name) if isinstance(row, Mapping) else getattr(row, name, None)
 
 
+def is_counted(row: Any, name: str) -> bool:
+    """Whether a row's value `name` is part of a mean: the row has one, and its clip is not silent."""
+    return get(row, name) is not None and get(row, "remark") != SILENT
+
+
 def independent_clip(name: str) -> str:
-    """The clip that a piece named by `evaluation.pieces` was cut from; any other clip is its own."""
+    """The clip that a piece named by `clips.pieces` was cut from; any other clip is its own."""
     return re.sub(r"@\d+s$", "", name)
 
 

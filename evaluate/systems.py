@@ -47,6 +47,10 @@ class CodecSystem:
     def identity(self) -> str:
         return f"codec {self.codec.digest.hex()}"
 
+    @property
+    def coder(self) -> str:
+        return ""
+
     def process(self, samples: np.ndarray) -> Coded:
         """Codes (T, channels) to a `.zac` file in memory and decodes that."""
         if self.level not in self._warm:

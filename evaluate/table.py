@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluate.perceptual import METRICS
+from evaluate.remarks import remarks
 from zoo.errors import ZooError
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from evaluate.evaluation import Row
+    from evaluate.records import Row
 
 WIDTH = 120
 
@@ -68,7 +69,7 @@ def render(rows: Sequence[Row], *, title: str | None = None) -> Table:
     from rich import box
     from rich.table import Table
 
-    from evaluate.evaluation import OVERALL, means
+    from evaluate.records import OVERALL, means
 
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("system", vertical="bottom", max_width=22, overflow="fold")
@@ -92,8 +93,10 @@ def show_level(level: int | None) -> str:
     return "" if level is None else str(level)
 
 
-def show(value: float, column: Column) -> str:
-    """A value in the column's unit; real-time factors to three digits."""
+def show(value: float | None, column: Column) -> str:
+    """A value in the column's unit, a dash for none; real-time factors to three digits."""
+    if value is None:
+        return "–"
     if not math.isfinite(value):
         return str(value)
     value *= column.scale
@@ -137,13 +140,15 @@ def write_csv(rows: Sequence[Row], path: Path) -> None:
 
 
 def report(rows: Sequence[Row], output: Path, *, title: str | None = None, name: str = "results") -> None:
-    """Prints the table with its legend and writes `name`.json and `name`.csv into the folder `output`."""
+    """Prints the table with its legend and remarks, and writes `name`.json and `name`.csv into the folder `output`."""
     write_json(rows, output / f"{name}.json")
     write_csv(rows, output / f"{name}.csv")
     table = render(rows, title=title)
     out = console(table=table)
     out.print(table)
     out.print(legend(), style="dim")
+    for line in remarks(rows):
+        out.print(line, style="dim", soft_wrap=True, markup=False)
     out.print(f"a row per clip: {name}.json, {name}.csv in {output}", style="dim", soft_wrap=True)
     sys.stdout.flush()
 

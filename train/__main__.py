@@ -8,7 +8,7 @@ import sys
 from train import host_memory
 from zoo import interrupts, terminal
 
-COMMANDS = {"prepare": "train.prepare", "report": "train.curves"}
+COMMANDS = {"check": "train.check", "prepare": "train.prepare", "report": "train.curves"}
 """What may stand in the place of options: modules with a `main(arguments)`."""
 
 

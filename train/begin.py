@@ -13,10 +13,11 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from configs import loading
 from configs.base import Config, Data, Published
 from train import augment, data, distributed, initial, parallel, profile
 from train.data import silence
-from train.data.files import skipped_line
+from train.data.files import report_note, skipped_line
 from train.observe import HELD_OUT
 from train.phases import Phases
 from train.state import TrainState
@@ -24,11 +25,6 @@ from train.task import CodecTask
 from zoo import checkpoint
 from zoo.errors import CheckpointError, ZooError
 from zoo.terminal import printable
-
-
-def report(line: str) -> None:
-    """A line on standard error."""
-    print(line, file=sys.stderr, flush=True)
 
 
 def check_counts(config: Config) -> None:
@@ -63,10 +59,13 @@ def initial_weights(workdir: Path, config: Config, overrides: Collection[str]) -
     if config.overwrite and Path(config.init).resolve().is_relative_to(workdir.resolve()):
         raise ZooError(f"--init {config.init} is in {workdir}, which --overwrite deletes: choose another --workdir")
     source = initial.read(config.init, weights=config.init_weights, optimisers=config.init_optimisers)
-    return initial.architecture(config, source, overrides), source
+    config = initial.architecture(config, source, overrides)
+    for line in initial.differences(config, source):
+        distributed.say(line)
+    return config, source
 
 
-def make_source(task: CodecTask, say: Callable[[str], None] = report) -> data.CropSource:
+def make_source(task: CodecTask, say: Callable[[str], None] = report_note) -> data.CropSource:
     """The training data of a task, in which there is something to learn from; raises ZooError otherwise.
 
     `say` gets a line for each file that is left out, and one where much of the rest is silent.
@@ -91,6 +90,7 @@ def _source(task: CodecTask, settings: Data, channels: int, say: Callable[[str],
         hop_length=task.module.hop_length,
         seed=task.config.seed,
         on_skip=lambda path, reason: say(skipped_line(path, reason)),
+        on_note=say,
     )
 
 
@@ -133,3 +133,14 @@ def announce(name: str, task: CodecTask, source: data.CropSource, workdir: Path)
     )
     losses = {key: value for key, value in asdict(config.loss).items() if value}
     print("losses: " + ", ".join(losses), flush=True)
+
+
+def own_model(name: str, config: Config) -> str:
+    """What the model of a resumed run has that the configuration of that name has not, to be said; maybe nothing."""
+    theirs = loading.get(name).model if name in loading.names() else None
+    if theirs is None or type(theirs) is not type(config.model):
+        return ""
+    wanted = theirs.kwargs()
+    apart = {key: value for key, value in config.model.kwargs().items() if value != wanted[key]}
+    own = ", ".join(f"{key} {value} ({name}: {wanted[key]})" for key, value in apart.items())
+    return f", with the run's own model: {own}" if own else ""

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
@@ -25,6 +24,7 @@ from jax.sharding import Mesh
 from configs import loading
 from configs.base import Config
 from train import distributed, parallel
+from train.initial import RECIPES_OWN
 from train.state import TrainState
 from train.stored import flat, path_name, read_tree, reason
 from train.tables import Tables
@@ -246,17 +246,18 @@ def _cause(error: BaseException) -> str:
 
 
 def _check_fit(place: Path, metadata: Mapping[str, Any], config: Config, template: TrainState) -> None:
-    """Raises CheckpointError where a hyper-parameter has changed shapes, of which orbax complains at length."""
+    """Raises CheckpointError where the model is another, or shapes have changed, of which orbax complains at length.
+
+    Some hyper-parameters, such as the sample rate, change no shape: the weights would fit, and mean something else.
+    """
     if metadata.get("state_fields") != STATE_FIELDS:
         raise CheckpointError(
             f"checkpoint {place} was written by another version of this program: it cannot be continued, only begun "
             f"from, in another --workdir with --init {place}"
         )
-    stored = checkpoint.codec_template(families.create(metadata["family"], **metadata["model"]))["params"]
-    sections = ["model"] if jax.tree.map(jnp.shape, stored) != jax.tree.map(jnp.shape, template.params) else []
-    sections += ["discriminator"] if template.discriminator else []
+    sections = ["model", "discriminator"] if template.discriminator else ["model"]
     then, now = metadata["config"], json.loads(json.dumps(loading.to_dict(config)))
-    changed = _changed(then, now, sections, but=("loss", "warmup_steps"))
+    changed = _changed(then, now, sections, but=("loss", "warmup_steps", *RECIPES_OWN))
     had = then["adversarial_start"] >= 0 and then["loss"]["adversarial"] != 0
     if had != bool(template.discriminator):
         changed.append(f"it was begun {'with' if had else 'without'} discriminators")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from configs import loading
-from configs.base import Config, Published, Schedule, Weight
+from configs.base import Config, ModelConfig, Published, Schedule, Weight
 from zoo.cli import fail, unframed
 
 DESCRIPTION = """Trains a codec.
@@ -26,6 +26,7 @@ DESCRIPTION = """Trains a codec.
   python -m train --model vae --resume                 continues the run in runs/vae
   python -m train --model vae --init CKPT              begins with a checkpoint's weights: fine-tuning
   python -m train prepare DIR OUT                      decodes a library once: --data.root OUT is many times as fast
+  python -m train check DIR                            what is damaged, silent or strange in a library
   python -m train report RUN...                        the curves of several runs on one page
 
 --model NAME is a file in configs/: {names}. Every value below can be overridden; a loss weight is a number
@@ -66,10 +67,10 @@ def parse(arguments: Sequence[str] | None = None, *, commands: Sequence[str] = (
         stored = workdir / "config.json"
         if chosen.resume and stored.is_file():
             # a run continues as it was begun; what the command line says comes on top
-            asked = base.model.recipe
-            base = dataclasses.replace(_stored(stored), overwrite=False)
-            if base.model.recipe != asked:
-                fail(f"{workdir} holds a run of model {base.model.recipe!r}, not {asked!r}")
+            asked, base = base, dataclasses.replace(_stored(stored), overwrite=False)
+            if base.model.recipe != asked.model.recipe:
+                fail(f"{workdir} holds a run of model {base.model.recipe!r}, not {asked.model.recipe!r}")
+            _check_same(workdir, base.model, name, asked, rest)
     except (loading.ConfigError, ValueError, OSError) as error:
         fail(str(error))
     config = override(base, rest)
@@ -142,6 +143,17 @@ def format_weight(weight: Weight) -> str:
     if isinstance(weight, Schedule):
         return f"{weight.kind}:{weight.start:g}:{weight.end:g}:{weight.steps}"
     return f"{weight:g}"
+
+
+def _check_same(workdir: Path, held: ModelConfig, name: str, asked: Config, arguments: Sequence[str]) -> None:
+    """Exits with an error where a run's model is just that of another configuration than the one that is asked for."""
+    known = [other for other in loading.names() if loading.get(other).model == held]
+    if not known or name in known:
+        return
+    # what makes the difference may stand on the command line
+    then, now = held.kwargs(), override(asked, arguments).model.kwargs()
+    if apart := [f"its model.{k} is {then[k]}, not {now[k]}" for k in then if k in now and then[k] != now[k]]:
+        fail(f"{workdir} holds a run of model {known[0]!r}, not {name!r}: {', '.join(apart)}")
 
 
 def _stored(path: Path) -> Config:

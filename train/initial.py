@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,6 +109,25 @@ def architecture(config: Config, source: Source, overrides: Collection[str] = ()
     recipe = config.model.kwargs()
     model = source.model | {key: recipe[key] for key in RECIPES_OWN if key in recipe and key in source.model}
     return dataclasses.replace(config, model=Published(source.family, model, config.model.recipe))
+
+
+def differences(config: Config, source: Source) -> list[str]:
+    """Lines that say with which other hyper-parameters a checkpoint's weights were trained: they fit all the same.
+
+    What is convolved can go on at another sample rate; all that the new run keeps, its tables included, is of that one.
+    """
+    rate = _create(config.model).sample_rate
+    lines = []
+    if rate != source.sample_rate:
+        lines.append(f"the weights were trained at {source.sample_rate} Hz; continuing at {rate} Hz")
+    if config.model.family == source.family:
+        apart = (*RECIPES_OWN, "sample_rate")
+        lines += [
+            f"the weights were trained with model.{key} {_json(source.model[key])}; continuing with {_json(value)}"
+            for key, value in config.model.kwargs().items()
+            if key in source.model and key not in apart and _json(source.model[key]) != _json(value)
+        ]
+    return lines
 
 
 def begin(state: TrainState, source: Source) -> tuple[TrainState, str]:
@@ -236,6 +256,11 @@ def _named(names: Collection[str]) -> str:
 
 def _shape(array: Any) -> str:
     return "×".join(map(str, array.shape)) or "a number"
+
+
+def _json(value: Any) -> str:
+    """A hyper-parameter as JSON has it, in which tuples are lists."""
+    return json.dumps(value)
 
 
 def _create(model: ModelConfig) -> Any:

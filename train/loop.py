@@ -98,7 +98,7 @@ def _run(name: str, config: Config, workdir: Path, lock: RunLock, model_override
         if config.resume:
             if (restored := checkpoints.restore(state, mesh)) is not None:
                 state = restored
-                distributed.say(f"resuming after step {int(state.step)}")
+                distributed.say(f"resuming after step {int(state.step)}{begin.own_model(name, config)}")
             else:
                 distributed.say(f"there is no checkpoint in {workdir}: a new run begins")
             # a run that was killed before its first checkpoint has rows to drop, too

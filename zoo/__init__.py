@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from zoo.errors import BitstreamError, CheckpointError, ZooError
     from zoo.families import create, names
     from zoo.ready import ReadyCodec
+    from zoo.tokens import Tokens
 
 _HOME = {
     "decompress": "checkpoint",
@@ -32,6 +33,7 @@ _HOME = {
     "names": "families",
     "Encoded": "arrays",
     "ReadyCodec": "ready",
+    "Tokens": "tokens",
 }
 
 __all__ = [
@@ -42,17 +44,21 @@ __all__ = [
     "Encoded",
     "ModelInfo",
     "ReadyCodec",
+    "Tokens",
     "ZooError",
     "create",
     "decompress",
     "load",
     "models",
     "names",
+    "tokens",
 ]
 
 
 def __getattr__(name: str) -> Any:
     # lazily, so that a command's --help does not pay for importing jax
+    if name == "tokens":
+        return importlib.import_module("zoo.tokens")
     if name not in _HOME:
         raise AttributeError(f"module 'zoo' has no attribute {name!r}")
     return getattr(importlib.import_module(f"zoo.{_HOME[name]}"), name)

@@ -48,8 +48,10 @@ class Encode:
     """how a codec of one channel gets two"""
     corpus: bool = False
     """code every audio file below INPUT, each to OUTPUT/same/path.zac; run again, only what is new or has changed"""
+    stream: int | None = None
+    """which of the audio streams of a container (a film), from 0; None = the first"""
     tokens: bool = False
-    """write the codes too, as .npy (streams, frames, codes) beside each .zac"""
+    """write the codes too, as .npy (streams, frames, codes) beside each .zac, which decode takes as well"""
     force: bool = False
     """overwrite what exists"""
     raw: Raw = Raw()
@@ -57,16 +59,17 @@ class Encode:
 
 @dataclass(frozen=True)
 class Decode:
-    """Decodes a .zac file to wav, flac or ogg: what went in has its rate, channels and number of samples again.
+    """Decodes a .zac file, or its tokens, to wav, flac or ogg: with the rate, channels and length of what went in.
 
     Examples:
       python -m zoo decode song.zac song.wav                                   the codec is found by the file's hash
       python -m zoo decode song.zac part.wav --start 61.5 --seconds 4
+      python -m zoo decode song.npy song.wav                                   what encode --tokens wrote
       arecord -f cd | python -m zoo encode - - | python -m zoo decode - - | aplay    plays what is being recorded
     """
 
     input: Positional[str]
-    """a .zac file, or - for standard input"""
+    """a .zac file, a token file (.npy), or - for standard input"""
     output: Positional[str]
     """a .wav, .flac or .ogg file, or - for standard output (WAV)"""
     ckpt: str | None = None
@@ -85,10 +88,20 @@ class Decode:
 
 @dataclass(frozen=True)
 class Info:
-    """Tells what a .zac file holds, without the codec; with it, more."""
+    """Tells what files hold: coded ones, and audio files of every format.
 
-    input: Positional[str]
-    """a .zac file"""
+    Of audio files: format and decoder, true length and that of the header, rate, channels, peak, loudness, and what is
+    wrong. Of a .zac file what is known without the codec; with it, more.
+
+    Examples:
+      python -m zoo info song.zac
+      python -m zoo info strange.mp3 *.m4a
+    """
+
+    input: Positional[tuple[str, ...]]
+    """.zac files, or audio files"""
+    stream: int | None = None
+    """which of the audio streams of a container, from 0; None = the first"""
     ckpt: str | None = None
     """a run, checkpoint or published model; None = the run below runs/ that the file was made with, if it is there"""
 
@@ -141,7 +154,9 @@ def run(options: Encode | Decode | Info | List | Export) -> None:
     elif isinstance(options, Decode):
         commands.decode(options)
     elif isinstance(options, Info):
-        commands.info(options)
+        from zoo import info
+
+        info.info(options)
     elif isinstance(options, Export):
         model_commands.export(options)
     else:

@@ -9,8 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from zoo import audio as zoo_audio
+from zoo.arguments import as_array
+from zoo.bitstream.layout import MAX_CHANNELS
 from zoo.codec import Codec
 from zoo.errors import ZooError
+from zoo.samples import check_scale, first_not_finite
+
+_LOUDSPEAKERS = 8
+"""channels up to here may be more than the samples of a very short clip; more are samples"""
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,9 @@ class ChannelLayout:
     mid_side: bool
 
     def __post_init__(self) -> None:
-        if self.channels < 1 or (self.model_channels > 1 and self.channels not in (1, self.model_channels)):
+        if not 1 <= self.channels <= MAX_CHANNELS:
+            raise ZooError(f"audio must have 1 to {MAX_CHANNELS} channels, got {self.channels}")
+        if self.model_channels > 1 and self.channels not in (1, self.model_channels):
             possible = f"give it 1 or {self.model_channels}"
             raise ZooError(f"audio has {self.channels} channels, this codec {self.model_channels}: {possible}")
 
@@ -74,11 +82,13 @@ def _rotate(block: np.ndarray) -> np.ndarray:
 
 
 def to_model(samples: np.ndarray, sample_rate: int, module: Codec) -> np.ndarray:
-    """(B, T, C) at any rate -> (N, T', channels) at the codec's; raises ZooError for what it cannot take."""
-    if sample_rate <= 0:
-        raise ZooError(f"sample_rate {sample_rate} is not positive")
-    layout = ChannelLayout(samples.shape[2], module.channels, mid_side=False)
-    clips = [zoo_audio.resample(clip, sample_rate, module.sample_rate) for clip in samples]
+    """Float32 (T,), (T, C) or (B, T, C) at any rate -> (N, T', channels) at the codec's.
+
+    Raises ZooError for channels that the codec cannot take.
+    """
+    batch = samples[None, :, None] if samples.ndim == 1 else samples.reshape(-1, *samples.shape[-2:])
+    layout = ChannelLayout(batch.shape[2], module.channels, mid_side=False)
+    clips = [zoo_audio.resample(clip, sample_rate, module.sample_rate) for clip in batch]
     return np.concatenate([layout.split(clip) for clip in clips])
 
 
@@ -95,28 +105,54 @@ def from_model(decoded: np.ndarray, encoded: Encoded, module: Codec) -> np.ndarr
     return np.stack(clips).reshape(shape)
 
 
-def as_batch(audio: Any) -> np.ndarray:
-    """Float32 (B, T, C) of audio (T,), (T, C) or (B, T, C), float or integer PCM; raises ZooError for anything else."""
-    samples = as_array(audio, "audio")
-    if samples.dtype in (np.int8, np.int16, np.int32):
-        samples = samples.astype(np.float32) / -float(np.iinfo(samples.dtype).min)
-    elif not jnp.issubdtype(samples.dtype, jnp.floating):
-        raise ZooError(f"audio must be floating-point, or signed integers of 8, 16 or 32 bits, got {samples.dtype}")
-    if samples.ndim not in (1, 2, 3) or 0 in samples.shape:
-        raise ZooError(f"audio must be (T,), (T, C) or (B, T, C) and not empty, got shape {samples.shape}")
-    samples = samples.astype(np.float32)
-    bad = np.flatnonzero(~np.isfinite(samples))
-    if bad.size:
-        position = tuple(int(i) for i in np.unravel_index(bad[0], samples.shape))
-        raise ZooError(f"audio holds NaN or infinity, first at index {position}")
-    if samples.ndim == 1:
-        return samples[None, :, None]
-    return samples[None] if samples.ndim == 2 else samples
+def as_audio(audio: Any) -> np.ndarray:
+    """Float32 (T,), (T, C) or (B, T, C), not empty, of whatever `as_samples` takes.
+
+    Raises ZooError for anything else, for channels that must be samples, and for NaN.
+    """
+    array = as_array(audio, "audio")
+    if array.ndim not in (1, 2, 3) or 0 in array.shape:
+        raise ZooError(f"audio must be (T,), (T, C) or (B, T, C) and not empty, got shape {array.shape}")
+    _check_order(array.shape)
+    samples = as_samples(array)
+    if (bad := first_not_finite(samples)) is not None:
+        raise ZooError(f"audio holds NaN or infinity, first at index {bad}")
+    return samples
 
 
-def as_array(values: Any, name: str) -> np.ndarray:
-    """Any array-like as numpy; raises ZooError, naming it, for what is none."""
-    try:
-        return np.asarray(values)
-    except ValueError:
-        raise ZooError(f"{name} must be an array, got parts of different shapes") from None
+def as_samples(audio: Any) -> np.ndarray:
+    """Float32 in [-1, 1], of the same shape, of floats of any precision or PCM: int8, int16, int32, uint8 around 128.
+
+    Arrays of numpy, jax or torch, of any byte order, or lists. Raises ZooError for a type whose full scale is not
+    known, and for floats beyond `samples.LARGEST_SAMPLE`.
+    """
+    array = as_array(audio, "audio")
+    kind, n_bytes = array.dtype.kind, array.dtype.itemsize
+    if kind == "i" and n_bytes <= 4:
+        return array.astype(np.float32) / np.float32(2 ** (8 * n_bytes - 1))
+    if kind == "u" and n_bytes == 1:
+        return (array.astype(np.float32) - 128) / 128
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        raise ZooError(
+            f"audio of type {array.dtype} has no full scale that is known: give floats in [-1, 1], int8, int16, int32, "
+            f"or uint8 around 128"
+        )
+    if n_bytes < 4:
+        array = array.astype(np.float32)
+    check_scale(array)
+    return array.astype(np.float32, copy=False)
+
+
+def _check_order(shape: tuple[int, ...]) -> None:
+    """Raises ZooError where channels stand in the place of samples, before anything is computed of so many."""
+    if len(shape) < 2:
+        return
+    samples, channels = shape[-2:]
+    if channels <= MAX_CHANNELS and (channels <= samples or channels <= _LOUDSPEAKERS):
+        return
+    turned = "audio.T" if len(shape) == 2 else "audio.swapaxes(1, 2)"
+    hint = f": give {turned}" if samples <= MAX_CHANNELS else f", and no codec takes more than {MAX_CHANNELS}"
+    raise ZooError(
+        f"audio of shape {shape} would be {channels} channels of {samples} samples, since it is (T, C) or (B, T, C)"
+        + hint
+    )

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.audio_io.formats import FORMATS, INTEGER_BITS, SUFFIXES, WRITE_BLOCK, blame
+from zoo.audio_io import ffmpeg
+from zoo.audio_io.formats import FFMPEG_SUFFIXES, FORMATS, INSTALL, INTEGER_BITS, SUFFIXES, WRITE_BLOCK, blame
 from zoo.audio_io.inspect import FileInfo, inspect
 from zoo.audio_io.output import describe
 from zoo.audio_io.source import Source
@@ -50,10 +51,11 @@ _FILTER_REACH = 128  # samples of the lower rate: beyond this soxr's HQ filter i
 
 @dataclass(frozen=True, eq=False)
 class Audio:
-    """Samples float32 (T, C) and their rate in Hz."""
+    """Samples float32 (T, C) and their rate in Hz; a line on what is missing, or was put right, in the file."""
 
     samples: np.ndarray
     sample_rate: int
+    warning: str | None = None
 
 
 def probe(path: str | Path) -> FileInfo:
@@ -101,6 +103,8 @@ def read_crop(
     damaged.
     """
     info = path if isinstance(path, FileInfo) else probe(path)
+    if info.n_samples is None:
+        info = probe(info.path)
     if n_samples < 1 or sample_rate < 1:
         raise ZooError(f"{info.path}: asked for {n_samples} samples at {sample_rate} Hz")
     source = info.open()
@@ -132,14 +136,16 @@ def read(
         if rate < 1 or (seconds is not None and seconds <= 0):
             raise ZooError(f"{path}: asked for {seconds} s at {rate} Hz")
         if info.n_samples is None:
-            return Audio(_whole(source, rate, channels), rate)
+            samples = _whole(source, rate, channels)
+            return Audio(samples, rate, info.warning or source.warning)
         start = round(start_s * info.sample_rate)
         if start_s < 0 or start >= info.n_samples:
             raise ZooError(f"{path}: a part from {start_s} s lies outside the file's {info.seconds:.3f} s")
         n_samples = -(-(info.n_samples - start) * rate // info.sample_rate)
         if seconds is not None:
             n_samples = min(max(round(seconds * rate), 1), n_samples)
-        return Audio(_crop(source, start, n_samples, rate, channels, info.n_samples), rate)
+        samples = _crop(source, start, n_samples, rate, channels, info.n_samples)
+        return Audio(samples, rate, info.warning or source.warning)
     finally:
         source.close()
 
@@ -186,42 +192,54 @@ def write(path: str | Path, samples: np.ndarray, sample_rate: int, *, subtype: s
         temporary.unlink(missing_ok=True)
 
 
-def find_files(root: str | Path, *, on_closed: Callable[[Path, str], None] | None = None) -> list[Path]:
+def _say(line: str) -> None:
+    print(f"skipped {line}", file=sys.stderr, flush=True)
+
+
+def find_files(root: str | Path, *, on_left_out: Callable[[str], None] = _say) -> list[Path]:
     """Every audio file below `root` by its suffix, links followed, hidden files and folders left out, sorted.
 
-    What is no ordinary file (a pipe, a device) is left out; a folder that cannot be read is passed to `on_closed` with
-    the reason, by default named on standard error. Raises ZooError if `root` is missing, is not a folder, is closed, or
-    holds no audio.
+    What is no ordinary file (a pipe, a device) is left out. Folders that cannot be read, and all files together whose
+    decoders are not installed, are told to `on_left_out` in a line each, by default on standard error. Raises ZooError
+    if `root` is missing, is not a folder, cannot be read, or holds no audio.
     """
     root = Path(root)
     if not root.is_dir():
         raise ZooError(f"{root}: {'is not a folder' if root.exists() else 'no such folder'}")
-    files: list[Path] = []
-    seen: set[str] = set()  # real paths of folders, so that a link to a parent ends
 
     def closed(error: OSError) -> None:
-        place = Path(os.fsdecode(error.filename))
-        reason = f"{place}: this folder cannot be read ({describe(error)})"
-        if place == root:
-            raise ZooError(reason)
-        if on_closed is not None:
-            on_closed(place, reason)
-        else:
-            print(f"skipped {reason}", file=sys.stderr, flush=True)
+        place = os.fsdecode(error.filename)
+        line = f"{place}: this folder cannot be read ({describe(error)})"
+        if place == str(root):
+            raise ZooError(line)
+        on_left_out(line)
 
+    files: list[Path] = []
+    seen: set[str] = set()  # real paths of folders, so that a link to a parent ends
     for folder, names, file_names in os.walk(root, followlinks=True, onerror=closed):
         real = os.path.realpath(folder)
         names[:] = sorted(n for n in names if not n.startswith(".")) if real not in seen else []
         if real in seen:
             continue
         seen.add(real)
-        files += [
-            Path(folder, n) for n in file_names if not n.startswith(".") and os.path.splitext(n)[1].lower() in SUFFIXES
-        ]
+        files += [Path(folder, n) for n in file_names if not n.startswith(".") and _suffix(n) in SUFFIXES]
     files = [file for file in files if not _is_special(file)]
+    undecodable = [] if ffmpeg.is_installed() else [file for file in files if _suffix(file.name) in FFMPEG_SUFFIXES]
+    if undecodable:
+        kinds = ", ".join(sorted({_suffix(file.name) for file in undecodable}))
+        line = f"{root}: {len(undecodable)} file(s) ({kinds}) need FFmpeg's decoders, which are missing: {INSTALL}"
+        if len(undecodable) == len(files):
+            raise ZooError(line)
+        on_left_out(line)
+        files = [file for file in files if _suffix(file.name) not in FFMPEG_SUFFIXES]
     if not files:
         raise ZooError(f"{root}: holds no audio files")
-    return sorted(files, key=lambda f: f.relative_to(root).parts)
+    depth = len(root.parts)
+    return sorted(files, key=lambda file: file.parts[depth:])
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
 
 
 def _is_special(path: Path) -> bool:

@@ -26,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from zoo import checksums, families
+from zoo.arguments import as_bytes, as_path
 from zoo.bitstream import entropy
 from zoo.bitstream.container import ContainerReader
 from zoo.codec import Codec
@@ -101,7 +102,7 @@ def find(path: str | Path) -> Path:
 
     `RUN/checkpoints/best` means what `best(RUN)` finds. Raises CheckpointError where there is none.
     """
-    path = Path(path)
+    path = Path(as_path(path))
     if _means_best(path):
         return best(path.parent.parent)
     if not path.exists():
@@ -126,24 +127,25 @@ def read_metadata(checkpoint: Path) -> dict[str, Any]:
         raise CheckpointError(f"checkpoint {checkpoint} is damaged: metadata cannot be read ({error})") from None
 
 
-def load(path: str | Path) -> ReadyCodec:
+def load(path: str | bytes | Path) -> ReadyCodec:
     """Loads a codec, ready to encode and decode: a run or one checkpoint inside it (its averaged weights), or a
     published one.
 
     Of a run this is the newest checkpoint; `RUN/checkpoints/best` is the best one. `path` may also be a folder in the
     hub's layout, a file of weights, or a hub id such as "descript/dac_44khz", which is fetched unless it is cached;
-    what exists here is preferred to the hub. Raises CheckpointError for a path that holds no checkpoint, or one that is
-    damaged or of another shape; then it says which older one can be loaded.
+    what exists here is preferred to the hub, and ~ is the home directory. Raises CheckpointError for a path that holds
+    no checkpoint, or one that is damaged or of another shape; then it says which older one can be loaded.
     """
-    if not is_run(path):
+    place = as_path(path)
+    if not is_run(place):
         from zoo.published.loading import load_published
 
-        return load_published(path)
-    checkpoint = find(path)
+        return load_published(place)
+    checkpoint = find(place)
     try:
         return _load(checkpoint)
     except CheckpointError as error:
-        if (older := _loadable_before(Path(path), checkpoint)) is None:
+        if (older := _loadable_before(Path(place), checkpoint)) is None:
             raise
         raise CheckpointError(f"{error}; the one before it can be loaded: {older}") from None
 
@@ -180,7 +182,7 @@ def _load(checkpoint: Path) -> ReadyCodec:
 
 def is_run(path: str | Path) -> bool:
     """Whether `path` is a run directory, its checkpoints/, or one of its checkpoints, damaged ones included."""
-    path = Path(path)
+    path = Path(as_path(path))
     if _means_best(path) or (path.is_dir() and path.parent.name == "checkpoints" and path.name.isdigit()):
         return True
     parts = ("checkpoints", "metadata", "codec")
@@ -216,7 +218,7 @@ def decompress(blob: bytes, root: str | Path = "runs") -> DecodedAudio:
 
     Raises BitstreamError for a damaged file, CheckpointError if the codec is not there.
     """
-    return find_by_hash(ContainerReader(io.BytesIO(blob)).header.weights_hash, root).decompress(blob)
+    return find_by_hash(ContainerReader(io.BytesIO(as_bytes(blob))).header.weights_hash, root).decompress(blob)
 
 
 def runs(root: str | Path = "runs") -> tuple[ModelInfo, ...]:

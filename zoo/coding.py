@@ -11,15 +11,17 @@ import functools
 import io
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zoo.arrays import ChannelLayout
+from zoo import arguments
+from zoo.arrays import ChannelLayout, as_samples
 from zoo.bitstream.container import ContainerWriter, Header
 from zoo.errors import ZooError
 from zoo.rate import Constant, LevelPolicy, Planned, Reservoir, plan
 from zoo.resample import Resampler
+from zoo.samples import first_not_finite
 from zoo.stream import FrameEncoder
 
 if TYPE_CHECKING:
@@ -94,8 +96,9 @@ class StreamEncoder:
         self._packet_frames = packet_frames
         self._on_codes = on_codes
         self._out = io.BytesIO()
-        header = Header(codec.digest, sample_rate, channels, packet_frames, self._layout.mid_side)
-        self._writer = ContainerWriter(self._out, header)
+        self.header = Header(codec.digest, sample_rate, channels, packet_frames, self._layout.mid_side)
+        self._writer = ContainerWriter(self._out, self.header)
+        self._ended = False
         self.payload_bytes = 0
         self.levels: list[int] = []
 
@@ -105,28 +108,39 @@ class StreamEncoder:
         return self._latents.n_samples
 
     @property
+    def n_streams(self) -> int:
+        return self._layout.n_streams
+
+    @property
     def file_bytes(self) -> int:
         """header, packets and trailer, so far"""
         return self._writer.n_bytes
 
-    def push(self, block: np.ndarray) -> bytes:
-        """Takes samples (m,) or (m, channels), float in [-1, 1]; gives the bytes that they complete, maybe none.
+    def push(self, block: Any) -> bytes:
+        """Takes samples (m,) or (m, channels) as `encode` does, m from 0 on; gives the bytes they complete, maybe none.
 
-        Raises ZooError for other shapes, and for NaN.
+        Raises ZooError for other shapes and types, for NaN, and after `finish`.
         """
-        block = np.asarray(block, np.float32)
-        block = block[:, None] if block.ndim == 1 else block
-        if block.ndim != 2 or block.shape[1] != self._layout.channels:
-            raise ZooError(f"a block must be (m, {self._layout.channels}), got shape {block.shape}")
-        if not np.isfinite(block).all():
-            bad = int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
-            raise ZooError(f"audio holds NaN or infinity, first at sample {self.n_samples + bad}")
-        for latents in self._latents.push(block):
+        if self._ended:
+            raise ZooError("this stream is finished: another one takes a new stream_encoder")
+        channels = self._layout.channels
+        samples = as_samples(block)
+        given = samples.shape
+        samples = samples[:, None] if samples.ndim == 1 else samples
+        if samples.ndim != 2 or samples.shape[1] != channels:
+            turned = "; give block.T" if samples.ndim == 2 and len(samples) == channels else ""
+            raise ZooError(f"a block must be (m, {channels}), got shape {given}{turned}")
+        if (bad := first_not_finite(samples)) is not None:
+            raise ZooError(f"audio holds NaN or infinity, first at sample {self.n_samples + bad[0]}")
+        for latents in self._latents.push(samples):
             self._write(latents)
         return self._drain()
 
     def finish(self) -> bytes:
-        """The last packet and the trailer."""
+        """The last packet and the trailer; nothing when called again."""
+        if self._ended:
+            return b""
+        self._ended = True
         for latents in self._latents.finish():
             self._write(latents)
         self._writer.finish(self.n_samples)
@@ -236,7 +250,7 @@ def level_policy(codec: ReadyCodec, bitrate: float | None, level: int | None) ->
         return Constant(codec.check_level(level))
     if level is not None:
         raise ZooError("bitrate and level both say how much to spend: give one of them")
-    if not 0 < bitrate < float("inf"):
+    if not 0 < arguments.number(bitrate, "bitrate") < float("inf"):
         raise ZooError(f"bitrate {bitrate:g} kbps is not positive")
     return Reservoir(bitrate, codec.n_levels)
 

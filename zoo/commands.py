@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import signal
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from zoo import audio, audio_io, checkpoint, coding, decoding
+from zoo import audio, audio_io, checkpoint, coding, decoding, tokens
 from zoo.audio_io import output
+from zoo.audio_io.places import no_folder
 from zoo.bitstream.container import ContainerReader
 from zoo.cli import progress
 from zoo.errors import BitstreamError, ZooError
 
 if TYPE_CHECKING:
-    from zoo.__main__ import Decode, Encode, Info, Raw
+    from zoo.__main__ import Decode, Encode, Raw
     from zoo.ready import ReadyCodec
 
 BLOCK_SAMPLES = 1 << 15
@@ -41,12 +42,14 @@ def encode(options: Encode) -> None:
     if Path(options.output).suffix.lower() in audio.FORMATS:
         raise ZooError(f"{options.output}: is no name for coded audio: .zac is the usual suffix")
     audio_io.check_output(options.output, force=options.force)
-    tokens = Path(options.output).with_suffix(".npy") if options.tokens else None
-    if tokens:
-        audio_io.check_output(tokens, force=options.force)
+    token_file = Path(options.output).with_suffix(".npy") if options.tokens else None
+    if token_file:
+        if token_file == Path(options.output):
+            raise ZooError(f"{options.output}: is the name that the tokens get: .zac is the usual suffix")
+        audio_io.check_output(token_file, force=options.force)
     codec = find_codec(options.ckpt)
     begin = time.perf_counter()
-    with audio_io.open_reader(options.input, raw=raw_format(options.raw)) as reader:
+    with audio_io.open_reader(options.input, raw=raw_format(options.raw), stream=options.stream) as reader:
         passes = 2 if options.bitrate is not None and reader.seekable else 1
         codes: list[np.ndarray] = []
         with (
@@ -54,16 +57,16 @@ def encode(options: Encode) -> None:
             progress(passes * reader.n_samples if reader.n_samples else None, "encoding") as advance,
         ):
             encoder = encode_reader(codec, reader, stream, options, codes, advance)
-            if tokens:
-                save_tokens(tokens, codes, force=options.force)
+            if token_file:
+                tokens.save(token_file, tokens.of(encoder, codes), force=options.force)
         if reader.warning:
             print(f"warning: {reader.warning}", file=sys.stderr)
     seconds = encoder.n_samples / reader.sample_rate
     report(
-        f"{reader.name} → {options.output}: {seconds:.1f} s, payload {_kbps(encoder.payload_bytes, seconds):.2f} kbps, "
-        f"file {_kbps(encoder.file_bytes, seconds):.2f} kbps, {seconds / (time.perf_counter() - begin):.0f}× real time"
+        f"{reader.name} → {options.output}: {seconds:.1f} s, payload {kbps(encoder.payload_bytes, seconds):.2f} kbps, "
+        f"file {kbps(encoder.file_bytes, seconds):.2f} kbps, {seconds / (time.perf_counter() - begin):.0f}× real time"
     )
-    if options.bitrate is not None and seconds and _kbps(encoder.payload_bytes, seconds) < 0.95 * options.bitrate:
+    if options.bitrate is not None and seconds and kbps(encoder.payload_bytes, seconds) < 0.95 * options.bitrate:
         if min(encoder.levels, default=0) == codec.n_levels - 1:
             report("that is the most that the codec can spend on this audio")
         else:
@@ -132,16 +135,6 @@ def until_interrupted() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def save_tokens(path: Path, packets: list[np.ndarray], *, force: bool) -> None:
-    """Codes of all packets as .npy (streams, frames, codes), in the smallest type; −1 stands for a code not used."""
-    width = max((packet.shape[2] for packet in packets), default=0)
-    padded = [np.pad(p, ((0, 0), (0, 0), (0, width - p.shape[2])), constant_values=-1) for p in packets]
-    whole = np.concatenate(padded, axis=1) if padded else np.zeros((0, 0, 0), np.int16)
-    kind = np.int16 if whole.size == 0 or np.max(whole) < 1 << 15 else np.int32
-    with audio_io.open_output(path, force=force) as stream:
-        np.save(stream, whole.astype(kind))
-
-
 def decode(options: Decode) -> None:
     """A file or pipe to audio; raises ZooError for input that cannot be used, BitstreamError for damage."""
     for name, value in (("start", options.start), ("seconds", options.seconds)):
@@ -153,7 +146,7 @@ def decode(options: Decode) -> None:
     with ExitStack() as stack:
         stream = stack.enter_context(open_input(options.input))
         try:
-            reader = ContainerReader(stream, lenient=options.lenient)
+            reader = _open_packets(stream, lenient=options.lenient)
             codec = find_codec(options.ckpt, reader.header.weights_hash)
             decoding.expect(codec, reader)
             damaged: list[int] = []
@@ -189,51 +182,19 @@ def decode(options: Decode) -> None:
     packet_s = reader.header.packet_frames / codec.module.frame_rate_hz
     for index in damaged:
         report(f"{options.input}: packet {index}, from {index * packet_s:.2f} s on, is damaged and silent")
-    if reader.truncated:
+    if isinstance(reader, ContainerReader) and reader.truncated:
         report(f"{options.input}: has no intact end; it may have been longer")
 
 
-def info(options: Info) -> None:
-    """Prints what a file holds; raises BitstreamError where it is damaged."""
-    with open_input(options.input) as stream:
-        try:
-            reader = ContainerReader(stream)
-            header = reader.header
-            packets = list(_lengths(reader))
-        except BitstreamError as error:
-            raise BitstreamError(f"{options.input}: {error}") from None
-        size = Path(options.input).stat().st_size if options.input != "-" else None
-    n_samples = reader.n_samples or 0
-    seconds = n_samples / header.sample_rate
-    payload = sum(length for _, length in packets)
-    lines = {
-        "audio": f"{seconds:.3f} s, {n_samples} samples, {header.sample_rate} Hz, "
-        f"{header.channels} channel{'s' * (header.channels > 1)}{' as mid and side' if header.mid_side else ''}",
-        "payload": f"{payload} bytes, {_kbps(payload, seconds):.2f} kbps",
-        "file": f"{size} bytes, {_kbps(size, seconds):.2f} kbps" if size else None,
-        "packets": f"{len(packets)} of {header.packet_frames} frames",
-        "levels": ", ".join(f"{level}: {n}" for level, n in sorted(Counter(level for level, _ in packets).items())),
-        "weights": header.weights_hash.hex(),
-    }
+def _open_packets(stream: BinaryIO, *, lenient: bool) -> ContainerReader | tokens.Tokens:
+    """What a stream holds: a `.zac` file, or tokens; raises BitstreamError for anything else."""
+    head = stream.peek(len(tokens.MAGIC))[: len(tokens.MAGIC)]  # type: ignore[attr-defined]  # open_input's can
+    if not head or not tokens.MAGIC.startswith(head):  # of a pipe it may be a part
+        return ContainerReader(stream, lenient=lenient)
     try:
-        codec = find_codec(options.ckpt, header.weights_hash)
-        module = codec.module
-        warm_up = decoding.packets_to_warm_up(module, header.packet_frames)
-        packet_s = header.packet_frames / module.frame_rate_hz
-        lines |= {
-            "codec": repr(codec),
-            "from": str(codec.metadata.get("path")),
-            "packet": f"{packet_s:.3f} s; warm-up {_packets(warm_up)}",
-            "latency": f"{1000 * module.algorithmic_latency_samples / module.sample_rate:.1f} ms of the model, "
-            f"{1000 * codec.stream_latency_s(packet_s):.0f} ms streamed in these packets",
-        }
+        return tokens.read(stream if stream.seekable() else io.BytesIO(stream.read()))
     except ZooError as error:
-        if options.ckpt is not None:
-            raise
-        lines["codec"] = str(error)
-    for name, value in lines.items():
-        if value is not None:
-            print(f"{name:8} {value}")
+        raise BitstreamError(str(error)) from None
 
 
 @contextlib.contextmanager
@@ -254,8 +215,8 @@ def open_input(path: str) -> Iterator[BinaryIO]:
 
 def _check_input(path: str) -> None:
     """Before a codec is loaded, which may take minutes."""
-    if path != "-" and (Path(path).is_dir() or not Path(path).exists()):
-        raise ZooError(f"{path}: {'is a folder' if Path(path).is_dir() else 'no such file'}")
+    if path != "-":
+        no_folder(path)
 
 
 def find_codec(ckpt: str | None, weights_hash: bytes | None = None) -> ReadyCodec:
@@ -284,14 +245,5 @@ def report(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _lengths(reader: ContainerReader) -> Iterator[tuple[int, int]]:
-    for packet in reader:
-        yield packet.level, len(packet.payload)
-
-
-def _packets(n: int | None) -> str:
-    return "all before it" if n is None else f"{n} packet{'s' * (n > 1)}"
-
-
-def _kbps(n_bytes: int, seconds: float) -> float:
+def kbps(n_bytes: int, seconds: float) -> float:
     return n_bytes / 125 / seconds if seconds else 0.0

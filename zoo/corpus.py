@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from zoo import audio, audio_io, coding, commands
+from zoo import audio, audio_io, coding, commands, tokens
 from zoo.bitstream.container import ContainerReader
 from zoo.cli import progress
 from zoo.errors import BitstreamError, ZooError
@@ -161,7 +161,7 @@ class Corpus:
             raise ZooError(f"{job.target}: in the way ({error}); --force overwrites it") from None
         try:
             state = look_at(job.source, contents=False)
-            with audio_io.open_reader(job.source) as reader:
+            with audio_io.open_reader(job.source, stream=self.options.stream) as reader:
                 channels, rate, n_samples = reader.channels, reader.sample_rate, reader.n_samples
         except ZooError:
             return Verdict.CHANGED
@@ -180,7 +180,9 @@ class Corpus:
 
     def _settings_for(self, channels: int) -> dict[str, Any]:
         mid_side = self.options.stereo == "mid_side" and channels == 2 and self.codec.channels == 1
-        return self._settings | {"mid_side": mid_side}
+        return (
+            self._settings | {"mid_side": mid_side} | ({"stream": self.options.stream} if self.options.stream else {})
+        )
 
     def _write_down(self, job: Job, state: State, channels: int, *, with_tokens: bool) -> None:
         self.journal.add(
@@ -210,7 +212,7 @@ class Corpus:
             state = look_at(job.source, contents=True)
             job.target.parent.mkdir(parents=True, exist_ok=True)
             with (
-                audio_io.open_reader(job.source) as reader,
+                audio_io.open_reader(job.source, stream=options.stream) as reader,
                 audio_io.open_output(job.target, force=True) as stream,
             ):
                 encoder = commands.encode_reader(codec, reader, stream, options, codes, advance)
@@ -218,7 +220,7 @@ class Corpus:
                     raise ZooError(f"{job.source}: has changed while it was coded")
                 if options.tokens:
                     # before the .zac, whose presence says that a file is done
-                    commands.save_tokens(job.tokens, codes, force=True)
+                    tokens.save(job.tokens, tokens.of(encoder, codes), force=True)
             self._write_down(job, state, reader.channels, with_tokens=options.tokens)
             if reader.warning:
                 commands.report(f"warning: {reader.warning}")

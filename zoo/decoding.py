@@ -1,21 +1,23 @@
-"""`.zac` → audio: packets to samples in blocks, from any second on, and around damage."""
+"""`.zac` files, and the tokens of one, → audio: packets to samples in blocks, from any second on, and around damage."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
+from zoo.arguments import as_bytes
 from zoo.arrays import ChannelLayout
-from zoo.bitstream import layout
 from zoo.bitstream.container import ContainerReader
 from zoo.bitstream.layout import Header, Packet
+from zoo.codes import UNUSED
 from zoo.coding import channel_layout
 from zoo.errors import BitstreamError, ZooError
 from zoo.resample import Resampler, grid_hz
 from zoo.stream import FrameDecoder, packets_to_warm_up
+from zoo.tokens import CodePacket
 
 if TYPE_CHECKING:
     from zoo.ready import ReadyCodec
@@ -31,6 +33,20 @@ class DecodedAudio(NamedTuple):
     """float32 (T, channels)"""
     sample_rate: int
     """Hz"""
+
+
+class Packets(Protocol):
+    """What a container and `zoo.tokens.Tokens` have in common: a file's header, and its packets in their order."""
+
+    @property
+    def header(self) -> Header: ...
+
+    @property
+    def n_samples(self) -> int | None: ...
+
+    def packets(self, first: int = 0) -> Iterator[Packet] | Iterator[CodePacket]: ...
+
+    def expect(self, *, n_levels: int, packet_s: float, n_frames: Callable[[int], int]) -> None: ...
 
 
 class PacketDecoder:
@@ -57,7 +73,7 @@ class PacketDecoder:
         """Number of the next sample that comes out."""
         return self._frames.position
 
-    def push(self, packet: Packet) -> np.ndarray:
+    def push(self, packet: Packet | CodePacket) -> np.ndarray:
         """The audio that the next packet makes final; raises BitstreamError for one that cannot be."""
         codec, size = self._codec, self._header.packet_frames
         if self._ended:
@@ -66,22 +82,37 @@ class PacketDecoder:
             raise BitstreamError(f"packet {packet.index}: {packet.n_frames} frames are none of this codec's lengths")
         self._ended = packet.n_frames < size
         self._n_frames += packet.n_frames
-        level, payload = packet.level, packet.payload
-        if packet.damaged:
+        lost = isinstance(packet, Packet) and packet.damaged
+        level = 0 if lost else packet.level
+        if level >= codec.n_levels:
+            raise BitstreamError(f"packet {packet.index}: level {level}, but the codec has {codec.n_levels}")
+        if lost:
             self.damaged.append(packet.index)
-            level = 0
             codes = np.zeros((self._layout.n_streams, packet.n_frames, codec.symbols.n_codes(0)), np.int32)
         else:
-            if level >= codec.n_levels:
-                raise BitstreamError(f"packet {packet.index}: level {level}, but the codec has {codec.n_levels}")
+            codes = self._codes(packet)
+        latents = codec.dequantise(codes, level, size)
+        return self._layout.join(self._frames.push(latents, lost=lost))
+
+    def _codes(self, packet: Packet | CodePacket) -> np.ndarray:
+        """Codes int32 (n_streams, n, q) of a packet."""
+        codec, n_streams, level = self._codec, self._layout.n_streams, packet.level
+        if isinstance(packet, Packet):
             try:
-                codes = codec.entropy.decode(
-                    payload, n_streams=self._layout.n_streams, n_frames=packet.n_frames, level=level
-                )
+                return codec.entropy.decode(packet.payload, n_streams=n_streams, n_frames=packet.n_frames, level=level)
             except BitstreamError as error:
                 raise BitstreamError(f"packet {packet.index}: {error}") from None
-        latents = codec.dequantise(codes, level, size)
-        return self._layout.join(self._frames.push(latents, lost=packet.damaged))
+        codes, sizes = packet.codes, codec.symbols.code_sizes(level)
+        if codes.shape[0] != n_streams or codes.shape[2] < len(sizes):
+            wanted = f"{n_streams} streams of {len(sizes)} codes"
+            raise BitstreamError(f"packet {packet.index}: {wanted} a frame, got {codes.shape[0]} of {codes.shape[2]}")
+        used, rest = codes[..., : len(sizes)], codes[..., len(sizes) :]
+        if (used < 0).any() or (used >= sizes).any() or (rest != UNUSED).any():
+            raise BitstreamError(
+                f"packet {packet.index}: level {level} has {len(sizes)} codes to a frame, each in [0, size), and "
+                f"{UNUSED} beyond"
+            )
+        return used.astype(np.int32)
 
     def finish(self, n_samples: int | None) -> np.ndarray:
         """The rest of a file of `n_samples` at its source's rate (None: not known, all that the packets hold).
@@ -129,14 +160,14 @@ def check_weights(codec: ReadyCodec, header: Header) -> None:
         raise BitstreamError(f"it was made with weights {header.weights_hash.hex()}, not with {ours}")
 
 
-def decode_blocks(codec: ReadyCodec, reader: ContainerReader, damaged: list[int] | None = None) -> Iterator[np.ndarray]:
+def decode_blocks(codec: ReadyCodec, reader: Packets, damaged: list[int] | None = None) -> Iterator[np.ndarray]:
     """All audio of a file as blocks (m, channels) at its source's rate; raises BitstreamError where it is damaged.
 
     Numbers of damaged packets, where the reader lets them pass, are appended to `damaged`.
     """
     decoder = PacketDecoder(codec, reader.header)
     resampler = Resampler(codec.sample_rate, reader.header.sample_rate, reader.header.channels)
-    for packet in reader:
+    for packet in reader.packets():
         yield resampler.push(decoder.push(packet))
     yield resampler.push(decoder.finish(reader.n_samples))
     yield resampler.finish(reader.n_samples)
@@ -145,7 +176,7 @@ def decode_blocks(codec: ReadyCodec, reader: ContainerReader, damaged: list[int]
 
 
 def decode_range(
-    codec: ReadyCodec, reader: ContainerReader, start: int, stop: int, damaged: list[int] | None = None
+    codec: ReadyCodec, reader: Packets, start: int, stop: int, damaged: list[int] | None = None
 ) -> Iterator[np.ndarray]:
     """Samples [start, stop) of a seekable file at its source's rate, as decoding all of it gives them to 1e-5.
 
@@ -190,7 +221,7 @@ def decode_range(
         damaged += decoder.damaged
 
 
-def expect(codec: ReadyCodec, reader: ContainerReader) -> None:
+def expect(codec: ReadyCodec, reader: Packets) -> None:
     """Has a reader check what only the codec knows; raises BitstreamError for a file that is none of this codec's."""
     header = reader.header
     check_weights(codec, header)
@@ -201,86 +232,13 @@ def expect(codec: ReadyCodec, reader: ContainerReader) -> None:
     )
 
 
-class StreamDecoder:
-    """The bytes of a `.zac` file, in pieces of any size, to audio that comes as soon as a packet is there.
-
-    `sample_rate` and `channels` are known once the header is, and None before.
-    """
-
-    def __init__(self, codec: ReadyCodec) -> None:
-        self._codec = codec
-        self._bytes = bytearray()
-        self._seed = 0
-        self._header: Header | None = None
-        self._n_packets = 0
-
-    @property
-    def sample_rate(self) -> int | None:
-        return self._header.sample_rate if self._header else None
-
-    @property
-    def channels(self) -> int | None:
-        return self._header.channels if self._header else None
-
-    def push(self, data: bytes) -> np.ndarray:
-        """Audio float32 (m, channels) at the source's rate that these bytes complete; (0, 1) before the header.
-
-        Raises BitstreamError where they are damaged.
-        """
-        self._bytes += data
-        if self._header is None and not self._read_header():
-            return np.zeros((0, 1), np.float32)
-        pieces = [np.zeros((0, self._header.channels), np.float32)]  # type: ignore[union-attr]
-        while (packet := self._next_packet()) is not None:
-            pieces.append(self._resampler.push(self._decoder.push(packet)))
-        return np.concatenate(pieces)
-
-    def finish(self) -> np.ndarray:
-        """The rest; raises BitstreamError if the bytes so far are no whole file."""
-        trailer = layout.unpack_trailer(self._seed, bytes(self._bytes)) if self._header else None
-        if trailer is None or trailer.n_packets != self._n_packets:
-            raise BitstreamError(f"the stream ends before its trailer, after {self._n_packets} packets")
-        rest = self._resampler.push(self._decoder.finish(trailer.n_samples))
-        return np.concatenate([rest, self._resampler.finish(trailer.n_samples)])
-
-    def _read_header(self) -> bool:
-        if len(self._bytes) < layout.PREFIX_LENGTH:
-            return False
-        length = layout.header_length(bytes(self._bytes[: layout.PREFIX_LENGTH]))
-        if len(self._bytes) < length:
-            return False
-        raw = bytes(self._bytes[:length])
-        header = layout.unpack_header(raw)
-        self._decoder = PacketDecoder(self._codec, header)
-        self._resampler = Resampler(self._codec.sample_rate, header.sample_rate, header.channels)
-        self._seed, self._header = layout.seed(raw), header
-        del self._bytes[:length]
-        return True
-
-    def _next_packet(self) -> Packet | None:
-        data = self._bytes
-        if not data or data[0] == layout.TRAILER:
-            return None
-        assert self._header is not None
-        head = layout.unpack_head(data, 0, self._header.packet_frames)
-        if head is None:
-            if len(data) >= layout.MAX_HEAD or data[0] not in (layout.PACKET, layout.FINAL_PACKET):
-                raise BitstreamError(f"packet {self._n_packets}: it does not begin like one")
-            return None
-        if len(data) < head.checksum + 4:
-            return None
-        stored = int.from_bytes(data[head.checksum : head.checksum + 4], "little")
-        if stored != layout.packet_checksum(self._seed, self._n_packets, bytes(data[: head.checksum])):
-            raise BitstreamError(f"packet {self._n_packets}: its checksum differs")
-        packet = Packet(self._n_packets, head.level, head.n_frames, bytes(data[head.payload : head.checksum]))
-        del data[: head.checksum + 4]
-        self._n_packets += 1
-        return packet
-
-
 def decompress(codec: ReadyCodec, blob: bytes) -> DecodedAudio:
     """All of a `.zac` file in memory; raises BitstreamError for anything else."""
-    reader = ContainerReader(io.BytesIO(blob))
-    expect(codec, reader)
-    blocks = list(decode_blocks(codec, reader))
-    return DecodedAudio(np.concatenate(blocks), reader.header.sample_rate)
+    reader = ContainerReader(io.BytesIO(as_bytes(blob)))
+    return DecodedAudio(decode_all(codec, reader), reader.header.sample_rate)
+
+
+def decode_all(codec: ReadyCodec, packets: Packets) -> np.ndarray:
+    """Audio float32 (T, channels) at the source's rate; raises BitstreamError for what is none of this codec's."""
+    expect(codec, packets)
+    return np.concatenate(list(decode_blocks(codec, packets)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -9,18 +10,24 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from zoo.arrays import Encoded, as_array, as_batch, from_model, to_model
+from zoo import arguments
+from zoo import codes as bare_codes
+from zoo.arguments import as_array
+from zoo.arrays import Encoded, as_audio, from_model, to_model
 from zoo.bitstream.entropy import EntropyModel
 from zoo.bottlenecks import SymbolFormat
 from zoo.codec import Codec
 from zoo.errors import ZooError
 from zoo.stream import CHUNK_S, MAX_PACKET_FRAMES, Chunks, FrameDecoder, FrameEncoder
+from zoo.tokens import Tokens
 
 if TYPE_CHECKING:
     from zoo.coding import StreamEncoder
-    from zoo.decoding import DecodedAudio, StreamDecoder
+    from zoo.decoding import DecodedAudio
+    from zoo.stream_decoder import StreamDecoder
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -32,6 +39,10 @@ class ReadyCodec:
     entropy: EntropyModel
     """coder of the codes, with the integer tables that were fitted to them"""
     metadata: dict[str, Any] = field(default_factory=dict)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: what was compiled for them is made again where a copy, or another process, needs it."""
+        return {part.name: getattr(self, part.name) for part in dataclasses.fields(self)}
 
     def __repr__(self) -> str:
         module = self.module
@@ -82,50 +93,69 @@ class ReadyCodec:
         n_codebooks: int | None = None,
         level: int | None = None,
     ) -> Encoded:
-        """Codes of audio (T,), (T, C) or (B, T, C), numpy or jax, float in [-1, 1] or integer PCM.
+        """Codes of audio (T,), (T, C) or (B, T, C): floats in [-1, 1] or PCM of whatever kind `zoo.arrays.as_samples`
+        takes, in an array of numpy, jax or torch, or a list.
 
         `sample_rate` (Hz) is the audio's, by default the codec's own. The rate of the code is chosen by `level`, or,
-        for residual vector quantisation, by `n_codebooks`. Raises ZooError for NaN, an empty or misshapen array, a
-        level that is none.
+        for residual vector quantisation, by `n_codebooks`. Raises ZooError for NaN, an empty or misshapen array, one
+        of another order (C, T), a level that is none.
         """
-        samples = as_batch(audio)
-        rate = self.sample_rate if sample_rate is None else int(sample_rate)
+        samples = as_audio(audio)
+        rate = self._rate(sample_rate)
         chosen = self._level(level, n_codebooks)
         model_audio = to_model(samples, rate, self.module)
         size = self.packet_frames()
         codes = np.concatenate([self.quantise(part, chosen, size) for part in self._packets(model_audio)], axis=1)
-        return Encoded(codes, chosen, rate, np.shape(audio), model_audio.shape[1])
+        return Encoded(codes, chosen, rate, samples.shape, model_audio.shape[1])
 
-    def decode(self, encoded: Encoded | Any, length: int | None = None, *, level: int | None = None) -> np.ndarray:
+    def decode(
+        self, encoded: Encoded | Tokens | Any, length: int | None = None, *, level: int | None = None
+    ) -> np.ndarray:
         """Audio float32 of `encoded`, shaped as what went in; or (N, length, channels) of bare codes (N, F, Q).
 
+        Of `Tokens`, what a token file holds, it is (T, C) at the file's own rate: exactly that of the `.zac` file.
+
         For bare codes `length` is in samples at the codec's rate, by default all that the frames hold, and `level` the
-        operating point they were made at. Raises ZooError for codes that are none of this codec's.
+        operating point they were made at. Where levels differ in their number of codes (residual vector quantisation)
+        it may be left out: each frame then has the level of its codes, -1 standing for those it has not. Channels are
+        not put together: where codes are of mid and side, so is the audio. Raises ZooError for codes that are none of
+        this codec's, or whose level cannot be known.
         """
-        if not isinstance(encoded, Encoded):
-            codes = self._check_codes(as_array(encoded, "codes"))
-            return self._decode(codes, self._length(length, codes.shape[1]), self._level(level, None, codes))
-        if length is not None or level is not None:
-            raise ZooError("length and level belong to bare codes; an Encoded knows its own")
-        decoded = self._decode(self._check_codes(encoded.codes), encoded.model_samples, encoded.level)
-        return from_model(decoded, encoded, self.module)
+        if isinstance(encoded, Encoded | Tokens) and not (length is None and level is None):
+            raise ZooError("length and level belong to bare codes; an Encoded knows its own, and so do Tokens")
+        if isinstance(encoded, Tokens):
+            from zoo import decoding
+
+            return decoding.decode_all(self, encoded)
+        known = isinstance(encoded, Encoded)
+        self._check_coded()
+        codes = bare_codes.check(encoded.codes if known else encoded, self.symbols, self.module.frame_multiple)
+        n_samples = encoded.model_samples if known else self._length(length, codes.shape[1])
+        chosen = encoded.level if known else level
+        levels = bare_codes.levels(codes, self.symbols, None if chosen is None else self._level(chosen))
+        decoded = self._decode(codes, n_samples, levels)
+        return from_model(decoded, encoded, self.module) if known else decoded
 
     def encode_latents(self, audio: Any, sample_rate: int | None = None) -> np.ndarray:
         """Latents float32 (N, F, D), not quantised, of audio as `encode` takes it; errors as there.
 
         N is the batch; a codec with fewer channels than the audio takes channels as clips of their own.
         """
-        rate = self.sample_rate if sample_rate is None else int(sample_rate)
-        return np.concatenate(list(self._packets(to_model(as_batch(audio), rate, self.module))), axis=1)
+        samples, rate = as_audio(audio), self._rate(sample_rate)
+        return np.concatenate(self._packets(to_model(samples, rate, self.module)), axis=1)
 
     def decode_latents(self, latents: Any, length: int | None = None) -> np.ndarray:
         """Audio float32 (N, length, channels) at the codec's rate of latents (N, F, D), quantised or not.
 
         `length` is by default all that the frames hold. Raises ZooError for misshapen latents.
         """
-        frames = np.asarray(as_array(latents, "latents"), np.float32)
-        if frames.ndim != 3 or 0 in frames.shape or frames.shape[1] % self.module.frame_multiple:
-            raise ZooError(f"latents must be (N, F, D), got {frames.shape}; they come from encode_latents")
+        frames = as_array(latents, "latents")
+        real = jnp.issubdtype(frames.dtype, jnp.floating) or jnp.issubdtype(frames.dtype, jnp.integer)
+        if not real or frames.ndim != 3 or 0 in frames.shape or frames.shape[1] % self.module.frame_multiple:
+            raise ZooError(
+                f"latents must be (N, F, D), got {frames.dtype} {frames.shape}; they come from encode_latents"
+            )
+        frames = frames.astype(np.float32)
         n_samples, size = self._length(length, frames.shape[1]), self.packet_frames()
         decoder = FrameDecoder(self.chunks(size), len(frames))
         pieces = [decoder.push(frames[:, start : start + size]) for start in range(0, frames.shape[1], size)]
@@ -159,11 +189,11 @@ class ReadyCodec:
         """
         from zoo import coding
 
-        samples = as_batch(audio)
-        if np.ndim(audio) == 3:
-            raise ZooError(f"a file holds one clip (T,) or (T, C), got shape {np.shape(audio)}")
-        rate = self.sample_rate if sample_rate is None else int(sample_rate)
-        return coding.compress(self, samples[0], rate, bitrate=bitrate, level=level, packet_s=packet_s).data
+        samples, rate = as_audio(audio), self._rate(sample_rate)
+        if samples.ndim == 3:
+            raise ZooError(f"a file holds one clip (T,) or (T, C), got shape {samples.shape}")
+        samples = samples[:, None] if samples.ndim == 1 else samples
+        return coding.compress(self, samples, rate, bitrate=bitrate, level=level, packet_s=packet_s).data
 
     def decompress(self, blob: bytes) -> DecodedAudio:
         """`audio, sample_rate` of a `.zac` file: float32 (T, C) and Hz, just what `compress` was given.
@@ -190,15 +220,16 @@ class ReadyCodec:
         """
         from zoo import coding
 
+        rate, channels = self._rate(sample_rate), arguments.whole(channels, "channels")
         policy = coding.level_policy(self, bitrate, level)
         packet_frames = self.packet_frames(packet_s)
-        return coding.StreamEncoder(self, sample_rate, channels, policy=policy, packet_frames=packet_frames)
+        return coding.StreamEncoder(self, rate, channels, policy=policy, packet_frames=packet_frames)
 
     def stream_decoder(self) -> StreamDecoder:
         """Takes pieces of a `.zac` file, gives its audio as it becomes known: `push(data)`, then `finish()`."""
-        from zoo import decoding
+        from zoo.stream_decoder import StreamDecoder
 
-        return decoding.StreamDecoder(self)
+        return StreamDecoder(self)
 
     def stream_latency_s(self, packet_s: float | None = None) -> float:
         """Most seconds from a sample's going into a stream encoder to its coming out of a stream decoder.
@@ -224,7 +255,7 @@ class ReadyCodec:
 
         Raises ZooError where that is no number of frames that a file may have.
         """
-        wanted = CHUNK_S if packet_s is None else packet_s
+        wanted = CHUNK_S if packet_s is None else arguments.number(packet_s, "packet_s")
         module, multiple = self.module, self.module.frame_multiple
         shortest = max(multiple, module.opening)
         frames = round(wanted * module.frame_rate_hz / multiple) * multiple if 0 < wanted < 1e6 else 0
@@ -259,10 +290,14 @@ class ReadyCodec:
         chunks = self.chunks(packet_frames)
         return np.stack([chunks.dequantise(stream, level) for stream in codes])
 
-    def _decode(self, codes: np.ndarray, n_samples: int, level: int) -> np.ndarray:
+    def _decode(self, codes: np.ndarray, n_samples: int, levels: np.ndarray) -> np.ndarray:
+        """Audio of codes (N, F, q) whose frames have the levels (N, F)."""
         size = self.packet_frames()
-        starts = range(0, codes.shape[1], size)
-        latents = [self.dequantise(codes[:, start : start + size], level, size) for start in starts]
+        latents = []
+        for start in range(0, codes.shape[1], size):
+            packet, wanted = codes[:, start : start + size], levels[:, start : start + size]
+            dequantise = functools.partial(self.dequantise, packet_frames=size)
+            latents.append(bare_codes.dequantised(packet, wanted, self.symbols, dequantise))
         return self.decode_latents(np.concatenate(latents, axis=1), n_samples)
 
     def _packets(self, model_audio: np.ndarray) -> list[np.ndarray]:
@@ -270,49 +305,26 @@ class ReadyCodec:
         encoder = FrameEncoder(self.chunks(self.packet_frames()), len(model_audio))
         return encoder.push(model_audio) + encoder.finish()
 
+    def _rate(self, sample_rate: Any) -> int:
+        return self.sample_rate if sample_rate is None else arguments.sample_rate(sample_rate)
+
     def _length(self, length: int | None, n_frames: int) -> int:
         longest = self.module.max_samples(n_frames)
-        if length is not None and not 0 <= length <= longest:
-            raise ZooError(f"length {length} does not fit {n_frames} frames of up to {longest} samples")
-        return longest if length is None else length
+        if length is None:
+            return longest
+        wanted = arguments.whole(length, "length")
+        if not 0 <= wanted <= longest:
+            raise ZooError(f"length {wanted} does not fit {n_frames} frames of up to {longest} samples")
+        return wanted
 
     def check_level(self, level: int | None) -> int:
         """The level, by default the codec's; raises ZooError for one that it has not."""
-        return self._level(level, None)
+        return self._level(level)
 
-    def _level(self, level: int | None, n_codebooks: int | None, codes: np.ndarray | None = None) -> int:
-        symbols = self.symbols
-        if not symbols.codebook_sizes:
+    def _level(self, level: int | None, n_codebooks: int | None = None) -> int:
+        self._check_coded()
+        return bare_codes.operating_point(self.symbols, self.default_level, level, n_codebooks)
+
+    def _check_coded(self) -> None:
+        if not self.symbols.codebook_sizes:
             raise ZooError("this codec's latents are continuous, it has no codes: see encode_latents, decode_latents")
-        if n_codebooks is not None and level is not None:
-            raise ZooError("n_codebooks and level both say how much to spend: give one of them")
-        if n_codebooks is not None:
-            if not symbols.level_is_codebooks:
-                raise ZooError("n_codebooks is for residual vector quantisation; choose a level for this codec")
-            if not 1 <= n_codebooks <= self.n_levels:
-                raise ZooError(f"n_codebooks {n_codebooks} is not between 1 and {self.n_levels}")
-            return n_codebooks - 1
-        if level is None:
-            if codes is None or not symbols.level_is_codebooks:
-                return self.default_level
-            return int(codes.shape[-1]) // symbols.subframes - symbols.n_always - 1
-        if not 0 <= level < self.n_levels:
-            raise ZooError(f"level {level} is not between 0 and {self.n_levels - 1}")
-        return level
-
-    def _check_codes(self, codes: np.ndarray) -> np.ndarray:
-        symbols, multiple = self.symbols, self.module.frame_multiple
-        most = symbols.n_codes(self.n_levels - 1)
-        possible = [symbols.n_codes(level) for level in range(self.n_levels)]
-        integers = np.issubdtype(codes.dtype, np.integer)
-        if codes.ndim != 3 or not integers or 0 in codes.shape[:2] or codes.shape[2] not in possible:
-            raise ZooError(
-                f"codes must be integers (B, F, {most}), got {codes.dtype} {codes.shape}; they come from "
-                f"encode(...).codes"
-            )
-        if codes.shape[1] % multiple:
-            raise ZooError(f"codes of {codes.shape[1]} frames: this codec's clips have a multiple of {multiple}")
-        sizes = symbols.code_sizes(self.n_levels - 1)[: codes.shape[2]]
-        if codes.size and (codes.min() < 0 or (codes.max(axis=(0, 1)) >= sizes).any()):
-            raise ZooError(f"codes out of range: they must lie in [0, size), sizes {sizes.min()}–{sizes.max()}")
-        return codes.astype(np.int32)

@@ -11,8 +11,9 @@ import numpy as np
 
 from zoo.errors import ZooError
 
-MAX_PEAK = 128.0
-"""of floating-point audio: what is louder by 42 dB than full scale was not scaled to [-1, 1]"""
+LARGEST_SAMPLE = 128.0
+"""of floating-point audio: what is 42 dB above full scale was not scaled to [-1, 1]"""
+_INTEGER_BITS = (16, 24, 32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +26,7 @@ class Aligned:
 
 
 def validate(samples: np.ndarray, *, name: str = "audio") -> None:
-    """Raises ZooError, blaming `name`, unless `samples` is a non-empty, finite, floating-point (T, C)."""
+    """Raises ZooError, blaming `name`, unless `samples` is a non-empty, finite, floating-point (T, C) near [-1, 1]."""
     samples = np.asarray(samples)
     if samples.ndim != 2:
         raise ZooError(f"{name}: expected samples (T, C), got shape {samples.shape}")
@@ -33,12 +34,9 @@ def validate(samples: np.ndarray, *, name: str = "audio") -> None:
         raise ZooError(f"{name}: expected floating-point samples in [-1, 1], got {samples.dtype}")
     if samples.size == 0:
         raise ZooError(f"{name}: is empty, shape {samples.shape}")
-    finite = np.isfinite(samples)
-    if not finite.all():
-        t, c = np.unravel_index(int(np.argmin(finite)), samples.shape)
-        what = "NaN" if np.isnan(samples[t, c]) else "infinity"
-        raise ZooError(f"{name}: {what} at sample {t}, channel {c}")
-    refuse_integer_range(samples, name)
+    if (place := first_not_finite(samples)) is not None:
+        raise ZooError(f"{name}: {_kind_of(samples[place])} at sample {place[0]}, channel {place[1]}")
+    check_scale(samples, name)
 
 
 def refuse_unusable(samples: np.ndarray, name: str, position: int, sample_rate: int) -> None:
@@ -46,23 +44,34 @@ def refuse_unusable(samples: np.ndarray, name: str, position: int, sample_rate: 
 
     The first is sample `position`.
     """
+    if (place := first_not_finite(samples)) is not None:
+        at_s = (position + place[0]) / sample_rate
+        raise ZooError(f"{name}: {_kind_of(samples[place])} at {at_s:.6f} s, channel {place[1]}")
+    check_scale(samples, name)
+
+
+def first_not_finite(samples: np.ndarray) -> tuple[int, ...] | None:
+    """Index of the first sample that is NaN or infinite; None where none is."""
     finite = np.isfinite(samples)
-    if not finite.all():
-        t, c = np.unravel_index(int(np.argmin(finite)), samples.shape)
-        what = "NaN" if np.isnan(samples[t, c]) else "infinity"
-        raise ZooError(f"{name}: {what} at {(position + t) / sample_rate:.6f} s, channel {c}")
-    refuse_integer_range(samples, name)
+    if finite.all():
+        return None
+    return tuple(int(i) for i in np.unravel_index(int(np.argmin(finite)), samples.shape))
 
 
-def refuse_integer_range(samples: np.ndarray, name: str) -> None:
-    """Raises ZooError if floating-point samples are those of integers: nothing else is 42 dB above full scale."""
-    peak = max(float(samples.max()), -float(samples.min())) if samples.size else 0.0
-    if peak > MAX_PEAK:
-        bits = next((bits for bits in (8, 16, 24) if peak <= 2.0 ** (bits - 1)), 32)
-        raise ZooError(
-            f"{name}: floating-point samples reach {peak:.6g} where audio lies in [-1, 1], as {bits}-bit integers do: "
-            f"divide by {2 ** (bits - 1)}"
-        )
+def _kind_of(value: float) -> str:
+    return "NaN" if np.isnan(value) else "infinity"
+
+
+def check_scale(samples: np.ndarray, name: str = "") -> None:
+    """Raises ZooError, naming `name`, for float samples that must be integers; NaN and infinity are let pass."""
+    if not samples.size:
+        return
+    peak = float(max(samples.max(), -samples.min()))
+    if LARGEST_SAMPLE < peak < float("inf"):
+        bits = next((bits for bits in _INTEGER_BITS if peak <= 2 ** (bits - 1)), None)
+        divisor = f"{2 ** (bits - 1)}" if bits else "what stands for full scale"
+        said = f"float samples reach {peak:g}; audio is expected in [-1, 1]: divide by {divisor}"
+        raise ZooError(f"{name}: {said}" if name else said)
 
 
 def mix_channels(samples: np.ndarray, channels: int) -> np.ndarray:

@@ -34,6 +34,11 @@ class Aac(Peer):
     def require_library(cls) -> None:
         ffmpeg.require(cls.family, "aac")
 
+    @classmethod
+    def library(cls) -> str:
+        """FFmpeg's libavcodec and the PyAV that brings it."""
+        return ffmpeg.libavcodec()
+
     def encode(self, samples: np.ndarray) -> bytes:
         """An MP4 file of (T, channels)."""
         return ffmpeg.encode(

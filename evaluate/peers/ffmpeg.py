@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import functools
 import importlib
+import importlib.metadata
 import io
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +23,29 @@ def require(family: str, codec: str) -> None:
     """Raises ZooError, naming the library and how to install it, unless PyAV is there and has `codec`."""
     if codec not in _import(family).codecs_available:
         raise ZooError(f"peer {family!r}: this PyAV (av) was built without {codec}; {INSTALL}")
+
+
+def libavcodec() -> str:
+    """Name and version of the library that codes and decodes, and of PyAV; raises ZooError without PyAV."""
+    av = _import("aac")
+    return f"libavcodec {'.'.join(map(str, av.library_versions['libavcodec']))} in PyAV {av.__version__}"
+
+
+@functools.cache
+def libopus() -> str:
+    """Name and version of PyAV's libopus, as the library itself gives them, and of PyAV.
+
+    Without a version where PyAV uses an FFmpeg of the system. Raises ZooError without PyAV.
+    """
+    av = _import("opus-cbr")
+    name = "libopus"
+    for file in importlib.metadata.files("av") or []:
+        if re.fullmatch(r"(lib)?opus\b.*\.(so|dll|dylib)\b.*", file.name):
+            with contextlib.suppress(OSError, AttributeError):
+                version = ctypes.CDLL(str(file.locate())).opus_get_version_string
+                version.restype = ctypes.c_char_p
+                name = version().decode()
+    return f"{name} in PyAV {av.__version__}"
 
 
 def encode(

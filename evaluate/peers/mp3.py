@@ -28,6 +28,7 @@ class Mp3(SoundfilePeer):
     coded_rates = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
     container = "MP3"
     codec = "MPEG_LAYER_III"
+    signature = rb"(LAME[\x21-\x7e]+)"
 
     @classmethod
     def ladder(cls, sample_rate: int, channels: int) -> list[float]:

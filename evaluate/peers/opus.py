@@ -27,6 +27,7 @@ class Opus(SoundfilePeer):
     coded_rates = (8_000, 12_000, 16_000, 24_000, 48_000)
     container = "OGG"
     codec: ClassVar[str] = "OPUS"
+    signature = rb"(?s)OpusTags.{4}(libopus [\x21-\x7e]+)"
 
     @classmethod
     def ladder(cls, sample_rate: int, channels: int) -> list[float]:
@@ -71,6 +72,11 @@ class OpusCbr(Opus):
     def require_library(cls) -> None:
         super().require_library()  # it decodes, as it does for the variable rate
         ffmpeg.require(cls.family, "libopus")
+
+    @classmethod
+    def library(cls) -> str:
+        """The encoder in PyAV, and the decoder, which is that of the variable rate."""
+        return f"{ffmpeg.libopus()}, decoded by {super().library()}"
 
     def encode(self, samples: np.ndarray) -> bytes:
         """An Ogg Opus stream of (T, channels)."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import abc
+import functools
 import io
+import re
 import time
 from dataclasses import dataclass
 from typing import ClassVar
@@ -54,6 +56,11 @@ class Peer(abc.ABC):
         return repr(self)
 
     @property
+    def coder(self) -> str:
+        """Libraries that code and decode, with the versions that they give themselves."""
+        return self.library()
+
+    @property
     def max_delay_s(self) -> float:
         """Seconds by which the output may be shifted after the constant delay, if any, was cut off by `decode`."""
         return 0.0
@@ -74,6 +81,11 @@ class Peer(abc.ABC):
     @abc.abstractmethod
     def require_library(cls) -> None:
         """Raises ZooError, naming what to install, if the codec is not there."""
+
+    @classmethod
+    @abc.abstractmethod
+    def library(cls) -> str:
+        """As `coder`; it does not depend on the setting."""
 
     @abc.abstractmethod
     def _check(self) -> None:
@@ -117,6 +129,8 @@ class SoundfilePeer(Peer):
 
     container: ClassVar[str]
     codec: ClassVar[str]
+    signature: ClassVar[bytes]
+    """pattern of what the encoder writes of itself into each file; its first group is name and version"""
 
     @classmethod
     def require_library(cls) -> None:
@@ -127,6 +141,15 @@ class SoundfilePeer(Peer):
                 f"peer {cls.family!r}: this libsndfile ({soundfile.__libsndfile_version__}) has no {cls.codec}; "
                 "pip install --force-reinstall soundfile"
             )
+
+    @classmethod
+    def library(cls) -> str:
+        """What the encoder says of itself, whose library decodes too (MP3: not), and the libsndfile that brings it."""
+        import soundfile
+
+        found = re.search(cls.signature, _signed_file(cls.container, cls.codec))
+        name = found[1].decode() if found else cls.family
+        return f"{name} in libsndfile {soundfile.__libsndfile_version__}"
 
     def _write(self, samples: np.ndarray, compression_level: float, **options: str) -> bytes:
         import soundfile
@@ -160,6 +183,16 @@ class SoundfilePeer(Peer):
 
         with audio.blame(self.name, "decoded"):
             return soundfile.read(io.BytesIO(stream), dtype="float32", always_2d=True)
+
+
+@functools.cache
+def _signed_file(container: str, codec: str) -> bytes:
+    """Some silence, at a rate at which MP3 frames have room for who wrote them."""
+    import soundfile
+
+    stream = io.BytesIO()
+    soundfile.write(stream, np.zeros(4800), 48_000, format=container, subtype=codec)
+    return stream.getvalue()
 
 
 def _format(peer: Peer) -> str:

@@ -20,6 +20,7 @@ class Vorbis(SoundfilePeer):
     example = "vorbis:q3"
     container = "OGG"
     codec = "VORBIS"
+    signature = rb"(?s)\x03vorbis.{4}(?:Xiph\.Org )?(libVorbis[ \x21-\x27\x2a-\x7e]*[\x21-\x27\x2a-\x7e])"
 
     @classmethod
     def ladder(cls, sample_rate: int, channels: int) -> list[float]:

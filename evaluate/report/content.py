@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from evaluate import statistics, table
-from evaluate.evaluation import OVERALL, VALUES, means
+from evaluate.records import OVERALL, VALUES, label, means
+from evaluate.remarks import remarks
 
 if TYPE_CHECKING:
-    from evaluate.evaluation import Row
+    from evaluate.records import Row
 
 COSTS = ("kbps", "payload_kbps", "encode_rtf", "decode_rtf")
 FIRST = ("mel", "stft", "si_sdr_db", "visqol")
@@ -40,11 +41,6 @@ MEANING = {
 SPELLED = {"visqol": "ViSQOL", "pesq": "PESQ", "stoi": "STOI", "estoi": "ESTOI"}
 
 
-def label(system: str, level: int | None) -> str:
-    """How the page names a system at a level."""
-    return system if level is None else f"{system} level {level}"
-
-
 def summary(rows: Sequence[Row]) -> dict[str, Any]:
     """All that is known before the first clip is heard: columns, means, curves, BD-rates."""
     measured = [name for name in VALUES if name not in COSTS and any(_finite(row, name) for row in rows)]
@@ -56,6 +52,7 @@ def summary(rows: Sequence[Row]) -> dict[str, Any]:
         domains = domains[:1]
     return {
         "columns": [column(name) for name in (*COSTS[1::-1], *metrics, *COSTS[2:])],
+        "remarks": remarks(rows),
         "metrics": metrics,
         "n_first": sum(name in FIRST for name in metrics) or min(3, len(metrics)),
         "domains": domains,
@@ -94,9 +91,10 @@ def column(name: str) -> dict[str, Any]:
     }
 
 
-def values_of(row: Row) -> dict[str, float | None]:
-    """What stands beside one version of a clip."""
-    return {name: _plain(getattr(row, name)) for name in BESIDE if _finite(row, name)}
+def beside(row: Row | None) -> dict[str, Any]:
+    """What stands beside one version of a clip, of which nothing is known if there is no row."""
+    values = {name: _plain(getattr(row, name)) for name in BESIDE if row is not None and _finite(row, name)}
+    return {"values": values, "remark": "" if row is None else row.remark}
 
 
 def embed(value: Any) -> str:

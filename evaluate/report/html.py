@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evaluate import table
+from evaluate.records import label
 from evaluate.report import content, sound, spectrogram
 from zoo.errors import ZooError
 
 if TYPE_CHECKING:
-    from evaluate.evaluation import Row
+    from evaluate.records import Row
 
 PAGE_MB = 58.0
 SILENT_DB = -60.0  # of a spectrogram's strongest band: a silent clip's picture is black
@@ -95,7 +96,7 @@ def _parts(
     head = re.sub(r"{{(\w+)}}", lambda match: fills[match[1]], head)  # at once: what is filled in is not filled again
     yield head
     left = n_bytes - len(head.encode()) - len(tail)
-    found = {(content.label(row.system, row.level), row.clip): row for row in rows}
+    found = {(label(row.system, row.level), row.clip): row for row in rows}
     labels = list(dict.fromkeys(name for name, _ in found))
     plan: sound.Plan | None = None
     left_out = 0
@@ -103,12 +104,7 @@ def _parts(
         for i, example in enumerate(examples):
             _check(example)
             plan = plan or sound.plan(n_examples * (1 + len(labels)), min(example.original.shape[1], 2), left)
-            values = {
-                name: content.values_of(found[name, example.clip])
-                for name in example.versions
-                if (name, example.clip) in found
-            }
-            text = _clip(example, i, values, plan, pool)
+            text = _clip(example, i, {name: found.get((name, example.clip)) for name in example.versions}, plan, pool)
             if len(text) > left:
                 left_out += 1
                 continue
@@ -121,7 +117,7 @@ def _parts(
 def _clip(
     example: Example,
     i: int,
-    values: Mapping[str, Mapping[str, float | None]],
+    rows: Mapping[str, Row | None],
     plan: sound.Plan,
     pool: ThreadPoolExecutor,
 ) -> str:
@@ -146,7 +142,7 @@ def _clip(
         "versions": [
             {
                 "label": name,
-                "values": dict(values.get(name, {})),
+                **content.beside(rows.get(name)),
                 "gain_db": round(gains_db[name], 2),
                 "picture": _base64(spectrogram.picture(x, rate, peak_db)),
                 "sound": _base64(file),

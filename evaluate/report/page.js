@@ -20,6 +20,8 @@ $("bd-metric").append(...DATA.metrics.map((name) => make("option", { value: name
 $("bd-metric").onchange = drawRates;
 $("rates").hidden = FAMILIES.length < 2;
 document.querySelector('nav a[href="#rates"]').hidden = FAMILIES.length < 2;
+$("remarks").append(...DATA.remarks.map((line) => make("li", {}, line)));
+$("remarks").hidden = !DATA.remarks.length;
 
 drawTable();
 drawRates();

@@ -91,6 +91,7 @@ function drawVersions() {
     const values = Object.entries(version.values).filter(([name]) => name !== "kbps");
     const part = (value, text) => make("span", {}, make("b", {}, value), text);
     const parts = values.map(([name, value]) => part(withUnit(value, name), name === "payload_kbps" ? "" : ` ${COLUMNS[name].title}`));
+    if (version.remark) parts.push(part(version.remark, ""));
     const raised = Math.abs(version.gain_db) >= 0.1;
     if (raised) parts.push(part(`${version.gain_db > 0 ? "+" : "−"}${Math.abs(version.gain_db).toFixed(1)} dB`, " to match"));
     const cut = clip.whole - clip.seconds > 0.05 ? ` from ${seconds(clip.start)} of ${seconds(clip.whole)}` : "";

@@ -9,6 +9,7 @@ import numpy as np
 
 from zoo import audio
 from zoo.errors import ZooError
+from zoo.loudness import loudness_lufs
 
 OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
 OPUS_KBPS = (6.0, 256.0)  # per channel, what libsndfile's compression level spans
@@ -20,12 +21,6 @@ IMAGE_BYTES = 24_000  # what a spectrogram may take
 FADE_S = 0.005
 PEAK = 0.98
 GAIN_LIMIT_DB = 20.0  # of matched loudness: a system that gives next to nothing is not raised to noise
-
-BLOCK_S, BLOCK_OVERLAP = 0.4, 4
-ABSOLUTE_GATE_LUFS, RELATIVE_GATE_LU = -70.0, -10.0
-# ITU-R BS.1770-4, tables 1 and 2: numerators and denominators at 48 kHz
-SHELF = ((1.53512485958697, -2.69169618940638, 1.19839281085285), (1.0, -1.69065929318241, 0.73248077421585))
-HIGH_PASS = ((1.0, -2.0, 1.0), (1.0, -1.99004745483398, 0.99007225036621))
 
 
 @dataclass(frozen=True)
@@ -56,31 +51,6 @@ def excerpt(original: np.ndarray, sample_rate: int, seconds: float) -> slice:
     starts = np.arange(0, len(original) - length + 1, max(1, sample_rate // 10))
     start = int(starts[np.argmax(energy[starts + length] - energy[starts])])
     return slice(start, start + length)
-
-
-def loudness_lufs(samples: np.ndarray, sample_rate: int) -> float:
-    """Integrated loudness in LUFS of (T, C), channels weighted alike; -inf for silence (ITU-R BS.1770-4, 2015).
-
-    K-weighting is applied as the standard's response at 48 kHz, by Fourier transform, without its phase, which matters
-    to no energy. A clip shorter than a block of 0.4 s is one block.
-    """
-    n = len(samples)
-    # behind the clip as much room as the weighting rings
-    size = 1 << (n + sample_rate // 10 - 1).bit_length()
-    z = np.exp(-2j * np.pi * np.minimum(np.fft.rfftfreq(size, 1 / sample_rate), 24_000) / 48_000)
-    response = np.ones(len(z))
-    for numerator, denominator in (SHELF, HIGH_PASS):
-        response *= np.abs(np.polyval(numerator[::-1], z) / np.polyval(denominator[::-1], z))
-    weighted = np.fft.irfft(np.fft.rfft(samples, size, axis=0) * response[:, None], size, axis=0)[:n]
-    power = np.concatenate([[0.0], np.cumsum(np.sum(np.square(weighted), axis=1))])
-    block = min(round(BLOCK_S * sample_rate), n)
-    starts = np.arange(0, n - block + 1, max(1, block // BLOCK_OVERLAP))
-    blocks = (power[starts + block] - power[starts]) / block
-    loud = blocks[blocks > 10 ** ((ABSOLUTE_GATE_LUFS + 0.691) / 10)]
-    if not len(loud):
-        return -np.inf
-    loud = loud[loud > np.mean(loud) * 10 ** (RELATIVE_GATE_LU / 10)]
-    return float(-0.691 + 10 * np.log10(np.mean(loud)))
 
 
 def matching_gain_db(reference: np.ndarray, estimate: np.ndarray, sample_rate: int) -> float:

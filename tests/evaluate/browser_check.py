@@ -227,6 +227,10 @@ def check_tables(browser: Browser) -> None:
         values = browser.evaluate(column)
         demand(values == sorted(values, reverse=direction < 0) and len(set(values)) > 1, f"rates not sorted: {values}")
     demand(browser.evaluate("document.querySelectorAll('#charts .mark').length > 2"), "curves without marks")
+    said = (
+        "[...document.querySelectorAll('#remarks li')].filter((li) => li.checkVisibility()).map((li) => li.textContent)"
+    )
+    demand(browser.evaluate(said) == browser.evaluate("DATA.remarks"), "not all remarks are shown, or others")
     browser.evaluate("document.querySelector('#charts svg').focus()")
     browser.press("ArrowRight")
     demand("kbps" in browser.evaluate("$('tip').hidden ? '' : $('tip').textContent"), "a curve's point says nothing")

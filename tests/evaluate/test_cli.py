@@ -92,8 +92,10 @@ def test_a_folder_against_opus(run_dir: Path, folder: Path, tmp_path: Path, caps
     assert [(row["system"], row["clip"]) for row in rows] == [(s, n) for s in ("tiny", "opus:12") for n in names]
     assert [row["domain"] for row in rows] == 2 * ["music", "music", "voice", "voice"]
     assert [row["seconds"] for row in rows[:2]] == [3000 / RATE, 2000 / RATE]
-    assert all(value is not None for row in rows[:4] for value in row.values())
-    assert rows[0]["snr_db"] == 100  # nothing became nothing
+    assert all(value is not None for row in rows[1:4] for value in row.values())
+    assert [row["remark"] for row in rows[:4]] == ["silent", "", "", ""]
+    assert rows[0]["snr_db"] is rows[4]["snr_db"] is None
+    assert "1 clip, silent as compared, has no SNR and is in no mean: music/silent.flac" in printed.out
     with (out / "results.csv").open() as file:
         assert [line["clip"] for line in csv.DictReader(file)] == 2 * names
     assert {"tiny", "opus:12", "music", "voice", "overall"} <= set(printed.out.split())

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from evaluate.clips import Clip, clips_from_folder, held_out_clips
+from evaluate.cli import ReadableClips
+from evaluate.clips import Clip, clips_from_folder, held_out_clips, pieces
 from zoo import audio
 from zoo.errors import ZooError
 
@@ -90,3 +92,61 @@ def test_unreadable_clips_are_left_out_of_iteration_and_named_once(tmp_path, cap
         clips[1]
     with pytest.raises(ZooError, match="limit"):
         clips_from_folder(tmp_path, limit=0)
+
+
+LONG = {
+    "a.wav": {},
+    "b.wav": {"subtype": "FLOAT"},
+    "c.flac": {"subtype": "PCM_24"},
+    "d.ogg": {},
+    "e.opus": {"format": "OGG", "subtype": "OPUS"},
+    "f.mp3": {},
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+@pytest.mark.parametrize("seconds", [0.5, 1.0, 3.3])
+def test_a_long_file_is_read_in_the_pieces_of_the_whole(name, seconds, tmp_path, monkeypatch):
+    write(tmp_path / "voice" / name, noise(round(seconds * 16_000), 2), 16_000, **LONG[name])
+    monkeypatch.setattr("evaluate.clips.PIECE_S", 1.0)
+    monkeypatch.setattr("evaluate.clips.BLOCK_SAMPLES", 5000)
+    clips = clips_from_folder(tmp_path)
+    found, expected = list(clips.pieces(0)), list(pieces(clips[0], 1.0))
+    assert len(found) == (4 if seconds > 3 else 1 if len(clips[0].samples) <= clips[0].sample_rate else 2)
+    for a, b in zip(found, expected, strict=True):
+        assert (a.name, a.domain, a.sample_rate) == (b.name, b.domain, b.sample_rate)
+        np.testing.assert_array_equal(a.samples, b.samples)
+    assert [clip.name for clip in ReadableClips(clips)] == [clip.name for clip in found]
+
+
+def test_a_long_file_is_never_held_whole(tmp_path):
+    write(tmp_path / "a.flac", noise(240 * RATE), RATE)
+    clips = clips_from_folder(tmp_path)
+    n_pieces = sum(len(piece.samples) == 30 * RATE for piece in clips.pieces(0))  # whatever is imported is
+    assert n_pieces == 8
+    tracemalloc.start()
+    for piece in clips.pieces(0):
+        assert piece.samples.nbytes == 30 * RATE * 4
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * 30 * RATE * 4 < 240 * RATE * 4 / 2
+
+
+def test_a_long_file_with_a_fault_gives_no_piece(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("evaluate.clips.PIECE_S", 1.0)
+    write(tmp_path / "a.flac", noise(5 * RATE), RATE)
+    content = (tmp_path / "a.flac").read_bytes()
+    third = len(content) // 3
+    (tmp_path / "a.flac").write_bytes(content[:third] + bytes(third) + content[2 * third :])
+    write(tmp_path / "b.wav", noise(5 * RATE), RATE)
+    clips = ReadableClips(clips_from_folder(tmp_path))
+    assert {clip.name.split("@")[0] for clip in clips} == {"b.wav"}
+    assert {path.name for path in clips.skipped} == {"a.flac"}
+    assert "a.flac" in capsys.readouterr().err
+    broken = noise(5 * RATE)
+    broken[4 * RATE] = np.nan
+    write(tmp_path / "b.wav", broken, RATE, subtype="FLOAT")
+    given = []
+    with pytest.raises(ZooError, match=r"b\.wav: NaN at 4\.0"):
+        given += list(ReadableClips(clips_from_folder(tmp_path)))
+    assert not given

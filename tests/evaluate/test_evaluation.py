@@ -17,8 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluate import metrics, perceptual, table
-from evaluate.clips import Clip
-from evaluate.evaluation import VALUES, Coded, Row, System, evaluate, means, measure, pieces, run
+from evaluate.clips import Clip, pieces
+from evaluate.evaluation import Coded, System, evaluate, measure, run
+from evaluate.records import VALUES, Row, means
 from evaluate.systems import CodecSystem, codec_systems
 from zoo import families
 from zoo.bitstream.entropy import Fitter
@@ -74,6 +75,7 @@ class Distortion:
     sample_rate: int = RATE
     channels: int = 1
     max_delay_s: float = 0.0
+    coder: str = ""
     gain: float = 1.0
     extra: int = 0
     delay: int = 0
@@ -106,7 +108,7 @@ def test_rows_name_exactly_the_metrics() -> None:
     names = [f.name for f in dataclasses.fields(Row)]
     assert (
         list(VALUES)
-        == names[5:]
+        == names[5:-2]
         == ["kbps", "payload_kbps", *metrics.METRICS, "encode_rtf", "decode_rtf", *perceptual.METRICS]
     )
     assert set(table.COLUMNS) == set(VALUES)
@@ -209,10 +211,9 @@ def test_batches_change_no_result() -> None:
             assert getattr(a, name) == pytest.approx(getattr(b, name), rel=1e-5, abs=1e-5), (a.clip, name)
 
 
-def test_short_and_silent_clips_give_finite_rows() -> None:
-    silent = Clip("silent", "domain", np.zeros((1000, 1), np.float32), RATE)
-    short = Clip("short", "domain", tone(7), RATE)
-    for row in evaluate([CodecSystem(tiny_codec(), "tiny"), Distortion()], [silent, short], batch_size=1):
+def test_short_clips_give_finite_rows() -> None:
+    short = [Clip(f"short{n}", "domain", tone(n), RATE) for n in (1, 7)]
+    for row in evaluate([CodecSystem(tiny_codec(), "tiny"), Distortion()], short, batch_size=1):
         assert all(math.isfinite(getattr(row, name)) for name in MEASURED), row
         assert row.kbps > 0
 
@@ -287,8 +288,8 @@ def test_the_table_fits_120_columns_and_shows_all_means() -> None:
     assert "…" not in capture.get()
     text = " ".join(lines)
     for mean in means([*rows, worst]):
-        assert f"{mean.values['snr_db']:.2f}" in text
-        assert f"{mean.values['mel_dac']:.3f}" in text
+        for name in ("snr_db", "mel_dac"):
+            assert table.show(mean.values[name], table.COLUMNS[name]) in text
 
 
 def test_a_name_is_not_cut_into_pieces_where_the_columns_are_many(tmp_path: Path, capsys) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from evaluate import statistics
-from evaluate.evaluation import VALUES, Row, means
+from evaluate.records import VALUES, Row, means
 from evaluate.statistics import bd_rate, bd_rates, curves, estimate, higher_is_better, totals
 from zoo.errors import ZooError
 
@@ -19,7 +19,7 @@ def make_row(
     system: str = "a", level: int | None = None, clip: str = "c0", domain: str = "music", **values: Any
 ) -> Row:
     fixed = {"system": system, "level": level, "clip": clip, "domain": domain}
-    return Row(**{field.name: 1.0 for field in dataclasses.fields(Row)} | fixed | values)
+    return Row(**dict.fromkeys((*VALUES, "seconds"), 1.0) | fixed | values)
 
 
 def random_values(rng: np.random.Generator) -> dict[str, Any]:

@@ -250,6 +250,11 @@ def test_what_does_not_fit_is_not_taken_for_damage(run: Path) -> None:
     template = jax.eval_shape(lambda: create_state(CodecTask(unbalanced), 0))
     with pytest.raises(CheckpointError, match=r"checkpoints/7 cannot be resumed: .*optim.balancer is True, not False"):
         restore(run, unbalanced, template)
+    # of what changes no shape, too
+    other = dataclasses.replace(CONFIG.model, sample_rate=16_000, companding=0.5)  # type: ignore[call-arg]
+    both = r"resumed: its model.sample_rate is 8000, not 16000, its model.companding is 1.0, not 0.5$"
+    with pytest.raises(CheckpointError, match=both):
+        restore(run, dataclasses.replace(CONFIG, model=other))
     metadata = run / "checkpoints" / "7" / "metadata" / "metadata"
     stored = json.loads(metadata.read_text())
     metadata.write_text(json.dumps({key: value for key, value in stored.items() if key != "state_fields"}))

@@ -243,13 +243,14 @@ def test_unreadable_files_are_skipped_named_once_and_counted(tmp_path, capsys):
     (tmp_path / "bad.flac").write_text("no audio")
     write(tmp_path / "cut.flac", noise(40000, seed=1))
     data = (tmp_path / "cut.flac").read_bytes()
-    (tmp_path / "cut.flac").write_bytes(data[:1000])  # the header is whole: found out only when decoding
+    # both ends are whole: found out only when decoding
+    (tmp_path / "cut.flac").write_bytes(data[:9000] + bytes(len(data) - 18_000) + data[-9000:])
     source = crops(tmp_path)
     assert list(source.skipped) == [tmp_path / "bad.flac"]
     with ThreadPoolExecutor(4) as pool:
         examples = list(pool.map(source.__getitem__, range(30)))
-    good = noise(4000)[:, 0]
-    assert all(_is_from(e["audio"][:, 0], good) for e in examples)
+    good, cut = noise(4000)[:, 0], noise(40000, seed=1)[:, 0]
+    assert all(_is_from(e["audio"][:, 0], good) or _is_from(e["audio"][:, 0], cut) for e in examples)
     assert set(source.skipped) == {tmp_path / "bad.flac", tmp_path / "cut.flac"}
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
@@ -267,7 +268,7 @@ def test_a_deleted_file_is_reported_to_the_callback(tmp_path):
     for k in range(20):
         source[k]
     assert [n for n, _ in named] == ["b.wav"]
-    assert "no such file" in named[0][1]
+    assert "No such file" in named[0][1]
     (tmp_path / "a.wav").unlink()
     with pytest.raises(ZooError, match="example 77"):
         source[77]

@@ -30,12 +30,13 @@ def level_of(n: int) -> float:
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory) -> Path:
-    """Forty files of a constant each, by which a crop tells where it is from."""
+    """Forty files of a constant each, by which a crop tells where it is from; a faint tone lest it be silence."""
     root = tmp_path_factory.mktemp("library")
     for n in range(40):
         path = root / ("music" if n % 4 else "speech") / f"{n:02d}.wav"
         path.parent.mkdir(exist_ok=True)
-        soundfile.write(path, np.full((4000 + 1000 * n, 1), level_of(n)), RATE)
+        tone = 2e-4 * (-1.0) ** np.arange(4000 + 1000 * n)[:, None]
+        soundfile.write(path, level_of(n) + tone, RATE)
     return root
 
 
@@ -135,7 +136,7 @@ def test_too_few_files_leave_the_generators_clips(library, tmp_path):
 
 def test_a_held_out_file_that_cannot_be_read_is_named_and_left_out(tmp_path):
     for n in range(4):
-        soundfile.write(tmp_path / f"{n}.wav", np.full((2 * RATE, 1), 0.1 * (n + 1)), RATE, subtype="FLOAT")
+        soundfile.write(tmp_path / f"{n}.wav", np.linspace(0, 0.1 * (n + 1), 2 * RATE)[:, None], RATE, subtype="FLOAT")
     said = []
     source = FileCrops(tmp_path, **SHAPE, held_out=0.5, on_skip=lambda path, reason: said.append(path.name))
     bad = source.held_out[0].name
@@ -143,3 +144,12 @@ def test_a_held_out_file_that_cannot_be_read_is_named_and_left_out(tmp_path):
     clips = data.held_out_clips(source, n_clips=2, clip_s=0.5)
     assert [clip.name for clip in clips] == [source.held_out[1].name]
     assert said == [bad]
+
+
+def test_silent_stretches_are_not_measured(tmp_path):
+    loud, silence = np.linspace(0, 0.1, RATE)[:, None], np.zeros((RATE, 1))
+    for name in ("a", "b"):
+        soundfile.write(tmp_path / f"{name}.wav", np.concatenate([loud, silence, loud]), RATE, subtype="FLOAT")
+    source = FileCrops(tmp_path, **SHAPE, held_out=0.5)
+    clips = data.held_out_clips(source, n_clips=3, clip_s=1.0)
+    assert [clip.name.split("@")[1] for clip in clips] == ["0.0s", "2.0s"]

@@ -150,6 +150,33 @@ def test_an_array_of_another_shape_is_new(finished: Path) -> None:
     assert f"3 arrays (860 parameters) taken over, 1 new ({name}, 1×40×20 here and 2×40×20 there)\n" in said
 
 
+def test_weights_of_another_rate_are_continued_at_the_runs_own_and_that_is_said(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    model = dataclasses.replace(TINY.model, sample_rate=16_000, companding=0.5)  # type: ignore[call-arg]
+    loop.run("tiny", at(run, model=model, init=str(finished), steps=1))
+    said = capsys.readouterr().out.splitlines()
+    assert "the weights were trained at 8000 Hz; continuing at 16000 Hz" in said
+    assert "the weights were trained with model.companding 1.0; continuing with 0.5" in said
+    assert len([line for line in said if "weights were trained" in line]) == 2
+    # one rate, wherever it is written down
+    config = json.loads((run / "config.json").read_text())
+    metadata = json.loads((run / "checkpoints" / "1" / "metadata" / "metadata").read_text())
+    rates = [config["model"], metadata["model"], metadata["config"]["model"]]
+    assert [found["sample_rate"] for found in rates] == [16_000] * 3
+    codec = zoo.load(run)
+    assert codec.sample_rate == 16_000
+    # tables of the codec as it is now, not of the one it began with
+    tables = zoo.load(finished).entropy.arrays
+    assert any((tables[name] != array).any() for name, array in codec.entropy.arrays.items())
+    audio = 0.1 * np.random.default_rng(0).standard_normal((4000, 1)).astype(np.float32)
+    decoded, rate = codec.decompress(codec.compress(audio))
+    assert (decoded.shape, rate) == (audio.shape, 16_000)
+    # with the checkpoint's own hyper-parameters there is nothing to say
+    assert initial.differences(TINY, initial.read(str(finished))) == []
+
+
 # --- frozen parts
 
 
@@ -184,10 +211,9 @@ def test_a_run_with_init_and_frozen_parts_and_its_resumption(
     arguments = ["--model", "autoencoder", "--workdir", str(tmp_path / "late"), "--resume", "--init", "elsewhere"]
     name, resumed = cli.parse(arguments)
     loop.run(name, resumed)
-    assert (
-        f"{tmp_path / 'late'} continues with its own checkpoints: --init elsewhere is not read"
-        in capsys.readouterr().out
-    )
+    said = capsys.readouterr().out
+    assert f"{tmp_path / 'late'} continues with its own checkpoints: --init elsewhere is not read" in said
+    assert "resuming after step 2, with the run's own model: sample_rate 8000 (autoencoder: 24000), hop_length" in said
     assert loading.from_dict(json.loads((tmp_path / "late" / "config.json").read_text())).init == str(finished)
     # killed before one: it begins again as it began
     (tmp_path / "early").mkdir()

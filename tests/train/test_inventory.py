@@ -23,7 +23,7 @@ RATE = 8000
 
 def add(root: Path, name: str, seconds: float = 0.5) -> None:
     (root / name).parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(root / name, np.full(round(seconds * RATE), 0.25), RATE)
+    soundfile.write(root / name, 0.25 * np.sin(0.3 * np.arange(round(seconds * RATE))), RATE)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Saved codecs: what was trained is loaded, from every path that means it; damage is one line that names the path."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -85,6 +86,17 @@ def test_the_newest_is_loaded_unless_one_is_named(saved):
         assert codec.metadata["step"] == 10
         assert codec.metadata["path"] == str(saved / "checkpoints" / "10")
     assert zoo.load(saved / "checkpoints" / "5").metadata["step"] == 5
+
+
+def test_a_path_may_be_a_link_bytes_or_in_the_home_directory(saved, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "link").symlink_to(saved)
+    digest = zoo.load(saved).digest
+    for path in ("~/link", Path("~/link"), b"~/link", os.fsencode(saved), f"{saved}/", "~/link/checkpoints/10"):
+        assert zoo.load(path).digest == digest
+    for path in (None, 3, ["a"]):
+        with pytest.raises(ZooError, match="is no path"):
+            zoo.load(path)
 
 
 def test_metadata_says_where_the_data_stood(saved):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,34 @@ def test_a_bitrate(here, capfd):
     assert "the most that the codec can spend" in capfd.readouterr().err
     assert "cannot be reached" in complaint(capfd, "encode", "song.wav", "x.zac", "--bitrate", "0.01")
     assert not Path("x.zac").exists()
+
+
+def test_tokens_decode_as_the_coded_file_does(here, capfd, monkeypatch):
+    codec = zoo.load("runs/tiny")
+    for i, options in enumerate(
+        ([], ["--bitrate", "17.7", "--packet_s", "0.3"], ["--stereo", "separate", "--level", "0"])
+    ):
+        main(["encode", "song.wav", f"{i}.zac", "--tokens", *options])
+        tokens = zoo.tokens.load(f"{i}.npy")
+        np.testing.assert_array_equal(np.load(f"{i}.npy"), tokens.codes)
+        np.testing.assert_array_equal(codec.decode(tokens), codec.decompress(Path(f"{i}.zac").read_bytes()).audio)
+        for part in ([], ["--start", "1.2", "--seconds", "0.5"]):
+            for coded in ("zac", "npy"):
+                main(["decode", f"{i}.{coded}", f"{coded}.wav", "--force", "--subtype", "FLOAT", *part])
+            assert Path("npy.wav").read_bytes() == Path("zac.wav").read_bytes()
+    assert len(set(zoo.tokens.load("1.npy").levels)) > 1
+    with subprocess.Popen(["cat", "2.npy"], stdout=subprocess.PIPE) as pipe:
+        monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(buffer=pipe.stdout))
+        main(["decode", "-", "piped.wav", "--subtype", "FLOAT"])
+    main(["decode", "2.zac", "zac.wav", "--force", "--subtype", "FLOAT"])
+    assert Path("piped.wav").read_bytes() == Path("zac.wav").read_bytes()
+    np.save("bare.npy", np.load("0.npy"))
+    assert "bare.npy: holds codes alone" in complaint(capfd, "decode", "bare.npy", "x.wav", "--ckpt", "runs/tiny")
+    Path("cut.npy").write_bytes(Path("0.npy").read_bytes()[:3000])
+    assert "cut.npy: is no array" in complaint(capfd, "decode", "cut.npy", "x.wav", "--ckpt", "runs/tiny")
+    assert "is the name that the tokens get" in complaint(capfd, "encode", "song.wav", "x.npy", "--tokens")
+    assert not Path("x.wav").exists()
+    assert not Path("x.npy").exists()
 
 
 def test_pipes(here):
@@ -135,6 +164,7 @@ def test_a_library(here, capfd):
     assert tokens.shape == (2, frames, 20)
     packets = zoo_codes(codec, blob)
     np.testing.assert_array_equal(tokens, packets)
+    np.testing.assert_array_equal(codec.decode(zoo.tokens.load("coded/a/two.npy")), codec.decompress(blob).audio)
     # what is finished is kept, what is missing is done
     kept = Path("coded/one.zac")
     before = kept.stat().st_mtime_ns
@@ -184,6 +214,7 @@ def test_what_is_refused(here, capfd):
     main(["encode", "song.wav", "song.zac"])
     (here / "folder").mkdir()
     (here / "text.wav").write_text("no audio")
+    soundfile.write("loud.wav", 1e4 * music(8000), 11_025, subtype="FLOAT")
     capfd.readouterr()
     for arguments, culprit in (
         (["encode", "missing.wav", "x.zac"], "missing.wav: no such file"),
@@ -191,6 +222,7 @@ def test_what_is_refused(here, capfd):
         (["encode", "folder", "x.zac"], "folder: is a folder"),
         (["encode", "song.wav", "x.flac"], "x.flac: is no name for coded audio"),
         (["encode", "text.wav", "x.zac"], "text.wav"),
+        (["encode", "loud.wav", "x.zac"], "loud.wav: float samples reach "),
         (["encode", "song.wav", "song.zac"], "song.zac: exists already"),
         (["encode", "song.wav", "folder"], "folder: is a folder"),
         (["encode", "song.wav", "nowhere/x.zac"], "nowhere"),
@@ -207,10 +239,12 @@ def test_what_is_refused(here, capfd):
         (["decode", "song.zac", "song.wav"], "song.wav: exists already"),
         (["decode", "song.zac", "x.wav", "--start", "99"], "ends at 3.30 s"),
         (["decode", "song.zac", "x.wav", "--seconds", "-1"], "--seconds"),
-        (["info", "song.wav"], "song.wav: not a .zac file"),
+        (["info", "nowhere.wav"], "nowhere.wav: no such file"),
     ):
         assert culprit in complaint(capfd, *arguments)
-    assert sorted(p.name for p in here.iterdir()) == ["folder", "runs", "song.wav", "song.zac", "text.wav"]
+    assert sorted(p.name for p in here.iterdir()) == [
+        *("folder", "loud.wav", "runs", "song.wav", "song.zac", "text.wav")
+    ]
 
 
 def test_help_is_quick_and_wrong_arguments_are_one_line(here):

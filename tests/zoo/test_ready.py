@@ -196,6 +196,35 @@ def test_bare_codes_decode_to_the_length_asked_for(vae):
     assert not np.allclose(vae.decode(encoded.codes, length=590, level=0), expected, atol=1e-3)
 
 
+def test_each_frame_of_bare_codes_has_the_level_of_its_codes(vq):
+    audio = sound(2, 590, 1)
+    full = vq.encode(audio).codes
+    n_frames = full.shape[1]
+    counts = np.random.default_rng(0).integers(1, 5, (2, n_frames))
+    codes = np.where(np.arange(4) < counts[..., None], full, -1)
+    module = vq.module
+    every = [module.apply(vq.variables, full, level, method="dequantise") for level in range(4)]
+    latents = np.take_along_axis(np.stack(every), (counts - 1)[None, ..., None], axis=0)[0]
+    np.testing.assert_allclose(vq.decode(codes, length=590), vq.decode_latents(latents, 590), atol=1e-6)
+    # all of one level, with the columns of the others or without
+    padded = np.where(np.arange(4) < 2, full, -1).astype(np.int16)
+    np.testing.assert_array_equal(vq.decode(padded), vq.decode(full[..., :2]))
+    np.testing.assert_array_equal(vq.decode(full, level=1), vq.decode(full[..., :2]))
+    np.testing.assert_array_equal(vq.decode(codes, level=0), vq.decode(full[..., :1]))
+    for spoil, message in (
+        ((slice(None), 3, slice(None)), r"codes of clip 0, frame 3: a frame has its first 1, 2, 3, 4 codes.*-1 -1 -1"),
+        ((1, 2, slice(0, 1)), r"codes of clip 1, frame 2: .* this one is -1 "),
+    ):
+        bad = full.copy()
+        bad[spoil] = -1
+        with pytest.raises(ZooError, match=message):
+            vq.decode(bad)
+    with pytest.raises(ZooError, match=r"frame \d+: [12], but level 2 has more"):
+        vq.decode(codes, level=2)
+    with pytest.raises(ZooError, match="out of range"):
+        vq.decode(np.where(codes < 0, -2, codes))
+
+
 @pytest.mark.parametrize("name", ["vae", "vq"])
 def test_bytes_are_those_of_the_entropy_coder(name, request):
     codec = request.getfixturevalue(name)
@@ -225,7 +254,6 @@ NAN[1, 7] = np.nan
         (np.zeros((50, 0), np.float32), "empty"),
         (np.float32(0.5), "got shape"),
         (np.zeros((1, 1, 50, 1), np.float32), "got shape"),
-        (np.zeros(50, np.uint8), "uint8"),
         (np.zeros(50, np.uint16), "uint16"),
         (np.zeros(50, np.int64), "int64"),
         (np.zeros(50, np.complex64), "complex64"),
@@ -266,6 +294,12 @@ def test_operating_points_that_are_none_are_refused(mono, vae, vq):
         vae.encode(audio, n_codebooks=2)
     with pytest.raises(ZooError, match="both"):
         vq.encode(audio, n_codebooks=2, level=1)
+    for wrong in (1.5, "1", True):
+        with pytest.raises(ZooError, match="level must be a "):
+            vae.encode(audio, level=wrong)
+        with pytest.raises(ZooError, match="n_codebooks must be a "):
+            vq.encode(audio, n_codebooks=wrong)
+    np.testing.assert_array_equal(vae.encode(audio, level=1.0).codes, vae.encode(audio, level=np.int8(1)).codes)
 
 
 def test_codes_that_are_none_are_refused(vae):
@@ -284,11 +318,15 @@ def test_codes_that_are_none_are_refused(vae):
         with pytest.raises(ZooError, match=message) as caught:
             vae.decode(bad)
         assert "\n" not in str(caught.value)
+    with pytest.raises(ZooError, match="length must be a whole number"):
+        vae.decode(good, length=10.5)
     for length in (-1, longest + 1):
         with pytest.raises(ZooError, match=f"length {length}"):
             vae.decode(good, length=length)
     with pytest.raises(ZooError, match="level 3"):
         vae.decode(good, level=3)
+    with pytest.raises(ZooError, match="at which of the 3 levels"):
+        vae.decode(good)
 
 
 def test_what_an_encoded_knows_is_not_asked_again(vae, vq):

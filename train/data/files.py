@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +12,23 @@ import numpy as np
 from train.data.held_out import HeldOutFile, chosen
 from train.data.source import CropSource
 from zoo import audio
+from zoo.audio_io.inspect import PLAUSIBLE_HZ
+from zoo.audio_io.scan import scan
 from zoo.errors import ZooError
+
+_NOTES = 5
+"""lines on single files that are read otherwise than their headers say; of more, the number"""
+_LONG_S = 60.0
 
 
 def report_skipped(path: Path, reason: str) -> None:
     """Names a file that is left out on standard error."""
     print(skipped_line(path, reason), file=sys.stderr, flush=True)
+
+
+def report_note(line: str) -> None:
+    """Prints a line on a file that is read, but not as its header says, on standard error."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def skipped_line(path: Path, reason: str) -> str:
@@ -37,8 +46,9 @@ class FileCrops(CropSource):
 
     A crop whose RMS is below `silence_db` dBFS is drawn again (up to ten times), then scaled by a gain uniform in
     ±gain_db, then down if its peak exceeds 1. There are no crops of a share `held_out` of the files. A file that cannot
-    be read, when scanned or later, is passed once to `on_skip`, kept in `skipped` {path: reason}, and another is drawn.
-    Raises ZooError if `root` is missing, holds no audio, or none that can be read.
+    be read, when scanned or later, is passed once to `on_skip`, kept in `skipped` {path: reason}, and another is drawn;
+    lines on files whose headers are wrong, and on what cannot be read as a whole, go to `on_note`. Raises ZooError if
+    `root` is missing, holds no audio, or none that can be read.
     """
 
     def __init__(
@@ -54,6 +64,7 @@ class FileCrops(CropSource):
         silence_db: float = -60.0,
         held_out: float = 0.0,
         on_skip: Callable[[Path, str], None] = report_skipped,
+        on_note: Callable[[str], None] = report_note,
     ):
         super().__init__(
             segment_samples=segment_samples,
@@ -66,7 +77,7 @@ class FileCrops(CropSource):
         check_balance(balance)
         self.root = Path(root)
         self.skipped: dict[Path, str] = {}
-        self._on_skip = on_skip
+        self._on_skip, self._on_note = on_skip, on_note
         self._lock = threading.Lock()
         scanned = self._scan()
         out = chosen([self._name(f) for f in scanned], held_out)
@@ -79,11 +90,11 @@ class FileCrops(CropSource):
 
     def inventory(self) -> dict[str, int]:
         """Frames of each readable file by its path below `root`."""
-        return {self._name(f): round(f.seconds * f.sample_rate) for f in (*self.files, *self._held_out)}
+        return {self._name(f): _frames(f) for f in (*self.files, *self._held_out)}
 
     def read_held_out(self, number: int, start_s: float, n_samples: int) -> np.ndarray | None:
         info = self._held_out[number]
-        frames = round(info.seconds * info.sample_rate)
+        frames = _frames(info)
         n_samples = min(n_samples, max(1, frames * self.sample_rate // info.sample_rate))
         spare = frames - -(-n_samples * info.sample_rate // self.sample_rate)
         return self._read(info, max(0, min(round(start_s * info.sample_rate), spare)), n_samples)
@@ -95,17 +106,37 @@ class FileCrops(CropSource):
         return group_of(info.path.relative_to(self.root))
 
     def _scan(self) -> list[audio.FileInfo]:
-        """Reads every header, in threads: on network disks the time goes into waiting."""
-        paths = audio.find_files(self.root)
-        with ThreadPoolExecutor(min(16, 4 * (os.cpu_count() or 1))) as pool:
-            scanned = list(pool.map(_probe, paths))
-        for path, info in zip(paths, scanned):
+        """Examines every file, or looks it up; tells what is left out."""
+        paths = audio.find_files(self.root, on_left_out=self._on_note)
+        files = []
+        for path, info in zip(paths, scan(self.root, paths)):
             if isinstance(info, str):
                 self._skip(path, info)
-        files = [info for info in scanned if isinstance(info, audio.FileInfo)]
+            elif not PLAUSIBLE_HZ[0] <= info.sample_rate <= PLAUSIBLE_HZ[1]:
+                # by its duration it would get all the draws
+                self._skip(path, info.warning or f"{path}: {info.sample_rate} Hz")
+            else:
+                files.append(info)
         if not files:
             raise ZooError(f"{self.root}: none of its {len(paths)} audio files can be read")
+        self._note(files)
         return files
+
+    def _note(self, files: list[audio.FileInfo]) -> None:
+        notes = [info.warning for info in files if info.warning]
+        for line in notes[:_NOTES]:
+            self._on_note(line)
+        if len(notes) > _NOTES:
+            more = len(notes) - _NOTES
+            self._on_note(f"{self.root}: {more} more files like these; python -m train check {self.root} names all")
+        slow = [info for info in files if info.sequential and info.seconds > _LONG_S]
+        if slow:
+            hours = sum(info.seconds for info in slow) / 3600
+            kinds = ", ".join(sorted({info.format for info in slow}))
+            self._on_note(
+                f"{self.root}: {len(slow)} files, {hours:.2g} hours ({kinds}), are decoded from their beginnings for "
+                "each crop; python -m train prepare decodes them once"
+            )
 
     def _skip(self, path: Path, reason: str) -> None:
         with self._lock:
@@ -117,14 +148,14 @@ class FileCrops(CropSource):
     def _draw(self, rng: np.random.Generator, k: int, attempt: int) -> np.ndarray | None:
         file, place = rng.random(2)
         info = self.files[chosen_file(self._cumulative, file)]
-        frames = round(info.seconds * info.sample_rate)
+        frames = _frames(info)
         spare = frames - -(-self.segment_samples * info.sample_rate // self.sample_rate)
         # A file that failed before is tried again: remembering it would make an example depend on those before it.
         return self._read(info, chosen_start(spare, place), self.segment_samples)
 
     def _read(self, info: audio.FileInfo, start: int, n_samples: int) -> np.ndarray | None:
         try:
-            samples = audio.read_crop(info.path, start, n_samples, sample_rate=self.sample_rate, channels=self.channels)
+            samples = audio.read_crop(info, start, n_samples, sample_rate=self.sample_rate, channels=self.channels)
             audio.validate(samples, name=str(info.path))
         except ZooError as error:
             self._skip(info.path, str(error))
@@ -132,11 +163,9 @@ class FileCrops(CropSource):
         return samples
 
 
-def _probe(path: Path) -> audio.FileInfo | str:
-    try:
-        return audio.probe(path)
-    except ZooError as error:
-        return str(error)
+def _frames(info: audio.FileInfo) -> int:
+    assert info.n_samples is not None  # it was counted when the file was examined
+    return info.n_samples
 
 
 def check_balance(balance: float) -> None:

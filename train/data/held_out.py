@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evaluate.clips import Clip
+from evaluate.silence import silent
 from train.data.source import CropSource
 from zoo.errors import ZooError
 
@@ -41,7 +42,7 @@ def clips(source: CropSource, *, n_clips: int, clip_s: float) -> list[Clip]:
     """Up to `n_clips` clips of the source's held-out files, their groups in turn; always the same.
 
     Of a file that is long enough there are several, none of which overlap; a shorter one is a clip as it is. What
-    cannot be read is left out, which the source reports.
+    cannot be read is left out, which the source reports, and so is silence, of which no metric tells anything.
     """
     files = source.held_out
     if not files:
@@ -58,7 +59,7 @@ def clips(source: CropSource, *, n_clips: int, clip_s: float) -> list[Clip]:
         # in the middle of the r-th of as many equal parts
         start_s = max(0.0, (r + 0.5) * file.seconds / turns[number] - clip_s / 2)
         samples = source.read_held_out(number, start_s, max(1, round(clip_s * source.sample_rate)))
-        if samples is not None:
+        if samples is not None and not silent(samples).all():
             later = f"@{start_s:.1f}s" if turns[number] > 1 else ""
             found.append(Clip(file.name + later, file.group or "files", samples, source.sample_rate))
     return found

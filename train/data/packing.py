@@ -131,7 +131,6 @@ class Workspace:
         try:
             with tempfile.SpooledTemporaryFile(_SPOOL_BYTES, dir=str(self.parts)) as spool:
                 try:
-                    _check_there(root / source.name)
                     peak, note = _read(root / source.name, spool, settings, stop)
                 except ZooError as error:
                     record["reason"] = str(error).replace(f"{root}{os.sep}", "")
@@ -149,14 +148,6 @@ class Workspace:
             partial.unlink(missing_ok=True)
         write_whole(self.record_path(number), to_json(record), sync=False)
         return record
-
-
-def _check_there(path: Path) -> None:
-    """Raises ZooError if the file cannot be reached, lest that look like a failure to write."""
-    try:
-        os.stat(path)
-    except OSError as error:
-        raise ZooError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def _read(path: Path, spool: Any, settings: Settings, stop: threading.Event) -> tuple[float, str | None]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from configs.base import Data
 from train.data import shards
-from train.data.files import FileCrops, report_skipped
+from train.data.files import FileCrops, report_note, report_skipped
 from train.data.shards import ShardCrops
 from train.data.source import CropSource
 from train.data.synthetic import SyntheticCrops
@@ -24,6 +24,7 @@ def make_source(
     hop_length: int,
     seed: int,
     on_skip: Callable[[Path, str], None] = report_skipped,
+    on_note: Callable[[str], None] = report_note,
 ) -> CropSource:
     """The source that `data` describes, its crops as long as `segment_s`, rounded up to whole frames of `hop_length`.
 
@@ -65,6 +66,7 @@ def make_source(
         silence_db=data.silence_db,
         held_out=data.held_out,
         on_skip=on_skip,
+        on_note=on_note,
     )
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from zoo.audio_io import ffmpeg
+from zoo.audio_io import ffmpeg, promised
 from zoo.audio_io.source import skip
+from zoo.audio_io.view import Piece, View
 from zoo.errors import ZooError
 from zoo.resample import Resampler
 from zoo.samples import mix_channels
@@ -20,12 +21,20 @@ _INDEPENDENT = ("alac", "flac", "tta", "wavpack", "pcm_")
 _FRAME = 4096  # samples of a large frame
 _SKIP_MANUAL = 1 << 29  # of FFmpeg's flags2: decoders leave it to us to drop samples
 _MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
+_SEEKABLE = (_MP4, "wv", "tta", "caf", "avi", "wav", "w64", "aiff")
+"""where FFmpeg knows the time of a packet that it has sought; it guesses that in Ogg, and Matroska has milliseconds"""
 _SAY_DURATION = (_MP4, "matroska,webm", "asf", "avi", "wv", "tta", "ape", "caf", "aiff", "wav", "w64")
 """of other formats FFmpeg estimates it from the bit rate"""
+_FORMATS = (
+    f"{_MP4},matroska,webm,asf,avi,flv,mpegts,mpegtsraw,mpeg,aac,loas,ac3,eac3,dts,dtshd,truehd,mlp,mp3,flac,ogg,wav,w64,"
+    "aiff,au,caf,voc,wv,tta,ape,mpc,mpc8,amr,amrnb,amrwb,tak,rm,dsf,iff,mxf,nut,nsv,wtv,oma,xwma,wsd,ast,adx,gsm,g722,"
+    "g729,sbc,aptx,aptx_hd,sox,nistsphere,ircam,avr,bonk,shn,qcp,vqf,swf,dv,ivf,aea,sds,paf,rso,svx"
+)
+"""FFmpeg's names of the formats that hold sound themselves"""
 _NAMES = {"matroska,webm": "Matroska", _MP4: "MP4", "asf": "ASF", "aac": "ADTS", "mpegts": "MPEG-TS"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ContainerPart:
     """An audio stream of a file, by its number among them."""
 
@@ -33,6 +42,8 @@ class ContainerPart:
     channels: int
     n_samples: int | None
     stream: int
+    pieces: tuple[Piece, ...] = ()
+    """none: the whole file"""
     seekable: bool = False
     """whether packets are decoded by themselves, and their times count samples"""
 
@@ -53,25 +64,31 @@ class Container:
     header_samples: int | None
 
 
-def inspect(path: Path, *, stream: int = 0, count: bool = True) -> Container:
+def inspect(path: Path, *, stream: int = 0, count: bool = True, pieces: tuple[Piece, ...] = ()) -> Container:
     """Opens a file and, with `count`, decodes it to the end, since only that tells its length.
 
     Raises ZooError, naming what is missing, where there is no such stream or FFmpeg does not read the file.
     """
-    part = ContainerPart(0, 0, None, stream)
+    part = ContainerPart(0, 0, None, stream, pieces)
     source = ContainerSource(path, part)
     try:
         part = replace(part, sample_rate=source.sample_rate, channels=source.channels)
         described = f"{source.format}, {source.codec}"
-        header = source.header_samples
         if count:
             n = 0
             while len(block := source.read(1 << 16)):
                 n += len(block)
             part = replace(part, n_samples=n, seekable=source.regular)
-        return Container(part, described, header)
+        return Container(part, described, source.header_samples)
     finally:
         source.close()
+
+
+def length_warning(path: Path, n: int, header: int | None, rate: int) -> str | None:
+    """A line with both lengths where `n` samples at `rate` Hz are clearly more or less than the header promises."""
+    if header is None or abs(n - header) <= max(rate // 10, n // 1000):
+        return None
+    return f"{path}: holds {n} samples ({n / rate:.2f} s), its header promises {header} ({header / rate:.2f} s)"
 
 
 class ContainerSource:
@@ -92,16 +109,23 @@ class ContainerSource:
     def _open(self) -> None:
         import av
 
+        self._container: Any
         with ffmpeg.blame(self._path):
-            self._container: Any = av.open(str(self._path), metadata_errors="replace")
+            self._view = View(self._path, self._part.pieces) if self._part.pieces else None
+            # a name with a colon is a protocol's otherwise; and playlists would open other files
+            name = self._view or f"file:{self._path}"
+            self._container = av.open(name, metadata_errors="replace", options={"format_whitelist": _FORMATS})
         streams = self._container.streams.audio
         if self._part.stream >= len(streams):
-            self._container.close()
+            self.close()
             if not streams:
                 raise ZooError(f"{self._path}: holds no sound")
             raise ZooError(f"{self._path}: holds {len(streams)} audio stream(s), no number {self._part.stream}")
         self._stream: Any = streams[self._part.stream]
         context = self._stream.codec_context
+        if context is None:
+            self.close()
+            raise ZooError(f"{self._path}: FFmpeg has no decoder for its sound")
         self.codec: str = context.name.removesuffix("float")
         if self.codec == "opus":
             # libopus is the reference; FFmpeg's own decoder deviates at low rates
@@ -119,27 +143,40 @@ class ContainerSource:
         self._blocks: deque[np.ndarray] = deque()
         self._position = 0  # of the first sample in _blocks
         self._decoded = 0
-        self.regular = self.codec.startswith(_INDEPENDENT)
+        self.regular = self.codec.startswith(_INDEPENDENT) and name in _SEEKABLE
         """whether decoding can begin at any packet, whose time says which sample it begins with"""
         self._first_pts: int | None = None
         self._resampler: Resampler | None = None
         self._end = self._gapless_end()
         self._n_damaged = 0
-        with ffmpeg.blame(self._path):
-            self._fill()
-        if not self._blocks:
-            self._container.close()
-            raise ZooError(f"{self._path}: holds no samples")
+        try:
+            with ffmpeg.blame(self._path):
+                self._fill()
+            if not self._blocks:
+                raise ZooError(f"{self._path}: holds no samples")
+            if self._part.n_samples is not None and self._kind != (self._part.sample_rate, self._part.channels):
+                raise ZooError(f"{self._path}: has changed since it was examined")
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def header_samples(self) -> int | None:
-        """Samples by the duration in the header, roughly; None where there is none."""
+        """Samples by the duration in the header, roughly; None where there is none. At its best at the end."""
         if self._container.format.name not in _SAY_DURATION:
             return None
-        duration = self._stream.duration
-        if duration is not None:
-            return round(duration * self._stream.time_base * self.sample_rate)
-        return round(self._container.duration / 1e6 * self.sample_rate) if self._container.duration else None
+        extent = promised.extent(self._path)
+        if extent and extent.is_cut:  # FFmpeg makes a header of what is there
+            return extent.samples(self._position)
+        if self._stream.duration is not None:
+            seconds = float(self._stream.duration * self._stream.time_base)
+        elif self._container.duration:
+            seconds = self._container.duration / 1e6
+            if self._stream.start_time:  # a film's sound may begin later than the film
+                seconds -= float(self._stream.start_time * self._stream.time_base)
+        else:
+            return None
+        return max(round(seconds * self.sample_rate), 0)
 
     def _gapless_end(self) -> int | None:
         """How many samples iTunes says there are, without what its encoder added; None where it says nothing likely."""
@@ -147,7 +184,10 @@ class ContainerSource:
         rate, duration = self._context.rate, self._container.duration
         if len(fields) < 4 or not rate or not duration:
             return None
-        end = int(fields[3], 16)
+        try:
+            end = int(fields[3], 16)
+        except ValueError:
+            return None
         # of a file that was cut since, it tells the former length
         return end if 0 <= duration / 1e6 * rate - end <= 2 * _FRAME else None
 
@@ -227,6 +267,9 @@ class ContainerSource:
         if not self._blocks:
             if self.n_samples is not None and self._position != self.n_samples:
                 raise ZooError(f"{self._path}: ends at sample {self._position}, it had {self.n_samples} when examined")
+            header = self.header_samples
+            if line := length_warning(self._path, self._position, header, self.sample_rate):
+                self.warning = line
             return np.zeros((0, self.channels), np.float32)
         block = self._blocks.popleft()
         if len(block) > n:
@@ -269,3 +312,5 @@ class ContainerSource:
 
     def close(self) -> None:
         self._container.close()
+        if self._view is not None:
+            self._view.close()

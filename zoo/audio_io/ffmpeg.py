@@ -13,7 +13,15 @@ import numpy as np
 from zoo.audio_io.formats import INSTALL
 from zoo.errors import ZooError
 
-_FULL_SCALE = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63}
+# by FFmpeg's name of a sample format: how it lies in memory, and what counts as 1
+_KINDS: dict[str, tuple[type[np.generic], float]] = {
+    "u8": (np.uint8, 2.0**7),
+    "s16": (np.int16, 2.0**15),
+    "s32": (np.int32, 2.0**31),
+    "s64": (np.int64, 2.0**63),
+    "flt": (np.float32, 1.0),
+    "dbl": (np.float64, 1.0),
+}
 
 
 def is_installed() -> bool:
@@ -41,12 +49,17 @@ def blame(path: Path) -> Iterator[None]:
 
 def samples(frame: Any) -> np.ndarray:
     """Float32 (T, C) of a decoded frame; integers are scaled to [-1, 1), as libsndfile does."""
-    content = frame.to_ndarray()
-    channels = frame.layout.nb_channels
-    content = content.T if frame.format.is_planar else content.reshape(-1, channels)
-    full_scale = _FULL_SCALE.get(frame.format.name.removesuffix("p"))
-    if full_scale is None:
-        return np.ascontiguousarray(content, np.float32)
-    if frame.format.name.startswith("u8"):
-        content = content.astype(np.int16) - 128
-    return np.ascontiguousarray(content, np.float32) * np.float32(1 / full_scale)
+    kind = frame.format.name.removesuffix("p")
+    channels, n = frame.layout.nb_channels, frame.samples
+    dtype, full_scale = _KINDS[kind]
+    if frame.format.is_planar and channels > 1:
+        out = np.empty((n, channels), np.float32)
+        for c, plane in enumerate(frame.planes):
+            out[:, c] = np.frombuffer(plane, dtype, n)
+    else:
+        out = np.frombuffer(frame.planes[0], dtype, n * channels).reshape(n, channels).astype(np.float32)
+    if kind == "u8":
+        out -= 128
+    if full_scale != 1:
+        out *= np.float32(1 / full_scale)
+    return out

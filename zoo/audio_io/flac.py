@@ -42,7 +42,7 @@ def inspect(path: Path) -> Flac | None:
         info = int.from_bytes(head[18:26])
         sample_rate, channels, header = info >> 44, (info >> 41 & 7) + 1, info & (1 << 36) - 1
         is_plain = start == 0 and end == len(data)
-        frames = [first + n for first, n in _last_frames(data, start, end, int.from_bytes(head[8:10]))]
+        frames = [first + n for first, n in _last_frames(data, start, end, int.from_bytes(head[10:12]))]
     # The last header says where its frame ends; but it may be cut off, or be a chance likeness of one.
     n_samples = 0
     for end_of_frame in (header, *frames) if header in frames else frames:
@@ -77,8 +77,8 @@ def _last_frames(data: mmap.mmap, start: int, end: int, block_size: int) -> list
 
 def _frame(data: mmap.mmap, place: int, block_size: int) -> tuple[int, int] | None:
     """First sample and number of samples of a frame by its header; None if this is none."""
-    head = data[place : place + 16]
-    if len(head) < 16 or head[3] & 1:
+    head = data[place : place + 16].ljust(16, b"\0")  # a frame of silence takes fewer
+    if head[3] & 1:
         return None
     size_code, hz_code = head[2] >> 4, head[2] & 15
     # the number is coded as UTF-8 codes characters, in up to seven bytes

@@ -16,7 +16,9 @@ _FFMPEG = """
     .m4a .m4b .m4r .mp4 .m4v .mov .3gp .3g2 .aac .adts .webm .weba .mkv .mka .wma .asf .wmv .ac3 .eac3 .ec3 .dts .wv
     .tta .ape .mpc .amr .spx .ogv .ogx .avi .flv .ts .m2ts .mts .mpg .mpeg .tak .ra .rm .dsf .dff
 """
-SUFFIXES = frozenset((_LIBSNDFILE + _FFMPEG).split())
+FFMPEG_SUFFIXES = frozenset(_FFMPEG.split())
+"""Those that only FFmpeg's decoders read."""
+SUFFIXES = frozenset(_LIBSNDFILE.split()) | FFMPEG_SUFFIXES
 """File name endings, in lower case, of audio and of films with sound; the contents decide how a file is read."""
 
 FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
@@ -24,7 +26,7 @@ FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG
 INTEGER_BITS = {"PCM_16": 16, "PCM_24": 24}
 WRITE_BLOCK = 1 << 16  # frames per call: libvorbis overflows its stack when handed minutes at once
 
-INSTALL = "pip install 'codec-zoo[formats]'"
+INSTALL = "pip install -e '.[formats]'"
 """What brings FFmpeg's decoders (PyAV)."""
 
 

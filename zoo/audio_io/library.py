@@ -16,7 +16,7 @@ from zoo.errors import ZooError
 _COUNTED = 1 << 12  # samples at once: a read that meets damage gives none
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LibraryPart:
     """A file, or the pieces of one, that libsndfile decodes exactly."""
 
@@ -29,6 +29,8 @@ class LibraryPart:
     """libsndfile is not made to seek beyond this sample, None: anywhere"""
     pieces: tuple[Piece, ...] = ()
     """none: the whole file"""
+    order: tuple[int, ...] = ()
+    """of the decoded channels, in which WAV has them; none: as they come"""
 
     @property
     def sequential(self) -> bool:
@@ -62,6 +64,8 @@ class LibrarySource:
         with blame(self._path, "read as audio"):
             samples: np.ndarray = self._file.read(n, dtype="float32", always_2d=True)
         self._position += len(samples)
+        if self._part.order:
+            samples = samples[:, self._part.order]
         if not len(samples):
             raise ZooError(f"{self._path}: ends at sample {self._position}, its header promises {self.n_samples}")
         return samples
@@ -142,3 +146,19 @@ def ends_at(path: Path, pieces: tuple[Piece, ...], n_samples: int) -> bool:
         file.close()
         if view is not None:
             view.close()
+
+
+def seeks_exactly(path: Path, part: LibraryPart, sample: int) -> bool:
+    """Whether seeking to a sample gives what reading up to it gives; to be tried near the beginning."""
+    source = part.open(path)
+    try:
+        skip(source, sample)
+        expected = source.read(_COUNTED)
+        source.seek(0)
+        source.seek(sample)
+        found = source.read(len(expected))
+        return len(found) == len(expected) and bool(np.allclose(found, expected, rtol=0, atol=1e-6))
+    except ZooError:
+        return False
+    finally:
+        source.close()

@@ -73,6 +73,8 @@ class Tag:
     delay: int | None
     """samples at the beginning and at the end that were not in the input; None: not said"""
     padding: int
+    is_intact: bool = False
+    """whether a checksum says that it is as the encoder wrote it"""
 
 
 def parse_tag(data: bytes | mmap.mmap, position: int, frame: Frame) -> Tag | None:
@@ -91,11 +93,25 @@ def parse_tag(data: bytes | mmap.mmap, position: int, frame: Frame) -> Tag | Non
     for bit, size in ((1, 4), (2, 4), (4, 100), (8, 4)):
         fields.append(int.from_bytes(data[at : at + 4]) if flags & bit else None)
         at += size if flags & bit else 0
-    delay, padding = None, 0
-    if data[at : at + 4] in (b"LAME", b"Lavf", b"Lavc"):
-        both = int.from_bytes(data[at + 21 : at + 24])
-        delay, padding = both >> 12, both & 0xFFF
-    return Tag(fields[0], fields[1], delay, padding)
+    if data[at : at + 4] not in (b"LAME", b"Lavf", b"Lavc"):
+        return Tag(fields[0], fields[1], None, 0)
+    both = int.from_bytes(data[at + 21 : at + 24])
+    stated = int.from_bytes(data[at + 34 : at + 36])
+    before, field = bytes(data[position : at + 34]), at + 34 - position
+    # LAME takes all that is before, FFmpeg 190 bytes wherever the checksum lies (it is zero while it is computed)
+    first_190 = (before + bytes(2) + data[position + field + 2 : position + 190])[:190]
+    is_intact = stated in (_reflected_crc(before), _reflected_crc(first_190))
+    return Tag(fields[0], fields[1], both >> 12, both & 0xFFF, is_intact)
+
+
+def _reflected_crc(data: bytes) -> int:
+    """CRC-16 with the polynomial 0x8005, least significant bit first."""
+    value = 0
+    for byte in data:
+        value ^= byte
+        for _ in range(8):
+            value = value >> 1 ^ 0xA001 if value & 1 else value >> 1
+    return value
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,9 +147,10 @@ def n_samples(frame: Frame, n_frames: int, tag: Tag | None) -> int:
     return max(total - tag.delay - DECODER_DELAY - max(tag.padding - DECODER_DELAY, 0), 0)
 
 
-def first_frame(data: bytes | mmap.mmap) -> int | None:
-    """Where the first frame is, behind tags and a little else; None if this is no MPEG audio."""
-    return _find(data, behind_id3(data, 0), min(len(data), behind_id3(data, 0) + _SEARCH_BYTES))
+def first_frame(data: bytes | mmap.mmap, *, anywhere: bool = False) -> int | None:
+    """Where the first frame is, behind tags and a little else, or `anywhere`; None if this is no MPEG audio."""
+    start = _behind_tags(data, 0, len(data))
+    return _find(data, start, len(data) if anywhere else min(len(data), start + _SEARCH_BYTES))
 
 
 def runs(data: mmap.mmap, position: int | None, end: int) -> Iterator[Run]:
@@ -169,7 +186,7 @@ def corroborated(data: mmap.mmap, position: int, end: int) -> tuple[Frame, Tag] 
     """Frame and tag of a file whose tag is right by its size: then nothing but its two ends needs to be looked at."""
     frame = parse(data, position)
     tag = parse_tag(data, position, frame) if frame else None
-    if frame is None or tag is None or not tag.n_frames or tag.n_bytes != end - position:
+    if frame is None or tag is None or not tag.n_frames or tag.n_bytes != end - position or not tag.is_intact:
         return None
     # the last frame ends where the file does
     for start in range(end - 24, max(end - _TAIL_BYTES, position), -1):
@@ -198,13 +215,15 @@ def audio_end(data: bytes | mmap.mmap) -> int:
     end = len(data)
     if data[max(end - 128, 0) : max(end - 125, 0)] == b"TAG":
         end -= 128
+    if end >= 15 and data[end - 9 : end] == b"LYRICS200" and data[end - 15 : end - 9].isdigit():
+        end = max(end - 15 - int(data[end - 15 : end - 9]), 0)
     if end >= 32 and data[end - 32 : end - 24] == b"APETAGEX":
         size, flags = _ape(data, end - 32)
         end = max(end - size - (32 if flags & 0x80000000 else 0), 0)
     return end
 
 
-def _behind_tags(data: mmap.mmap, position: int, end: int) -> int:
+def _behind_tags(data: bytes | mmap.mmap, position: int, end: int) -> int:
     """Skips the tags that joined files bring along."""
     while position < end:
         if data[position : position + 3] == b"ID3":
@@ -227,16 +246,14 @@ def _ape(data: bytes | mmap.mmap, position: int) -> tuple[int, int]:
 
 
 def _find(data: bytes | mmap.mmap, position: int, end: int) -> int | None:
-    """The next frame that is followed by two others of its kind, or by as many as fit before the end."""
+    """The next frame that is followed by two others, or by as many as fit before the end."""
     while 0 <= (position := data.find(b"\xff", position, end)) <= end - 4:
-        frame, at, n = parse(data, position), position, 0
-        next_frame = frame
-        while frame and next_frame and next_frame.kind == frame.kind and at + next_frame.size <= end:
-            at += next_frame.size
+        at, n = position, 0
+        while (frame := parse(data, at)) and at + frame.size <= end:
+            at += frame.size
             n += 1
             if n == 3 or at == end:
                 return position
-            next_frame = parse(data, at)
         position += 1
     return None
 

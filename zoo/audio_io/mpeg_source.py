@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import mmap
-from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,17 @@ from zoo.audio_io import ffmpeg, mpeg
 from zoo.audio_io.library import LibraryPart
 from zoo.errors import ZooError
 
+SUFFIXES = (".mp3", ".mp2", ".mp1", ".mpga")
 _CODECS = {1: "mp1float", 2: "mp2float", 3: "mp3float"}
 _RESERVOIR_BYTES = 511  # how far back a frame of Layer III finds its bits (9 bits; 8 in MPEG-2)
 _SETTLING = 2  # frames whose overlap and filter states are in the one that is sought
 _HEADER_BYTES = 4 + 32  # of a frame, at most, that the reservoir does not count
+_READ_AHEAD = 64  # frames
+_FEW_BYTES = 2048  # a frame that was cut off, and padding
 _LIBRARY_PREROLL = 16 * 1152
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class MpegPart:
     """Frames of one kind, from the first in the file at `start` to the last before `end`."""
 
@@ -57,7 +59,7 @@ def inspect(path: Path) -> Mpeg | None:
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         end = mpeg.audio_end(data)
-        start = mpeg.first_frame(data)
+        start = mpeg.first_frame(data, anywhere=path.suffix.lower() in SUFFIXES)
         if start is None:
             return None
         if trusted := mpeg.corroborated(data, start, end):
@@ -102,7 +104,7 @@ def _warning(path: Path, found: list[mpeg.Run], header: int | None, left: int, b
             f"({header / first.sample_rate:.2f} s)"
         )
     junk = found[0].n_junk + left
-    return f"{path}: {junk} bytes are no frames of sound, and left out" if junk > 4096 else None
+    return f"{path}: {junk} bytes are no frames of sound, and left out" if junk > _FEW_BYTES else None
 
 
 class MpegSource:
@@ -115,84 +117,89 @@ class MpegSource:
         self.warning: str | None = None
         self._path, self._part = path, part
         with ffmpeg.blame(path):
+            stat = path.stat()
             self._file = path.open("rb")
-        stat = path.stat()
         self._offsets = _offsets(path, part, stat.st_size, stat.st_mtime_ns)
         self._frame_samples = 384 if part.layer == 1 else 576 if part.layer == 3 and part.sample_rate < 32_000 else 1152
         self._begin(0)
 
     def _begin(self, frame: int) -> None:
         """Starts decoding at a frame; what comes out begins with its first sample."""
-        import av
-
-        self._decoder: Any = av.CodecContext.create(_CODECS[self._part.layer], "r")
+        self._decoder: Any = None
         self._next = frame
-        self._blocks: deque[np.ndarray] = deque()
+        self._data, self._data_at = b"", 0  # bytes of the file that were read ahead, and where they begin
+        self._block = np.zeros((0, self.channels), np.float32)  # decoded, and not yet given out
         self._position = frame * self._frame_samples - self._part.skip  # of the next sample that comes out
 
     def read(self, n: int) -> np.ndarray:
         n = min(n, self.n_samples - max(self._position, 0))
         if n < 1:
             return np.zeros((0, self.channels), np.float32)
-        if self._position < 0:
-            self._drop(-self._position)
-        out: list[np.ndarray] = []
-        wanted = n
-        while wanted > 0:
-            block = self._pop(wanted)
-            out.append(block)
-            wanted -= len(block)
-        return np.concatenate(out) if len(out) > 1 else out[0]
-
-    def _pop(self, n: int) -> np.ndarray:
-        """At least one sample and at most n."""
-        while not self._blocks:
-            self._decode()
-        block = self._blocks.popleft()
-        if len(block) > n:
-            self._blocks.appendleft(block[n:])
-            block = block[:n]
-        self._position += len(block)
-        return block
+        self._drop(-self._position)
+        out = np.empty((n, self.channels), np.float32)
+        filled = 0
+        while filled < n:
+            if not len(self._block):
+                self._block = self._decode()
+            taken = self._block[: n - filled]
+            out[filled : filled + len(taken)] = taken
+            self._block = self._block[len(taken) :]
+            filled += len(taken)
+        self._position += n
+        return out
 
     def _drop(self, n: int) -> None:
         while n > 0:
-            n -= len(self._pop(n))
+            if not len(self._block):
+                keep = n < self._frame_samples
+                self._block = self._decode(keep=keep)
+                if not keep:  # nothing of it is wanted but what it leaves in the decoder
+                    n -= self._frame_samples
+                    self._position += self._frame_samples
+                    continue
+            dropped = min(n, len(self._block))
+            self._block = self._block[dropped:]
+            self._position += dropped
+            n -= dropped
 
-    def _decode(self) -> None:
-        """The next frame; one that is damaged gives silence, as it does in every player."""
+    def _decode(self, *, keep: bool = True) -> np.ndarray:
+        """The next frame, none of it unless `keep`; one that is damaged gives silence, as it does in every player."""
         import av
 
+        if self._decoder is None:
+            self._decoder = av.CodecContext.create(_CODECS[self._part.layer], "r")
         if self._next >= len(self._offsets) - 1:
-            raise ZooError(f"{self._path}: ends at sample {self._position}, it had {self.n_samples} when it was opened")
-        start, end = self._offsets[self._next : self._next + 2]
+            raise ZooError(f"{self._path}: ends at sample {self._position}, it had {self.n_samples} when examined")
+        data = self._frame_bytes(self._next)
         self._next += 1
-        self._file.seek(int(start))
-        data = self._file.read(int(end - start))
-        block = None
         try:
             frames = self._decoder.decode(av.Packet(data))
             if frames and frames[0].samples == self._frame_samples and frames[0].layout.nb_channels == self.channels:
-                block = ffmpeg.samples(frames[0])
+                return ffmpeg.samples(frames[0]) if keep else self._block
         except av.error.FFmpegError:
             pass
-        if block is None:
-            self.warning = f"{self._path}: damaged near {max(self._position, 0) / self.sample_rate:.2f} s, silent there"
-            block = np.zeros((self._frame_samples, self.channels), np.float32)
-        self._blocks.append(block)
+        self.warning = f"{self._path}: damaged near {max(self._position, 0) / self.sample_rate:.2f} s, silent there"
+        return np.zeros((self._frame_samples if keep else 0, self.channels), np.float32)
+
+    def _frame_bytes(self, number: int) -> bytes:
+        start, end = int(self._offsets[number]), int(self._offsets[number + 1])
+        if end > self._data_at + len(self._data):
+            last = min(number + _READ_AHEAD, len(self._offsets) - 1)
+            self._file.seek(start)
+            self._data, self._data_at = self._file.read(int(self._offsets[last]) - start), start
+        return self._data[start - self._data_at : end - self._data_at]
 
     def seek(self, sample: int) -> None:
-        if self._position <= sample < self._position + sum(map(len, self._blocks)) + 8 * self._frame_samples:
+        if self._decoder is not None and 0 <= sample - self._position < 8 * self._frame_samples:
             self._drop(sample - self._position)
             return
-        frame = (sample + self._part.skip) // self._frame_samples
-        first = frame
+        first = max((sample + self._part.skip) // self._frame_samples - _SETTLING, 0)
         if self._part.layer == 3:
             reservoir = 0
             while first > 0 and reservoir < _RESERVOIR_BYTES:
                 first -= 1
                 reservoir += max(int(self._offsets[first + 1] - self._offsets[first]) - _HEADER_BYTES, 1)
-        self._begin(max(first - _SETTLING, 0))
+        self._begin(first)
         self._drop(sample - self._position)
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ _WRAP = 1 << 32  # sizes of 32 bits begin again here
 _UNUSED_BYTES = 1 << 12  # behind the samples, that no one misses
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PcmPart:
     """Samples one behind the other from byte `offset` of a file on."""
 

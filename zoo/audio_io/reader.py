@@ -12,6 +12,7 @@ from zoo.audio_io import wav
 from zoo.audio_io.inspect import FileInfo, inspect
 from zoo.audio_io.output import describe, standard
 from zoo.audio_io.pcm import PcmSource
+from zoo.audio_io.places import no_folder
 from zoo.audio_io.source import Source
 from zoo.audio_io.wav import RawFormat
 from zoo.errors import ZooError
@@ -84,9 +85,7 @@ def open_reader(path: str | Path, *, raw: RawFormat | None = None, stream: int |
     is_stdin = str(path) == "-"
     name = "standard input" if is_stdin else str(path)
     place = Path(path)
-    if not is_stdin and (place.is_dir() or not place.exists()):
-        raise ZooError(f"{path}: {'is a folder' if place.is_dir() else 'no such file'}")
-    if not is_stdin and place.is_file():
+    if not is_stdin and no_folder(place) == "file":
 
         def connect() -> tuple[Source, FileInfo]:
             info = inspect(place, count=False, stream=stream, raw=raw)

@@ -35,6 +35,10 @@ class EntropyModel:
             if array.shape != wanted[name].shape or array.dtype != wanted[name].dtype:
                 raise ZooError(f"entropy coder: {name} is {array.dtype} {array.shape}, expected {wanted[name]}")
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: the coder made of them is built again where a copy, or another process, needs it."""
+        return {"symbols": self.symbols, "arrays": self.arrays}
+
     @functools.cached_property
     def _coder(self) -> scalars.ScalarCoder | names.NameCoder:
         kind = scalars.ScalarCoder if self.symbols.ordered else names.NameCoder

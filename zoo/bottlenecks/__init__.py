@@ -9,10 +9,21 @@ Every bottleneck yields integer symbols, so that a bitrate can always be counted
 `level` is the operating point, an int32 scalar or (B,) from 0 (lowest rate) to n_levels - 1: the number of codebooks
 of a residual VQ, the grid step of a Gaussian one. `keys` are one PRNG key per example: noise is a function of the
 example and never of how a batch is spread over devices. `mask` (B, F) leaves frames out of losses and metrics.
+
+Gradients pass straight through all of them, in evaluation too: a loss on decoded audio moves what was encoded.
 """
 
 from zoo.bottlenecks.residual_vq import ResidualVQ
 from zoo.bottlenecks.scalar import FSQ, Gaussian
-from zoo.bottlenecks.signature import CodebookUse, Identity, Quantised, SymbolFormat
+from zoo.bottlenecks.signature import CodebookUse, Identity, Quantised, SymbolFormat, straight_through
 
-__all__ = ["FSQ", "CodebookUse", "Gaussian", "Identity", "Quantised", "ResidualVQ", "SymbolFormat"]
+__all__ = [
+    "FSQ",
+    "CodebookUse",
+    "Gaussian",
+    "Identity",
+    "Quantised",
+    "ResidualVQ",
+    "SymbolFormat",
+    "straight_through",
+]

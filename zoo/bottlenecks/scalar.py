@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zoo.bottlenecks.signature import Quantised, SymbolFormat, chosen_level, mean_frames
+from zoo.bottlenecks.signature import Quantised, SymbolFormat, chosen_level, mean_frames, straight_through
 
 
 class FSQ(nn.Module):
@@ -44,10 +44,9 @@ class FSQ(nn.Module):
         self, latent: jax.Array, mask: jax.Array | None = None, *, keys: jax.Array | None = None, level: Any = None
     ) -> Quantised:
         half = self._half()
-        through = latent - jax.lax.stop_gradient(latent)  # exactly zero, with the latent's gradient
-        bounded = jax.lax.stop_gradient(jnp.clip(latent, -half, half)) + through
+        bounded = straight_through(latent, jnp.clip(latent, -half, half))
         indices = jax.lax.stop_gradient(jnp.clip(jnp.round(bounded + half), 0, 2 * half))
-        quantised = indices - half + through
+        quantised = straight_through(latent, indices - half)
         losses = {}
         if keys is not None:
             noise = jax.vmap(lambda key: jax.random.uniform(key, latent.shape[1:], minval=-0.5, maxval=0.5))(keys)
@@ -75,7 +74,8 @@ class Gaussian(nn.Module):
     The posterior N(μ, σ_d²) shares σ_d over all inputs, because then a uniform grid of step s·σ_d on the
     mean loses what the noise in training lost, whatever the clip: one model gives a whole rate–distortion
     curve, a level for each s in `grid_steps` (s = √12 has the noise's variance). The loss `kl` is in nats per frame,
-    against N(0, 1). Symbols are clipped to `codebook_size` values around zero.
+    against N(0, 1). Symbols are clipped to `codebook_size` values around zero. Without noise, in evaluation, the
+    gradient passes straight through grid and bound, and does not reach σ.
     """
 
     latent_dim: int
@@ -106,7 +106,7 @@ class Gaussian(nn.Module):
         indices = jnp.clip(jnp.round(latent / grid), -half, self.codebook_size - 1 - half)
         codes = (indices + half).astype(jnp.int32)
         if keys is None:
-            return Quantised(indices * grid, codes, {}, {})
+            return Quantised(straight_through(latent, indices * grid), codes, {}, {})
         noise = jax.vmap(lambda key: jax.random.normal(key, latent.shape[1:]))(keys)
         nats = 0.5 * (jnp.square(latent) + jnp.exp(2 * log_std) - 1.0) - log_std
         kl = mean_frames(nats.sum(-1), mask)

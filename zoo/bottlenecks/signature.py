@@ -94,6 +94,20 @@ class Identity(nn.Module):
         raise ValueError("an Identity bottleneck has no codes to decode")
 
 
+@jax.custom_jvp
+def straight_through(latent: jax.Array, quantised: jax.Array) -> jax.Array:
+    """`quantised`, bit for bit, whose gradient is the latent's: as though nothing were rounded, bounded or looked up.
+
+    The straight-through estimator (Bengio et al., 2013). Written as a sum, latent + (quantised - latent) is rounded.
+    """
+    return quantised
+
+
+@straight_through.defjvp
+def _latent_moves(primals: tuple[jax.Array, jax.Array], tangents: tuple[Any, Any]) -> tuple[jax.Array, Any]:
+    return primals[1], tangents[0]
+
+
 def chosen_level(level: Any, default: int) -> jax.Array:
     return jnp.asarray(default if level is None else level, jnp.int32)
 

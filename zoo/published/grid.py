@@ -13,7 +13,7 @@ import numpy as np
 from zoo.bitstream import scalars
 from zoo.bitstream.entropy import EntropyModel, template
 from zoo.bitstream.tables import TOTAL
-from zoo.bottlenecks import Quantised, SymbolFormat
+from zoo.bottlenecks import Quantised, SymbolFormat, straight_through
 
 GRID_STEPS = (4.0, 2.8, 2.0, 1.4, 1.0, 0.7, 0.5, 0.35, 0.25)
 DEFAULT_STEP = 0.5
@@ -47,11 +47,11 @@ class Grid(nn.Module):
         return SymbolFormat((self.codebook_size,) * self.latent_dim, len(self.grid_steps), True, ordered=True)
 
     def __call__(self, latent: jax.Array, mask: Any = None, *, keys: Any = None, level: Any = None) -> Quantised:
-        """In training (`keys` given) the latent passes as it is."""
+        """In training (`keys` given) the latent passes as it is; else its gradient passes straight through."""
         step, half = self._step(level), self.codebook_size // 2
         indices = jnp.clip(jnp.round(latent / step), -half, self.codebook_size - 1 - half)
         codes = (indices + half).astype(jnp.int32)
-        return Quantised(indices * step if keys is None else latent, codes, {}, {})
+        return Quantised(straight_through(latent, indices * step) if keys is None else latent, codes, {}, {})
 
     def dequantise(self, codes: jax.Array, level: Any = None) -> jax.Array:
         return (codes - self.codebook_size // 2).astype(jnp.float32) * self._step(level)

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zoo.bottlenecks import Quantised, SymbolFormat
+from zoo.bottlenecks import Quantised, SymbolFormat, straight_through
 from zoo.layers import per_channel
 from zoo.published.keymap import POINTWISE, VECTOR, Entry
 
@@ -19,7 +19,8 @@ class MultiScaleVQ(nn.Module):
     """Residual VQ of (B, F, vq_strides[0] · D), whose codebook q looks at means of vq_strides[q] steps of time.
 
     Codes are those of the nearest entry by cosine (Yu et al., 2022); a frame's stand codebook by codebook, those of a
-    codebook in order of time. For published weights: there are no losses to train it with.
+    codebook in order of time. Gradients pass straight through the look-ups. For published weights: there are no losses
+    to train it with.
     """
 
     latent_dim: int
@@ -54,7 +55,7 @@ class MultiScaleVQ(nn.Module):
             entries = self.codebooks[q]
             norm = jnp.sqrt(jnp.square(entries).sum(axis=-1, keepdims=True))
             index = jnp.argmax(projected @ (entries / jnp.maximum(norm, 1e-12)).T, axis=-1)
-            step = self._chosen(q, index)
+            step = self._stands_for(q, straight_through(projected, jnp.take(entries, index, axis=0)))
             total, residual = total + step, residual - step
             codes.append(index.reshape(batch, frames, -1))
         stacked = jnp.concatenate(codes, axis=-1).astype(jnp.int32)
@@ -64,13 +65,14 @@ class MultiScaleVQ(nn.Module):
         """Latent (B, F, vq_strides[0] · D) of codes (B, F, Q)."""
         batch, frames, _ = codes.shape
         columns = jnp.split(codes, np.cumsum(self._codes_per_frame())[:-1], axis=-1)
-        steps = [self._chosen(q, column.reshape(batch, -1)) for q, column in enumerate(columns)]
+        chosen = [jnp.take(self.codebooks[q], column.reshape(batch, -1), axis=0) for q, column in enumerate(columns)]
+        steps = [self._stands_for(q, entries) for q, entries in enumerate(chosen)]
         return sum(steps[1:], start=steps[0]).reshape(batch, frames, -1)
 
-    def _chosen(self, q: int, index: jax.Array) -> jax.Array:
-        """What codes (B, n) of codebook q stand for, (B, n · stride, D)."""
-        chosen = jnp.take(self.codebooks[q], index, axis=0) @ self.project_out[q] + per_channel(self.bias_out[q])
-        return jnp.repeat(chosen, self.vq_strides[q], axis=1)
+    def _stands_for(self, q: int, entries: jax.Array) -> jax.Array:
+        """Latent (B, n · stride, D) of entries (B, n, k) of codebook q."""
+        step = entries @ self.project_out[q] + per_channel(self.bias_out[q])
+        return jnp.repeat(step, self.vq_strides[q], axis=1)
 
     @nn.nowrap
     def _codes_per_frame(self) -> list[int]:

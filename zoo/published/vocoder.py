@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from zoo import dsp
-from zoo.bottlenecks import Quantised, SymbolFormat
+from zoo.bottlenecks import Quantised, SymbolFormat, straight_through
 from zoo.layers import Conv1d, ConvNeXtBlock, Dtype, LayerNorm, Span, apply_mask
 from zoo.published.euclidean import residual_codes, residual_sum
 
@@ -51,6 +51,7 @@ class ConditionedVQ(nn.Module):
     """Residual VQ with EnCodec's codebooks, whose codes stand for other entries: latent (B, F, D) -> (B, F, D + N).
 
     The last N numbers of what the decoder hears say how many codebooks there are, as one of `condition_codebooks`.
+    Gradients pass straight through, from the other entries to the latent.
     """
 
     latent_dim: int
@@ -77,7 +78,9 @@ class ConditionedVQ(nn.Module):
         self, latent: jax.Array, mask: jax.Array | None = None, *, keys: jax.Array | None = None, level: Any = None
     ) -> Quantised:
         codes, _ = residual_codes(jax.lax.stop_gradient(latent), self.codebooks, self._used(level))
-        return Quantised(self.dequantise(codes, level), codes, {}, {})
+        heard = self.dequantise(codes, level)
+        entries = straight_through(latent, heard[..., : self.latent_dim])
+        return Quantised(jnp.concatenate([entries, heard[..., self.latent_dim :]], axis=-1), codes, {}, {})
 
     def dequantise(self, codes: jax.Array, level: Any = None) -> jax.Array:
         """Latents and condition of codes (B, F, q) with any q up to n_codebooks."""

@@ -1,0 +1,72 @@
+"""What a user hands over — arrays of any library, numbers, bytes, paths — as what is computed with."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import jax
+import numpy as np
+
+from zoo.bitstream.layout import MAX_SAMPLE_RATE
+from zoo.errors import ZooError
+
+
+def as_array(values: Any, name: str) -> np.ndarray:
+    """Numbers in an array-like of any library as numpy; raises ZooError, naming it, for what is none."""
+    if isinstance(values, jax.core.Tracer):
+        raise ZooError(
+            f"{name} is being traced by jax (jit, grad, vmap), which only pure functions can be: there use "
+            f"codec.module.apply(codec.variables, …)"
+        )
+    try:
+        array = np.asarray(values)
+    except Exception as error:  # whatever its library raises: of tensors on a GPU, say
+        if isinstance(values, list | tuple) and isinstance(error, ValueError):
+            raise ZooError(f"{name} must be an array, got parts of different shapes") from None
+        reason = " ".join(str(error).split())[:200]
+        raise ZooError(f"{name} cannot be read as an array ({type(values).__name__}): {reason}") from None
+    if array.dtype.kind in "OSU":
+        raise ZooError(f"{name} must be an array of numbers, got {type(values).__name__} ({array.dtype})")
+    return array
+
+
+def as_bytes(data: Any) -> bytes:
+    """The bytes of any buffer; raises ZooError for what is none."""
+    try:
+        return bytes(memoryview(data))
+    except TypeError:
+        raise ZooError(f"coded audio must be bytes, got {type(data).__name__}") from None
+
+
+def as_path(path: Any) -> str:
+    """A path of str, bytes or pathlib, in which ~ is the home directory; raises ZooError for what is none."""
+    try:
+        return os.path.expanduser(os.fsdecode(path))
+    except TypeError:
+        raise ZooError(f"{' '.join(repr(path).split())[:80]} is no path") from None
+
+
+def number(value: Any, name: str) -> int | float:
+    """A number of Python, or a scalar of numpy or jax; raises ZooError, naming it, for anything else."""
+    if getattr(value, "shape", None) == () and not isinstance(value, jax.core.Tracer):
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ZooError(f"{name} must be a number, got {' '.join(repr(value).split())[:80]}")
+    return value
+
+
+def whole(value: Any, name: str) -> int:
+    """A whole number, which may be a float (24000.0); raises ZooError, naming it, for anything else."""
+    found = number(value, name)
+    if found % 1 != 0:  # NaN and infinity included
+        raise ZooError(f"{name} must be a whole number, got {found!r}")
+    return int(found)
+
+
+def sample_rate(value: Any) -> int:
+    """Whole Hz, as many as a file can have; raises ZooError for anything else."""
+    rate = whole(value, "sample_rate")
+    if not 1 <= rate <= MAX_SAMPLE_RATE:
+        raise ZooError(f"sample_rate {rate} is not between 1 and {MAX_SAMPLE_RATE} Hz")
+    return rate
