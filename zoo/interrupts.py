@@ -1,19 +1,21 @@
 """Ctrl-C and SIGTERM end a command by an exception where that can be raised, so that no half-written file stays behind.
 
 Python runs a signal's handler between any two instructions, wherever the program is. What the handler raises is lost
-in a callback of the garbage collector's, and ends the process at once, leaving its files, where the C++ of an extension
-calls Python and expects no exception (as soxr's does while it is imported). So it waits for a moment when our own code
-is running; in other people's code it loses patience, but not in those two places.
+in a callback of the garbage collector's or in `__del__`, and ends the process at once, leaving its files, where the C++
+of an extension calls Python and expects no exception (as soxr's does while it is imported). So it waits for a moment
+when our own code is running. In other people's code it loses patience, but never in an import; and what is lost is
+raised again.
 """
 
 from __future__ import annotations
 
 import contextlib
-import gc
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 AGAIN_S = 0.02
@@ -31,6 +33,8 @@ class _Pending:
     def __init__(self) -> None:
         self._number: int | None = None
         self._looked = 0
+        self._raised: BaseException | None = None
+        self._report = sys.unraisablehook
 
     def handle(self, number: int, frame: FrameType | None) -> None:
         if number in SIGNALS:
@@ -39,25 +43,35 @@ class _Pending:
             impatient = self._looked * AGAIN_S >= PATIENCE_S
         if self._number is None:
             return
-        modules, codes = _stack(frame)
-        bad = "importlib" in modules or not codes.isdisjoint(getattr(c, "__code__", None) for c in gc.callbacks)
-        if bad or not (impatient or modules <= _OURS | _HARMLESS):
-            self._looked += 1
-            signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+        running = _running(frame)
+        if "importlib" in running or not (impatient or running <= _OURS | _HARMLESS):
+            self._look_again()
             return
         signal.setitimer(signal.ITIMER_REAL, 0)
         number, self._number, self._looked = self._number, None, 0
-        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+        self._raised = KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
+        raise self._raised
+
+    def lost(self, info: Any) -> None:
+        """Is told of exceptions that are lost."""
+        if info.exc_value is not self._raised:
+            self._report(info)
+            return
+        self._number = signal.SIGINT if isinstance(info.exc_value, KeyboardInterrupt) else signal.SIGTERM
+        self._look_again()
+
+    def _look_again(self) -> None:
+        self._looked += 1
+        signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
 
 
-def _stack(frame: FrameType | None) -> tuple[set[str], set[object]]:
-    """The packages and the code of all functions that are running."""
-    modules, codes = set(), set[object]()
+def _running(frame: FrameType | None) -> set[str]:
+    """The packages whose functions are running."""
+    names = set()
     while frame is not None:
-        modules.add(str(frame.f_globals.get("__name__")).removeprefix("_frozen_").partition(".")[0])
-        codes.add(frame.f_code)
+        names.add(str(frame.f_globals.get("__name__")).removeprefix("_frozen_").partition(".")[0])
         frame = frame.f_back
-    return modules, codes
+    return names
 
 
 @contextlib.contextmanager
@@ -70,12 +84,16 @@ def heard() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    handle = _Pending().handle
+    pending = _Pending()
     heeded = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
-    former = {number: signal.signal(number, handle) for number in (*heeded, signal.SIGALRM)}
+    former = {number: signal.signal(number, pending.handle) for number in (*heeded, signal.SIGALRM)}
+    report = sys.unraisablehook
+    sys.unraisablehook = told = pending.lost
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        if sys.unraisablehook is told:  # others may have put theirs around it
+            sys.unraisablehook = report
         for number, handler in former.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)

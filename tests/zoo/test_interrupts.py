@@ -29,30 +29,43 @@ def _impatient(monkeypatch) -> None:
     monkeypatch.setattr(interrupts, "PATIENCE_S", 0.0)
 
 
+class Finalised:
+    """Takes its time to go, and gets a signal meanwhile."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.itself = self
+
+    def __del__(self) -> None:
+        signal.raise_signal(self.number)
+        time.sleep(0.1)
+
+
 @pytest.mark.usefixtures("_impatient")
 @pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
-def test_in_a_callback_of_the_garbage_collector(number, error) -> None:
-    passed: list[str] = []
-
-    def callback(phase: str, _: object) -> None:
-        if not passed:
-            signal.raise_signal(number)
-            time.sleep(0.1)
-        passed.append(phase)
-
+def test_where_exceptions_are_lost(number, error) -> None:
     def collect() -> None:
         with interrupts.heard():
+            Finalised(number)
             gc.collect()
             wait()
 
-    gc.callbacks.append(callback)
-    try:
-        with pytest.raises(error) as raised:
-            collect()
-    finally:
-        gc.callbacks.remove(callback)
-    assert passed
+    with pytest.raises(error) as raised:
+        collect()
     assert error is KeyboardInterrupt or raised.value.code == 143
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_other_lost_exceptions_are_reported(monkeypatch) -> None:
+    class Fails:
+        def __del__(self) -> None:
+            raise ValueError("mine")
+
+    told: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda info: told.append(info.exc_value))
+    with interrupts.heard():
+        Fails()
+    assert [str(error) for error in told] == ["mine"]
 
 
 @pytest.mark.usefixtures("_impatient")
