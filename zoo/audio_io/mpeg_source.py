@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import mmap
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,7 @@ class MpegSource:
         """Starts decoding at a frame; what comes out begins with its first sample."""
         self._decoder: Any = None
         self._next = frame
+        self._ready: deque[Any] = deque()  # decoded frames before number _next
         self._data, self._data_at = b"", 0  # bytes of the file that were read ahead, and where they begin
         self._block = np.zeros((0, self.channels), np.float32)  # decoded, and not yet given out
         self._position = frame * self._frame_samples - self._part.skip  # of the next sample that comes out
@@ -140,7 +142,7 @@ class MpegSource:
         filled = 0
         while filled < n:
             if not len(self._block):
-                self._block = self._decode()
+                self._block = self._decode(ahead=-(-(n - filled) // self._frame_samples))
             taken = self._block[: n - filled]
             out[filled : filled + len(taken)] = taken
             self._block = self._block[len(taken) :]
@@ -152,7 +154,7 @@ class MpegSource:
         while n > 0:
             if not len(self._block):
                 keep = n < self._frame_samples
-                self._block = self._decode(keep=keep)
+                self._block = self._decode(keep=keep, ahead=-(-n // self._frame_samples))
                 if not keep:  # nothing of it is wanted but what it leaves in the decoder
                     n -= self._frame_samples
                     self._position += self._frame_samples
@@ -162,24 +164,49 @@ class MpegSource:
             self._position += dropped
             n -= dropped
 
-    def _decode(self, *, keep: bool = True) -> np.ndarray:
-        """The next frame, none of it unless `keep`; one that is damaged gives silence, as it does in every player."""
+    def _decode(self, *, keep: bool = True, ahead: int = 1) -> np.ndarray:
+        """The next frame, none of it unless `keep`; one that is damaged gives silence, as it does in every player.
+
+        `ahead` is how many frames will be asked for: they are decoded at once.
+        """
+        if not self._ready:
+            left = len(self._offsets) - 1 - self._next
+            if left < 1:
+                raise ZooError(f"{self._path}: ends at sample {self._position}, it had {self.n_samples} when examined")
+            self._decode_ahead(min(ahead, left, _READ_AHEAD))
+        frame = self._ready.popleft()
+        if not keep:
+            return self._block
+        if frame is not None:
+            return ffmpeg.samples(frame)
+        self.warning = f"{self._path}: damaged near {max(self._position, 0) / self.sample_rate:.2f} s, silent there"
+        return np.zeros((self._frame_samples, self.channels), np.float32)
+
+    def _decode_ahead(self, n: int) -> None:
+        """Puts the next n frames into `_ready`, None for a damaged one."""
+        first, self._next = self._next, self._next + n
+        if (frames := self._decoded(range(first, first + n))) is None:
+            # one of them is damaged, and with it what the decoder holds: each by itself, from before the first on
+            self._decoder = None
+            start = self._settled_before(first)
+            for number in range(start, first):
+                self._decoded(range(number, number + 1))
+            frames = [(self._decoded(range(number, number + 1)) or [None])[0] for number in range(first, first + n)]
+        self._ready.extend(frames)
+
+    def _decoded(self, numbers: range) -> list[Any] | None:
+        """The decoder's frames of consecutive numbers; None unless there is one of each."""
         import av
 
         if self._decoder is None:
             self._decoder = av.CodecContext.create(_CODECS[self._part.layer], "r")
-        if self._next >= len(self._offsets) - 1:
-            raise ZooError(f"{self._path}: ends at sample {self._position}, it had {self.n_samples} when examined")
-        data = self._frame_bytes(self._next)
-        self._next += 1
+        data = b"".join(self._frame_bytes(number) for number in numbers)
         try:
-            frames = self._decoder.decode(av.Packet(data))
-            if frames and frames[0].samples == self._frame_samples and frames[0].layout.nb_channels == self.channels:
-                return ffmpeg.samples(frames[0]) if keep else self._block
+            frames: list[Any] = self._decoder.decode(av.Packet(data))
         except av.error.FFmpegError:
-            pass
-        self.warning = f"{self._path}: damaged near {max(self._position, 0) / self.sample_rate:.2f} s, silent there"
-        return np.zeros((self._frame_samples if keep else 0, self.channels), np.float32)
+            return None
+        kinds = {(frame.samples, frame.layout.nb_channels) for frame in frames}
+        return frames if len(frames) == len(numbers) and kinds == {(self._frame_samples, self.channels)} else None
 
     def _frame_bytes(self, number: int) -> bytes:
         start, end = int(self._offsets[number]), int(self._offsets[number + 1])
@@ -193,14 +220,17 @@ class MpegSource:
         if self._decoder is not None and 0 <= sample - self._position < 8 * self._frame_samples:
             self._drop(sample - self._position)
             return
-        first = max((sample + self._part.skip) // self._frame_samples - _SETTLING, 0)
-        if self._part.layer == 3:
-            reservoir = 0
-            while first > 0 and reservoir < _RESERVOIR_BYTES:
-                first -= 1
-                reservoir += max(int(self._offsets[first + 1] - self._offsets[first]) - _HEADER_BYTES, 1)
-        self._begin(first)
+        self._begin(self._settled_before((sample + self._part.skip) // self._frame_samples))
         self._drop(sample - self._position)
+
+    def _settled_before(self, frame: int) -> int:
+        """The frame from which on to decode, so that `frame` comes out as if all before it had been."""
+        first = max(frame - _SETTLING, 0)
+        reservoir = 0
+        while self._part.layer == 3 and first > 0 and reservoir < _RESERVOIR_BYTES:
+            first -= 1
+            reservoir += max(int(self._offsets[first + 1] - self._offsets[first]) - _HEADER_BYTES, 1)
+        return first
 
     def close(self) -> None:
         self._file.close()
