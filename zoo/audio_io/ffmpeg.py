@@ -47,6 +47,19 @@ def blame(path: Path) -> Iterator[None]:
         raise ZooError(f"{path}: cannot be read as audio ({' '.join(reason.split())})") from error
 
 
+def joined(frames: list[Any]) -> Any:
+    """Frames of one kind as one, which takes far less time to look at."""
+    import av
+
+    if len(frames) == 1:
+        return frames[0]
+    fifo = av.AudioFifo()
+    for frame in frames:
+        frame.pts = None  # they follow one another, whatever their times say
+        fifo.write(frame)
+    return fifo.read()
+
+
 def samples(frame: Any) -> np.ndarray:
     """Float32 (T, C) of a decoded frame; integers are scaled to [-1, 1), as libsndfile does."""
     kind = frame.format.name.removesuffix("p")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import mmap
-from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,7 +127,6 @@ class MpegSource:
         """Starts decoding at a frame; what comes out begins with its first sample."""
         self._decoder: Any = None
         self._next = frame
-        self._ready: deque[Any] = deque()  # decoded frames before number _next
         self._data, self._data_at = b"", 0  # bytes of the file that were read ahead, and where they begin
         self._block = np.zeros((0, self.channels), np.float32)  # decoded, and not yet given out
         self._position = frame * self._frame_samples - self._part.skip  # of the next sample that comes out
@@ -142,7 +140,7 @@ class MpegSource:
         filled = 0
         while filled < n:
             if not len(self._block):
-                self._block = self._decode(ahead=-(-(n - filled) // self._frame_samples))
+                self._block = self._decode(-(-(n - filled) // self._frame_samples))
             taken = self._block[: n - filled]
             out[filled : filled + len(taken)] = taken
             self._block = self._block[len(taken) :]
@@ -153,46 +151,41 @@ class MpegSource:
     def _drop(self, n: int) -> None:
         while n > 0:
             if not len(self._block):
-                keep = n < self._frame_samples
-                self._block = self._decode(keep=keep, ahead=-(-n // self._frame_samples))
-                if not keep:  # nothing of it is wanted but what it leaves in the decoder
-                    n -= self._frame_samples
-                    self._position += self._frame_samples
+                if n >= self._frame_samples:  # nothing is wanted of them but what they leave in the decoder
+                    first = self._next
+                    self._decode(n // self._frame_samples, keep=False)
+                    dropped = (self._next - first) * self._frame_samples
+                    self._position += dropped
+                    n -= dropped
                     continue
+                self._block = self._decode(1)
             dropped = min(n, len(self._block))
             self._block = self._block[dropped:]
             self._position += dropped
             n -= dropped
 
-    def _decode(self, *, keep: bool = True, ahead: int = 1) -> np.ndarray:
-        """The next frame, none of it unless `keep`; one that is damaged gives silence, as it does in every player.
-
-        `ahead` is how many frames will be asked for: they are decoded at once.
-        """
-        if not self._ready:
-            left = len(self._offsets) - 1 - self._next
-            if left < 1:
-                raise ZooError(f"{self._path}: ends at sample {self._position}, it had {self.n_samples} when examined")
-            self._decode_ahead(min(ahead, left, _READ_AHEAD))
-        frame = self._ready.popleft()
-        if not keep:
-            return self._block
-        if frame is not None:
-            return ffmpeg.samples(frame)
-        self.warning = f"{self._path}: damaged near {max(self._position, 0) / self.sample_rate:.2f} s, silent there"
-        return np.zeros((self._frame_samples, self.channels), np.float32)
-
-    def _decode_ahead(self, n: int) -> None:
-        """Puts the next n frames into `_ready`, None for a damaged one."""
+    def _decode(self, n: int, *, keep: bool = True) -> np.ndarray:
+        """Up to n frames, at least one, none of them unless `keep`; a damaged one is silent, as in every player."""
+        n = min(n, len(self._offsets) - 1 - self._next, _READ_AHEAD)
+        if n < 1:
+            raise ZooError(f"{self._path}: ends at sample {self._position}, it had {self.n_samples} when examined")
         first, self._next = self._next, self._next + n
-        if (frames := self._decoded(range(first, first + n))) is None:
-            # one of them is damaged, and with it what the decoder holds: each by itself, from before the first on
-            self._decoder = None
-            start = self._settled_before(first)
-            for number in range(start, first):
-                self._decoded(range(number, number + 1))
-            frames = [(self._decoded(range(number, number + 1)) or [None])[0] for number in range(first, first + n)]
-        self._ready.extend(frames)
+        frames: list[Any] | None = self._decoded(range(first, first + n))
+        if frames is not None:
+            return ffmpeg.samples(ffmpeg.joined(frames)) if keep else self._block
+        # one of them is damaged, and with it what the decoder holds: each by itself, from before the first on
+        self._decoder = None
+        for number in range(self._settled_before(first), first):
+            self._decoded(range(number, number + 1))
+        blocks = []
+        for number in range(first, first + n):
+            frames = self._decoded(range(number, number + 1))
+            if frames is None:
+                at_s = max(number * self._frame_samples - self._part.skip, 0) / self.sample_rate
+                self.warning = f"{self._path}: damaged near {at_s:.2f} s, silent there"
+            silence = np.zeros((self._frame_samples, self.channels), np.float32)
+            blocks.append(silence if frames is None else ffmpeg.samples(frames[0]))
+        return np.concatenate(blocks) if keep else self._block
 
     def _decoded(self, numbers: range) -> list[Any] | None:
         """The decoder's frames of consecutive numbers; None unless there is one of each."""
