@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from zoo.audio_io import mpeg
 from zoo.errors import ZooError
-
-MPEG_KBPS = {
-    1: (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
-    2: (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-}
-MPEG_HZ = (44_100, 48_000, 32_000)
-MPEG_HZ_DIVISOR = {3: 1, 2: 2, 0: 4}  # by the header's version bits: MPEG-1, MPEG-2, "MPEG-2.5"
 
 
 @dataclass(frozen=True)
@@ -59,37 +53,14 @@ def mp3_frames(stream: bytes) -> Iterator[Mp3Frame]:
 
     Raises ZooError if the stream is not one of Layer III frames.
     """
-    position, end = 0, len(stream)
-    while stream[position : position + 3] == b"ID3":
-        high, *low = stream[position + 6 : position + 10]
-        for seven_bits in low:
-            high = high << 7 | seven_bits
-        position += 10 + high
-    if stream[-128:-125] == b"TAG":
-        end -= 128
-    first = True
+    position, end, first = mpeg.behind_id3(stream, 0), mpeg.audio_end(stream), True
     while position < end:
-        frame = _mp3_frame(stream, position, first)
-        yield frame
+        frame = mpeg.parse(stream, position)
+        if frame is None or frame.layer != 3:
+            raise ZooError(f"not a frame of MPEG Layer III at byte {position}")
+        is_tag = first and mpeg.parse_tag(stream, position, frame) is not None
+        yield Mp3Frame(position, frame.size, frame.kbps, frame.sample_rate, is_tag)
         position, first = position + frame.size, False
-
-
-def _mp3_frame(stream: bytes, position: int, first: bool) -> Mp3Frame:
-    header = int.from_bytes(stream[position : position + 4])
-    version, layer, rate_index = header >> 19 & 3, header >> 17 & 3, header >> 12 & 15
-    valid = position + 4 <= len(stream) and header >> 21 == 0x7FF and version != 1 and layer == 1
-    if not valid or rate_index in (0, 15) or header >> 10 & 3 == 3:
-        raise ZooError(f"not a frame of MPEG Layer III at byte {position}")
-    is_mpeg_1 = version == 3
-    sample_rate = MPEG_HZ[header >> 10 & 3] // MPEG_HZ_DIVISOR[version]
-    kbps = MPEG_KBPS[1 if is_mpeg_1 else 2][rate_index - 1]
-    padding = header >> 9 & 1
-    size = (144 if is_mpeg_1 else 72) * kbps * 1000 // sample_rate + padding
-    is_mono = header >> 6 & 3 == 3
-    # the tag comes after the (empty) side information
-    tag_at = position + 4 + ((17 if is_mono else 32) if is_mpeg_1 else (9 if is_mono else 17))
-    is_tag = first and stream[tag_at : tag_at + 4] in (b"Xing", b"Info")
-    return Mp3Frame(position, size, kbps, sample_rate, is_tag)
 
 
 def mp4_payload_bytes(stream: bytes) -> int:

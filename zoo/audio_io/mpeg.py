@@ -9,6 +9,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -56,12 +57,15 @@ def parse(data: bytes | mmap.mmap, position: int) -> Frame | None:
     is_mpeg_1 = version == 3
     sample_rate = HZ[hz_index] // HZ_DIVISOR[version]
     kbps = KBPS[is_mpeg_1, layer][rate_index - 1]
-    padding = header >> 9 & 1
-    if layer == 1:
-        size = (12 * kbps * 1000 // sample_rate + padding) * 4
-    else:
-        size = (144 if is_mpeg_1 or layer == 2 else 72) * kbps * 1000 // sample_rate + padding
+    size = int(_sizes(is_mpeg_1, layer, sample_rate, kbps, header >> 9 & 1))
     return Frame(is_mpeg_1, layer, sample_rate, 1 if header >> 6 & 3 == 3 else 2, size, kbps)
+
+
+def _sizes(is_mpeg_1: bool, layer: int, sample_rate: int, kbps: Any, padding: Any) -> Any:
+    """Bytes of frames of one kind by their rates and padding bits, numbers or arrays."""
+    if layer == 1:
+        return (12 * kbps * 1000 // sample_rate + padding) * 4
+    return (144 if is_mpeg_1 or layer == 2 else 72) * kbps * 1000 // sample_rate + padding
 
 
 @dataclass(frozen=True)
@@ -287,11 +291,7 @@ def _candidates(data: mmap.mmap, start: int, stop: int, end: int, frame: Frame) 
     right &= (rate_index > 0) & (rate_index < 15)
     places, rate_index, padding = places[right], rate_index[right], (third[right] >> 1 & 1).astype(np.int64)
     kbps = np.asarray((0, *KBPS[frame.is_mpeg_1, frame.layer]), np.int64)[rate_index]
-    if frame.layer == 1:
-        sizes = (12 * kbps * 1000 // frame.sample_rate + padding) * 4
-    else:
-        sizes = (144 if frame.is_mpeg_1 or frame.layer == 2 else 72) * kbps * 1000 // frame.sample_rate + padding
-    return places + start, sizes
+    return places + start, _sizes(frame.is_mpeg_1, frame.layer, frame.sample_rate, kbps, padding)
 
 
 def _tag_inside(data: mmap.mmap, chain: np.ndarray, frame: Frame) -> int | None:
