@@ -179,13 +179,12 @@ def _mpeg(path: Path, head: bytes) -> FileInfo | None:
 def _free_format(path: Path) -> FileInfo | None:
     """MPEG audio that libsndfile alone reads, and only from the beginning: its length is counted."""
     try:
-        _, file = library.open_file(path)
+        with library.opened(path) as file:
+            if not file.subtype.startswith("MPEG"):
+                return None
+            sample_rate, channels = file.samplerate, file.channels
     except ZooError:
         return None
-    with file:
-        if not file.subtype.startswith("MPEG"):
-            return None
-        sample_rate, channels = file.samplerate, file.channels
     n = library.count(path)
     warning = f"{path}: is of free format, and read as far as libsndfile does: {n} samples"
     part = LibraryPart(sample_rate, channels, n, preroll=None)
@@ -194,8 +193,7 @@ def _free_format(path: Path) -> FileInfo | None:
 
 def _library(path: Path) -> FileInfo:
     """Whatever else libsndfile opens."""
-    _, file = library.open_file(path)
-    with file:
+    with library.opened(path) as file:
         n, subtype, kind = file.frames, file.subtype, file.format
         sample_rate, channels = file.samplerate, file.channels
         preroll = None if subtype in _SEQUENTIAL else 0

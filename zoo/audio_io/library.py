@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -111,6 +114,18 @@ def open_file(path: Path, pieces: tuple[Piece, ...] = ()):
             raise
 
 
+@contextlib.contextmanager
+def opened(path: Path, pieces: tuple[Piece, ...] = ()) -> Iterator[Any]:
+    """A soundfile.SoundFile of a file or its pieces, closed at the end; raises ZooError if it cannot be opened."""
+    view, file = open_file(path, pieces)
+    try:
+        yield file
+    finally:
+        file.close()
+        if view is not None:
+            view.close()
+
+
 def count(path: Path, pieces: tuple[Piece, ...] = ()) -> int:
     """How many samples libsndfile decodes from the first one on, whatever the header says.
 
@@ -118,17 +133,10 @@ def count(path: Path, pieces: tuple[Piece, ...] = ()) -> int:
     """
     import soundfile
 
-    view, file = open_file(path, pieces)
     n = 0
-    try:
+    with opened(path, pieces) as file, contextlib.suppress(soundfile.SoundFileError, RuntimeError):
         while len(block := file.read(_COUNTED, dtype="float32", always_2d=True)):
             n += len(block)
-    except (soundfile.SoundFileError, RuntimeError):
-        pass
-    finally:
-        file.close()
-        if view is not None:
-            view.close()
     return n
 
 
@@ -136,16 +144,12 @@ def ends_at(path: Path, pieces: tuple[Piece, ...], n_samples: int) -> bool:
     """Whether libsndfile decodes the last of so many samples; raises ZooError if the file cannot be opened."""
     import soundfile
 
-    view, file = open_file(path, pieces)
-    try:
-        file.seek(n_samples - 1)
-        return len(file.read(1, dtype="float32")) == 1
-    except (soundfile.SoundFileError, RuntimeError):
-        return False
-    finally:
-        file.close()
-        if view is not None:
-            view.close()
+    with opened(path, pieces) as file:
+        try:
+            file.seek(n_samples - 1)
+            return len(file.read(1, dtype="float32")) == 1
+        except (soundfile.SoundFileError, RuntimeError):
+            return False
 
 
 def seeks_exactly(path: Path, part: LibraryPart, sample: int) -> bool:

@@ -17,7 +17,7 @@ from pathlib import Path
 from zoo.audio_io import container
 from zoo.audio_io.container import ContainerPart
 from zoo.audio_io.crc import crc
-from zoo.audio_io.library import LibraryPart, open_file, seeks_exactly
+from zoo.audio_io.library import LibraryPart, opened, seeks_exactly
 from zoo.audio_io.view import Piece
 from zoo.errors import ZooError
 
@@ -92,11 +92,8 @@ def _part(
 ) -> LibraryPart | ContainerPart:
     if not is_exact or _lost(link):
         return container.inspect(path, pieces=pieces).part
-    view, opened = open_file(path, pieces)
-    part = LibraryPart(opened.samplerate, opened.channels, opened.frames, pieces=pieces, order=order)
-    opened.close()
-    if view is not None:
-        view.close()
+    with opened(path, pieces) as file:
+        part = LibraryPart(file.samplerate, file.channels, file.frames, pieces=pieces, order=order)
     if codec == "Opus":
         return replace(part, preroll=_OPUS_PREROLL if celt_only else None)
     # of Vorbis, what libsndfile seeks in the last page lies beside its mark
