@@ -15,8 +15,8 @@ from zoo.terminal import printable
 
 if TYPE_CHECKING:
     from evaluate.clips import Clip
-    from evaluate.evaluation import System
     from evaluate.records import Row
+    from evaluate.systems import System
 
 
 @dataclass(frozen=True)

@@ -13,17 +13,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from evaluate.clips import Clip
 from evaluate.perceptual import METRICS
 from evaluate.records import Row
+from evaluate.systems import System
 from zoo.errors import ZooError
-
-if TYPE_CHECKING:
-    from evaluate.clips import Clip
-    from evaluate.evaluation import System
 
 REVISION = 2
 """raised whenever a metric or the way of measuring changes"""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -20,60 +20,12 @@ from evaluate.cache import key as cached_key
 from evaluate.clips import Clip, pieces
 from evaluate.records import NOT_FINITE, SHORTEST_S, SILENT, Row
 from evaluate.silence import silent
+from evaluate.systems import Coded, System
 from zoo import audio
 from zoo.errors import ZooError
 
 HELD_SAMPLES = 1 << 22  # of clips in memory at a time, and of what each system makes of them
 BATCH_SAMPLES = 1 << 20  # of a padded batch of metrics, whose spectra take some 200 bytes for each
-
-
-@dataclass(frozen=True, eq=False)
-class Coded:
-    """What came back: samples (T, C) in the format that went in, the bytes in between, and the seconds it took."""
-
-    samples: np.ndarray
-    n_bytes: int
-    """of the whole file"""
-    payload_bytes: int
-    """of coded audio in it: the rest is headers, checksums, seek table"""
-    encode_s: float
-    decode_s: float
-
-
-class System(Protocol):
-    """Whatever turns audio into bytes and back: a codec at one level, or a rival.
-
-    `process` takes and gives float32 (T, channels) at `sample_rate` Hz; a few samples more or less at the end are
-    mended by the caller. Its times never include compilation. `max_delay_s` is 0 unless the system is known to shift
-    its output.
-    """
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def level(self) -> int | None: ...
-
-    @property
-    def sample_rate(self) -> int: ...
-
-    @property
-    def channels(self) -> int: ...
-
-    @property
-    def max_delay_s(self) -> float: ...
-
-    @property
-    def identity(self) -> str:
-        """What its results depend on besides the clip: weights, settings."""
-        ...
-
-    @property
-    def coder(self) -> str:
-        """Libraries that code and decode, with their versions; empty for a codec of ours."""
-        ...
-
-    def process(self, samples: np.ndarray) -> Coded: ...
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,14 +1,14 @@
-"""Loaded codecs as systems that can be measured: at each of their levels, through real `.zac` files."""
+"""What can be measured: the protocol of all systems, and loaded codecs as such, at each of their levels."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
-from evaluate.evaluation import Coded
 from zoo import coding
 from zoo.coding import CodedFile
 from zoo.errors import ZooError
@@ -16,8 +16,57 @@ from zoo.ready import ReadyCodec
 
 
 @dataclass(frozen=True, eq=False)
+class Coded:
+    """What came back: samples (T, C) in the format that went in, the bytes in between, and the seconds it took."""
+
+    samples: np.ndarray
+    n_bytes: int
+    """of the whole file"""
+    payload_bytes: int
+    """of coded audio in it: the rest is headers, checksums, seek table"""
+    encode_s: float
+    decode_s: float
+
+
+class System(Protocol):
+    """Whatever turns audio into bytes and back: a codec at one level, or a rival.
+
+    `process` takes and gives float32 (T, channels) at `sample_rate` Hz; a few samples more or less at the end are
+    mended by the caller. Its times never include compilation. `max_delay_s` is 0 unless the system is known to shift
+    its output.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def level(self) -> int | None: ...
+
+    @property
+    def sample_rate(self) -> int: ...
+
+    @property
+    def channels(self) -> int: ...
+
+    @property
+    def max_delay_s(self) -> float: ...
+
+    @property
+    def identity(self) -> str:
+        """What its results depend on besides the clip: weights, settings."""
+        ...
+
+    @property
+    def coder(self) -> str:
+        """Libraries that code and decode, with their versions; empty for a codec of ours."""
+        ...
+
+    def process(self, samples: np.ndarray) -> Coded: ...
+
+
+@dataclass(frozen=True, eq=False)
 class CodecSystem:
-    """A loaded codec at one level, fed audio at `sample_rate` Hz with `channels` (default: the codec's own).
+    """A loaded codec at one level, measured through real `.zac` files, fed audio at `sample_rate` Hz with `channels` (default: the codec's own).
 
     Raises ZooError for a level that the codec has not.
     """

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from evaluate.evaluation import Coded
+from evaluate.systems import Coded
 from zoo import audio
 from zoo.errors import ZooError
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from evaluate.evaluation import System
 from evaluate.peers.aac import Aac
 from evaluate.peers.mp3 import Mp3
 from evaluate.peers.opus import Opus, OpusCbr
 from evaluate.peers.peer import Peer
 from evaluate.peers.vorbis import Vorbis
+from evaluate.systems import System
 from zoo.errors import ZooError
 
 FAMILIES: dict[str, type[Peer]] = {cls.family: cls for cls in (Opus, OpusCbr, Mp3, Aac, Vorbis)}

@@ -13,8 +13,9 @@ from scipy import signal
 
 from evaluate import peers
 from evaluate.clips import Clip
-from evaluate.evaluation import Coded, Trial, run
+from evaluate.evaluation import Trial, run
 from evaluate.peers.peer import SoundfilePeer
+from evaluate.systems import Coded
 from zoo import audio
 from zoo.errors import ZooError
 

@@ -18,12 +18,13 @@ from evaluate import evaluation, metrics, statistics, table
 from evaluate.cache import Cache
 from evaluate.clips import Clip
 from evaluate.compare import compare, read
-from evaluate.evaluation import Coded, run
+from evaluate.evaluation import run
 from evaluate.records import NOT_FINITE, SILENT, VALUES, Row, means
 from evaluate.remarks import remarks
 from evaluate.report import write
 from evaluate.require import check, parse
 from evaluate.silence import STEP
+from evaluate.systems import Coded
 from zoo.errors import ZooError
 
 RATE = 8000
