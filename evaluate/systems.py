@@ -66,9 +66,10 @@ class System(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class CodecSystem:
-    """A loaded codec at one level, measured through real `.zac` files, fed audio at `sample_rate` Hz with `channels` (default: the codec's own).
+    """A loaded codec at one level, measured through real `.zac` files.
 
-    Raises ZooError for a level that the codec has not.
+    It is fed audio at `sample_rate` Hz with `channels` (default: the codec's own). Raises ZooError for a level that the
+    codec has not.
     """
 
     codec: ReadyCodec

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from train.data.held_out import HeldOutFile, chosen
-from train.data.source import CropSource
+from train.data.held_out import chosen
+from train.data.source import CropSource, HeldOutFile
 from zoo import audio
 from zoo.audio_io.inspect import PLAUSIBLE_HZ
 from zoo.audio_io.scan import scan

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,15 +12,6 @@ from evaluate.clips import Clip
 from evaluate.silence import silent
 from train.data.source import CropSource
 from zoo.errors import ZooError
-
-
-@dataclass(frozen=True)
-class HeldOutFile:
-    """A file by its path in the library, its group, and how long it is."""
-
-    name: str
-    group: str
-    seconds: float
 
 
 def chosen(names: Sequence[str], share: float) -> np.ndarray:

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from train.data.files import check_balance, chosen_file, chosen_start, file_probabilities
-from train.data.held_out import HeldOutFile, chosen
-from train.data.source import CropSource
+from train.data.held_out import chosen
+from train.data.source import CropSource, HeldOutFile
 from zoo.errors import ZooError
 
 FORMAT, VERSION = "codec-zoo-shards", 1

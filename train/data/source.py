@@ -5,14 +5,10 @@ from __future__ import annotations
 import abc
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from zoo.errors import ZooError
-
-if TYPE_CHECKING:
-    from train.data.held_out import HeldOutFile
 
 N_EXAMPLES = 2**32 - 1
 """Length of a source: as many examples as a uint32 can number."""
@@ -84,6 +80,15 @@ class Drawn:
     """readable ones: all but the last were silent"""
     loud: bool
     """whether the last was not"""
+
+
+@dataclass(frozen=True)
+class HeldOutFile:
+    """A file on which a run is measured and never trained: its path in the library, its group, and how long it is."""
+
+    name: str
+    group: str
+    seconds: float
 
 
 class CropSource(abc.ABC):
