@@ -15,7 +15,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from train.step import Batch, Step
+from train.state import Batch, Step
 from train.waiting import Idleness
 from zoo.errors import ZooError
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from jax.sharding import Mesh
 
 from train import parallel
-from train.step import Step, make_step
+from train.state import Step
+from train.step import make_step
 from train.task import CodecTask
 
 RECONSTRUCTION, WARMUP, ADVERSARIAL = "reconstruction", "warmup", "adversarial"

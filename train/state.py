@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import flax.struct
@@ -31,6 +32,11 @@ class TrainState:
     skipped: jax.Array
     """non-finite steps so far"""
     skipped_in_a_row: jax.Array
+
+
+Batch = dict[str, jax.Array]
+Metrics = dict[str, jax.Array]
+Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 
 
 def create_state(task: CodecTask, seed: int) -> TrainState:

@@ -12,13 +12,9 @@ import optax
 
 from train import balancer, codebooks, freezing
 from train.augment import augment
-from train.state import TrainState
+from train.state import Batch, Metrics, Step, TrainState
 from train.task import CodecTask, update
 from zoo.bottlenecks import CodebookUse
-
-Batch = dict[str, jax.Array]
-Metrics = dict[str, jax.Array]
-Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 
 _RESTART_STREAM = 2**32 - 2
 """Folded into the seed before the step; no example has this number."""
