@@ -24,11 +24,11 @@ def load_codecs(paths: Sequence[str]) -> dict[str, ReadyCodec]:
 
     Raises ZooError for a path without a checkpoint, a path given twice, or none at all.
     """
-    from zoo import checkpoint
+    from zoo import loading
 
     if not paths:
         raise ZooError("--ckpt needs a run directory")
-    found = [checkpoint.load(path) for path in paths]
+    found = [loading.load(path) for path in paths]
     names = [printable(run_folder(codec).resolve().name) for codec in found]
     if len(set(names)) < len(names):
         names = [printable(str(Path(path))) for path in paths]

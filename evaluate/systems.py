@@ -114,7 +114,7 @@ class CodecSystem:
         return Coded(decoded, len(file.data), file.payload_bytes, between - start, end - between)
 
     def _compress(self, samples: np.ndarray) -> CodedFile:
-        return coding.compress(self.codec, samples, self.sample_rate, level=self.level)
+        return coding.compress(self.codec.engine, samples, self.sample_rate, level=self.level)
 
 
 def codec_systems(

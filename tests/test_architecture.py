@@ -22,7 +22,11 @@ EAGER = {"configs": set[str](), "zoo": {"jax", "flax", "numpy"}}
 LAZY = {"soundfile", "soxr", "av", "orbax", "constriction", "huggingface_hub", "yaml"}
 TORCH = ("evaluate/torch_peers/", "train/torch_peers/")
 """The reference implementations that a benchmark compares with: besides files called bench.py, all that has torch."""
-COMMAND_LINE = {"zoo/__main__.py": {"tyro"}, "zoo/cli.py": {"jax", "tyro", "rich"}}
+COMMAND_LINE = {
+    "zoo/__main__.py": {"tyro"},
+    "zoo/commands/options.py": {"tyro"},
+    "zoo/cli.py": {"jax", "tyro", "rich"},
+}
 
 
 def imports(node: ast.AST, lazy: bool = False) -> Iterator[tuple[str, bool]]:
@@ -35,6 +39,48 @@ def imports(node: ast.AST, lazy: bool = False) -> Iterator[tuple[str, bool]]:
         typing_only = isinstance(child, ast.If) and ast.unparse(child.test).endswith("TYPE_CHECKING")
         deferred = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
         yield from imports(child, lazy or typing_only or deferred)
+
+
+def module_name(path: str) -> str:
+    parts = path.removesuffix(".py").split("/")
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def import_graph(sources: dict[str, str]) -> dict[str, set[str]]:
+    """Which of the project's own modules each imports, in functions and for type checking too."""
+    names = {module_name(path) for path in sources}
+    graph = {}
+    for path, source in sources.items():
+        name = module_name(path)
+        package = name if path.endswith("__init__.py") else name.rpartition(".")[0]
+        found: set[str] = set()
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                base = node.module or ""
+                if node.level:
+                    base = ".".join([*package.split(".")[: len(package.split(".")) - node.level + 1], *base.split(".")])
+                    base = base.rstrip(".")
+                for alias in node.names:
+                    full = f"{base}.{alias.name}"
+                    found.add(full if full in names else base)
+        graph[name] = (found & names) - {name}
+    return graph
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Groups of modules that import each other, directly or by way of others."""
+    reach: dict[str, set[str]] = {}
+    for name in graph:
+        seen, waiting = set[str](), [name]
+        while waiting:
+            for other in graph[waiting.pop()] - seen:
+                seen.add(other)
+                waiting.append(other)
+        reach[name] = seen
+    groups = {frozenset({other for other in reach[name] if name in reach[other]}) for name in graph}
+    return sorted(sorted(group) for group in groups if group)
 
 
 def violations(path: str, source: str) -> Iterator[str]:
@@ -62,6 +108,24 @@ def test_the_tree_keeps_to_the_rules() -> None:
     found = {file.relative_to(ROOT).as_posix(): file.read_text(encoding="utf-8") for file in files}
     assert {path.split("/")[0] for path in found} >= EVERYTHING  # or the rules below were not applied to anything
     assert [line for path, source in sorted(found.items()) for line in violations(path, source)] == []
+
+
+def test_no_modules_import_each_other() -> None:
+    files = [file for folder in MAY_IMPORT for file in (ROOT / folder).rglob("*.py")]
+    sources = {file.relative_to(ROOT).as_posix(): file.read_text(encoding="utf-8") for file in files}
+    assert circles(import_graph(sources)) == []
+
+
+def test_a_circle_is_found_wherever_the_import_stands() -> None:
+    sources = {
+        "zoo/__init__.py": "",
+        "zoo/a.py": "def f():\n    from zoo import b",
+        "zoo/b.py": "if TYPE_CHECKING:\n    from zoo.c.d import x",
+        "zoo/c/__init__.py": "from zoo.c.d import x",
+        "zoo/c/d.py": "from ..a import f",
+        "zoo/e.py": "import zoo.a, zoo.b",
+    }
+    assert circles(import_graph(sources)) == [["zoo.a", "zoo.b", "zoo.c.d"]]
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,8 @@ from train.observe import HELD_OUT
 from train.phases import Phases
 from train.state import TrainState
 from train.task import CodecTask
-from zoo import checkpoint
 from zoo.errors import CheckpointError, ZooError
+from zoo.saved import checkpoint, runs
 from zoo.terminal import printable
 
 
@@ -48,7 +48,7 @@ def initial_weights(workdir: Path, config: Config, overrides: Collection[str]) -
         if config.init_optimisers or config.init_weights != "averaged":
             raise ZooError(f"init_{'optimisers' if config.init_optimisers else 'weights'} is for --init CKPT")
         return config, None
-    if config.resume and (own := checkpoint.steps(workdir)):
+    if config.resume and (own := runs.steps(workdir)):
         distributed.say(f"{workdir} continues with its own checkpoints: --init {config.init} is not read")
         fields = ("init", "init_weights", "init_optimisers")
         for step in reversed(own):

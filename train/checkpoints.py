@@ -26,12 +26,13 @@ from configs.base import Config
 from train import distributed, parallel
 from train.initial import RECIPES_OWN
 from train.state import TrainState
-from train.stored import flat, path_name, read_tree, reason
 from train.tables import Tables
-from zoo import checkpoint, checksums, families
+from zoo import families
 from zoo.bitstream.entropy import EntropyModel
 from zoo.errors import CheckpointError, ZooError
 from zoo.ready import ReadyCodec
+from zoo.saved import checkpoint, checksums, runs
+from zoo.saved.orbax_read import flat, path_name, read_tree, reason
 
 ITEMS = ("codec", "training", "metadata")
 STATE_FIELDS = sorted(field.name for field in dataclasses.fields(TrainState))
@@ -52,7 +53,7 @@ class Checkpoints:
         logging.getLogger("absl").setLevel(logging.CRITICAL)
         self._folder = (workdir / "checkpoints").absolute()
         self._config = config
-        steps = checkpoint.steps(workdir)
+        steps = runs.steps(workdir)
         self._values = {step: _metric_of(self._folder / str(step), config.keep_best) for step in steps}
         policy = _NewestAndBest(config.keep_checkpoints, config.keep_best, self._values)
         options = ocp.CheckpointManagerOptions(
@@ -128,7 +129,7 @@ class Checkpoints:
             with contextlib.suppress(OSError):  # what there is of it takes the space that is missing
                 for path in self._folder.glob(f"*{TEMPORARY}*"):
                     shutil.rmtree(path, ignore_errors=True)
-            intact = checkpoint.steps(self._folder.parent)
+            intact = runs.steps(self._folder.parent)
             last = f"; the one of step {intact[-1]} is intact" if intact else ""
             raise CheckpointError(f"checkpoint in {self._folder} cannot be {what}{last}: {_cause(error)}") from None
 
@@ -190,7 +191,7 @@ class Checkpoints:
     @property
     def best(self) -> int | None:
         """The step of the best checkpoint by `keep_best`."""
-        return checkpoint.best_step(self._values, self._config.keep_best) if self._config.keep_best else None
+        return runs.best_step(self._values, self._config.keep_best) if self._config.keep_best else None
 
     def close(self) -> None:
         """Waits until what was saved is on disk; raises CheckpointError if it cannot be written."""
@@ -211,7 +212,7 @@ class _NewestAndBest:
 
     def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> Sequence[bool]:
         steps = sorted(info.step for info in checkpoints)
-        best = checkpoint.best_step({step: self.values.get(step) for step in steps}, self.metric)
+        best = runs.best_step({step: self.values.get(step) for step in steps}, self.metric)
         return [info.step in steps[-self.newest :] or (info.step == best and bool(self.metric)) for info in checkpoints]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import zoo
 from configs import loading
 from configs.base import Config, Published
 from evaluate import table
@@ -13,13 +14,12 @@ from evaluate.systems import codec_systems
 from train.metrics_log import read_metrics
 from train.observe import HeldOut
 from train.report import SamplePair, draw_report, write_samples
-from zoo import checkpoint
 from zoo.ready import ReadyCodec
 
 
 def finish(name: str, workdir: Path, config: Config, held_out: HeldOut) -> None:
     """Evaluates the newest checkpoint on held-out clips; leaves samples/, report.png and evaluation/ in `workdir`."""
-    codec = checkpoint.load(workdir)
+    codec = zoo.load(workdir)
     pairs = [_reconstruct(codec, clip) for clip in held_out.clips[: config.evaluation.samples]]
     write_samples(workdir, pairs)
     draw_report(workdir, pairs, read_metrics(workdir / "metrics.jsonl"), title=f"{workdir} · {config.steps} steps")

@@ -16,9 +16,10 @@ import numpy as np
 import zoo
 from configs.base import Config, ModelConfig, Published
 from train.state import TrainState
-from train.stored import flat, path_name, read_tree
-from zoo import checkpoint, families
+from zoo import families
 from zoo.errors import CheckpointError, ZooError
+from zoo.saved import checkpoint, runs
+from zoo.saved.orbax_read import flat, path_name, read_tree
 
 Arrays = dict[str, np.ndarray]
 """by path, such as decoder/head/kernel"""
@@ -69,8 +70,8 @@ def read(name: str, *, weights: str = "averaged", optimisers: bool = False) -> S
 
     Raises CheckpointError where there is nothing, or it is damaged; ZooError for something that it does not have.
     """
-    if checkpoint.is_run(name):
-        return _of_run(checkpoint.find(name), weights, optimisers)
+    if runs.is_run(name):
+        return _of_run(runs.find(name), weights, optimisers)
     codec = zoo.load(name)
     if weights != "averaged" or optimisers:
         asked = "init_optimisers" if optimisers else f"init_weights {weights}"

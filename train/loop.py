@@ -29,9 +29,10 @@ from train.state import TrainState, create_state
 from train.stopping import Stopping
 from train.tables import TableFitter, TableKeeper
 from train.task import CodecTask
-from zoo import checkpoint, families
+from zoo import families
 from zoo.cli import use_compilation_cache
 from zoo.errors import ZooError
+from zoo.saved import runs
 
 
 def run(name: str, config: Config, *, model_overrides: Collection[str] = ()) -> None:
@@ -71,7 +72,7 @@ def _run(name: str, config: Config, workdir: Path, lock: RunLock, model_override
     audio_now = inventory.of(source)
     if others := distributed.unlike_first(audio_now.digest):
         raise ZooError(f"{config.data.root} of process {others} holds other audio than that of process 0")
-    if config.resume and checkpoint.steps(workdir):
+    if config.resume and runs.steps(workdir):
         accept = config.data.accept_changes
         inventory.check(workdir, audio_now, root=config.data.root, accept_changes=accept)
     if distributed.is_first():
@@ -87,7 +88,7 @@ def _run(name: str, config: Config, workdir: Path, lock: RunLock, model_override
     if config.keep_best:
         check_metric(config.keep_best, begin.logged_names(task, mesh, phases, state, source))
     if config.codebooks.kmeans and task.codebooks_move(state.params) and config.init is None:
-        fresh = not (config.resume and checkpoint.steps(workdir))
+        fresh = not (config.resume and runs.steps(workdir))
         state = codebooks.initialise(state, task, mesh, begin.batches(source, config, 0)) if fresh else state
     distributed.first_does(lambda: folder.prepare(workdir, config, lock))
     with Stopping() as stopping, contextlib.ExitStack() as open_files:

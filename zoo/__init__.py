@@ -11,19 +11,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zoo.arrays import Encoded
-    from zoo.checkpoint import ModelInfo, decompress, load, models
     from zoo.codec import Codec, CodecOutput
+    from zoo.coding.clips import Encoded
     from zoo.errors import BitstreamError, CheckpointError, ZooError
     from zoo.families import create, names
+    from zoo.loading import ModelInfo, decompress, load, models
     from zoo.ready import ReadyCodec
     from zoo.tokens import Tokens
 
 _HOME = {
-    "decompress": "checkpoint",
-    "load": "checkpoint",
-    "models": "checkpoint",
-    "ModelInfo": "checkpoint",
+    "decompress": "loading",
+    "load": "loading",
+    "models": "loading",
+    "ModelInfo": "loading",
     "Codec": "codec",
     "CodecOutput": "codec",
     "BitstreamError": "errors",
@@ -31,7 +31,7 @@ _HOME = {
     "ZooError": "errors",
     "create": "families",
     "names": "families",
-    "Encoded": "arrays",
+    "Encoded": "coding.clips",
     "ReadyCodec": "ready",
     "Tokens": "tokens",
 }

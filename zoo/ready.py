@@ -4,30 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
-import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zoo import arguments
-from zoo import codes as bare_codes
+from zoo import arguments, coding
 from zoo.arguments import as_array
-from zoo.arrays import Encoded, as_audio, from_model, to_model
+from zoo.arrays import as_audio
 from zoo.bitstream.entropy import EntropyModel
 from zoo.bottlenecks import SymbolFormat
 from zoo.codec import Codec
+from zoo.coding import codes as bare_codes
+from zoo.coding.clips import Encoded, from_model, to_model
 from zoo.errors import ZooError
-from zoo.stream import CHUNK_S, MAX_PACKET_FRAMES, Chunks, FrameDecoder, FrameEncoder
 from zoo.tokens import Tokens
-
-if TYPE_CHECKING:
-    from zoo.coding import StreamEncoder
-    from zoo.decoding import DecodedAudio
-    from zoo.stream_decoder import StreamDecoder
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -71,9 +64,13 @@ class ReadyCodec:
         return self.module.hop_length
 
     @functools.cached_property
+    def engine(self) -> coding.Engine:
+        """What the functions of `zoo.coding` take."""
+        return coding.Engine(self.module, self.variables, self.entropy, self.metadata)
+
+    @property
     def symbols(self) -> SymbolFormat:
-        symbols: SymbolFormat = self.module.bottleneck.symbols()
-        return symbols
+        return self.engine.symbols
 
     @property
     def n_levels(self) -> int:
@@ -102,11 +99,9 @@ class ReadyCodec:
         """
         samples = as_audio(audio)
         rate = self._rate(sample_rate)
-        chosen = self._level(level, n_codebooks)
+        chosen = self.engine.level(level, n_codebooks)
         model_audio = to_model(samples, rate, self.module)
-        size = self.packet_frames()
-        codes = np.concatenate([self.quantise(part, chosen, size) for part in self._packets(model_audio)], axis=1)
-        return Encoded(codes, chosen, rate, samples.shape, model_audio.shape[1])
+        return Encoded(self.engine.encode(model_audio, chosen), chosen, rate, samples.shape, model_audio.shape[1])
 
     def decode(
         self, encoded: Encoded | Tokens | Any, length: int | None = None, *, level: int | None = None
@@ -124,16 +119,14 @@ class ReadyCodec:
         if isinstance(encoded, Encoded | Tokens) and not (length is None and level is None):
             raise ZooError("length and level belong to bare codes; an Encoded knows its own, and so do Tokens")
         if isinstance(encoded, Tokens):
-            from zoo import decoding
-
-            return decoding.decode_all(self, encoded)
+            return coding.decode_all(self.engine, encoded)
         known = isinstance(encoded, Encoded)
-        self._check_coded()
+        self.engine.check_coded()
         codes = bare_codes.check(encoded.codes if known else encoded, self.symbols, self.module.frame_multiple)
         n_samples = encoded.model_samples if known else self._length(length, codes.shape[1])
         chosen = encoded.level if known else level
-        levels = bare_codes.levels(codes, self.symbols, None if chosen is None else self._level(chosen))
-        decoded = self._decode(codes, n_samples, levels)
+        levels = bare_codes.levels(codes, self.symbols, None if chosen is None else self.engine.level(chosen))
+        decoded = self.engine.decode(codes, n_samples, levels)
         return from_model(decoded, encoded, self.module) if known else decoded
 
     def encode_latents(self, audio: Any, sample_rate: int | None = None) -> np.ndarray:
@@ -142,7 +135,7 @@ class ReadyCodec:
         N is the batch; a codec with fewer channels than the audio takes channels as clips of their own.
         """
         samples, rate = as_audio(audio), self._rate(sample_rate)
-        return np.concatenate(self._packets(to_model(samples, rate, self.module)), axis=1)
+        return np.concatenate(self.engine.encode_latents(to_model(samples, rate, self.module)), axis=1)
 
     def decode_latents(self, latents: Any, length: int | None = None) -> np.ndarray:
         """Audio float32 (N, length, channels) at the codec's rate of latents (N, F, D), quantised or not.
@@ -156,22 +149,12 @@ class ReadyCodec:
                 f"latents must be (N, F, D), got {frames.dtype} {frames.shape}; they come from encode_latents"
             )
         frames = frames.astype(np.float32)
-        n_samples, size = self._length(length, frames.shape[1]), self.packet_frames()
-        decoder = FrameDecoder(self.chunks(size), len(frames))
-        pieces = [decoder.push(frames[:, start : start + size]) for start in range(0, frames.shape[1], size)]
-        return np.concatenate([*pieces, decoder.finish(n_samples)], axis=1)
+        return self.engine.decode_latents(frames, self._length(length, frames.shape[1]))
 
-    @functools.cached_property
+    @property
     def digest(self) -> bytes:
         """16 bytes that stand for all that decoding takes: family, hyper-parameters, weights and tables (SHA-256)."""
-        model = json.dumps([self.metadata.get("family"), self.metadata.get("model")], sort_keys=True, default=str)
-        content = hashlib.sha256(model.encode())
-        leaves = jax.tree_util.tree_leaves_with_path({"variables": self.variables, "entropy": self.entropy.arrays})
-        for path, leaf in leaves:  # in the order of sorted names
-            array = np.asarray(leaf)
-            content.update(f"{jax.tree_util.keystr(path)} {array.dtype.name} {array.shape}".encode())
-            content.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
-        return content.digest()[:16]
+        return self.engine.digest
 
     def compress(
         self,
@@ -187,22 +170,18 @@ class ReadyCodec:
         The payload's mean rate lands just below `bitrate` (kbps, all channels together); or all packets get the same
         `level`, by default the codec's. Raises ZooError where the codec cannot do that.
         """
-        from zoo import coding
-
         samples, rate = as_audio(audio), self._rate(sample_rate)
         if samples.ndim == 3:
             raise ZooError(f"a file holds one clip (T,) or (T, C), got shape {samples.shape}")
         samples = samples[:, None] if samples.ndim == 1 else samples
-        return coding.compress(self, samples, rate, bitrate=bitrate, level=level, packet_s=packet_s).data
+        return coding.compress(self.engine, samples, rate, bitrate=bitrate, level=level, packet_s=packet_s).data
 
-    def decompress(self, blob: bytes) -> DecodedAudio:
+    def decompress(self, blob: bytes) -> coding.DecodedAudio:
         """`audio, sample_rate` of a `.zac` file: float32 (T, C) and Hz, just what `compress` was given.
 
         Raises BitstreamError for a file that is damaged, or not this codec's.
         """
-        from zoo import decoding
-
-        return decoding.decompress(self, blob)
+        return coding.decompress(self.engine, blob)
 
     def stream_encoder(
         self,
@@ -212,24 +191,20 @@ class ReadyCodec:
         bitrate: float | None = None,
         level: int | None = None,
         packet_s: float | None = None,
-    ) -> StreamEncoder:
+    ) -> coding.StreamEncoder:
         """Takes blocks of any size, gives the bytes of a `.zac` file as they come: `push(block)`, then `finish()`.
 
         At a constant level they are those of `compress`; at a `bitrate` the future is not known, and a reservoir of
-        `zoo.rate.RESERVOIR_S` seconds evens it out. Raises ZooError where the codec cannot do that.
+        `zoo.coding.rate.RESERVOIR_S` seconds evens it out. Raises ZooError where the codec cannot do that.
         """
-        from zoo import coding
-
         rate, channels = self._rate(sample_rate), arguments.whole(channels, "channels")
-        policy = coding.level_policy(self, bitrate, level)
+        policy = coding.level_policy(self.engine, bitrate, level)
         packet_frames = self.packet_frames(packet_s)
-        return coding.StreamEncoder(self, rate, channels, policy=policy, packet_frames=packet_frames)
+        return coding.StreamEncoder(self.engine, rate, channels, policy=policy, packet_frames=packet_frames)
 
-    def stream_decoder(self) -> StreamDecoder:
+    def stream_decoder(self) -> coding.StreamDecoder:
         """Takes pieces of a `.zac` file, gives its audio as it becomes known: `push(data)`, then `finish()`."""
-        from zoo.stream_decoder import StreamDecoder
-
-        return StreamDecoder(self)
+        return coding.StreamDecoder(self.engine)
 
     def stream_latency_s(self, packet_s: float | None = None) -> float:
         """Most seconds from a sample's going into a stream encoder to its coming out of a stream decoder.
@@ -251,59 +226,11 @@ class ReadyCodec:
         return sum(len(self.entropy.encode(codes, encoded.level)) for codes in packets)
 
     def packet_frames(self, packet_s: float | None = None) -> int:
-        """Latent frames in a packet (and chunk) of about `packet_s` seconds, by default one second.
+        """Latent frames in a packet of about `packet_s` seconds, by default one second.
 
-        Raises ZooError where that is no number of frames that a file may have.
+        Raises ZooError where that is not a number of frames that a file may have.
         """
-        wanted = CHUNK_S if packet_s is None else arguments.number(packet_s, "packet_s")
-        module, multiple = self.module, self.module.frame_multiple
-        shortest = max(multiple, module.opening)
-        frames = round(wanted * module.frame_rate_hz / multiple) * multiple if 0 < wanted < 1e6 else 0
-        if packet_s is None:
-            frames = max(frames, shortest)  # of a codec whose frames are long
-        if not shortest <= frames <= MAX_PACKET_FRAMES:
-            shortest_s, longest_s = (n / module.frame_rate_hz for n in (shortest, MAX_PACKET_FRAMES))
-            raise ZooError(f"packets of {wanted:g} s: choose {shortest_s:.3f} to {longest_s:.1f} s")
-        return frames
-
-    def chunks(self, packet_frames: int) -> Chunks:
-        """Compiled functions for chunks of so many frames; the same ones at every call."""
-        cache = self._chunks
-        if packet_frames not in cache:
-            cache[packet_frames] = Chunks(self.module, self.variables, packet_frames)
-        return cache[packet_frames]
-
-    @functools.cached_property
-    def _chunks(self) -> dict[int, Chunks]:
-        return {}
-
-    def quantise(self, latents: np.ndarray, level: int, packet_frames: int) -> np.ndarray:
-        """Codes int32 (N, n, q) at a level of the latents (N, n, D) of one packet, n up to packet_frames."""
-        missing = packet_frames - latents.shape[1]
-        padded = np.pad(latents, ((0, 0), (0, missing), (0, 0))) if missing else latents
-        chunks = self.chunks(packet_frames)
-        codes = np.stack([chunks.quantise(stream, level) for stream in padded])
-        return codes[:, : latents.shape[1], : self.symbols.n_codes(level)]
-
-    def dequantise(self, codes: np.ndarray, level: int, packet_frames: int) -> np.ndarray:
-        """Latents (N, n, D) of the codes (N, n, q) of one packet."""
-        chunks = self.chunks(packet_frames)
-        return np.stack([chunks.dequantise(stream, level) for stream in codes])
-
-    def _decode(self, codes: np.ndarray, n_samples: int, levels: np.ndarray) -> np.ndarray:
-        """Audio of codes (N, F, q) whose frames have the levels (N, F)."""
-        size = self.packet_frames()
-        latents = []
-        for start in range(0, codes.shape[1], size):
-            packet, wanted = codes[:, start : start + size], levels[:, start : start + size]
-            dequantise = functools.partial(self.dequantise, packet_frames=size)
-            latents.append(bare_codes.dequantised(packet, wanted, self.symbols, dequantise))
-        return self.decode_latents(np.concatenate(latents, axis=1), n_samples)
-
-    def _packets(self, model_audio: np.ndarray) -> list[np.ndarray]:
-        """Latents (N, n, D) of each packet of audio (N, T, channels) at the codec's rate."""
-        encoder = FrameEncoder(self.chunks(self.packet_frames()), len(model_audio))
-        return encoder.push(model_audio) + encoder.finish()
+        return self.engine.packet_frames(packet_s)
 
     def _rate(self, sample_rate: Any) -> int:
         return self.sample_rate if sample_rate is None else arguments.sample_rate(sample_rate)
@@ -316,15 +243,3 @@ class ReadyCodec:
         if not 0 <= wanted <= longest:
             raise ZooError(f"length {wanted} does not fit {n_frames} frames of up to {longest} samples")
         return wanted
-
-    def check_level(self, level: int | None) -> int:
-        """The level, by default the codec's; raises ZooError for one that it has not."""
-        return self._level(level)
-
-    def _level(self, level: int | None, n_codebooks: int | None = None) -> int:
-        self._check_coded()
-        return bare_codes.operating_point(self.symbols, self.default_level, level, n_codebooks)
-
-    def _check_coded(self) -> None:
-        if not self.symbols.codebook_sizes:
-            raise ZooError("this codec's latents are continuous, it has no codes: see encode_latents, decode_latents")

@@ -104,3 +104,8 @@ def _give_up_streams() -> None:
                 stream.flush()
         except OSError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def report(line: str) -> None:
+    """A line for the user; standard output may be carrying audio."""
+    print(line, file=sys.stderr, flush=True)

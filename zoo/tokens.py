@@ -15,35 +15,20 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from zoo import arguments
 from zoo.arguments import as_path
 from zoo.bitstream.layout import Header
-from zoo.codes import UNUSED
+from zoo.coding import StreamEncoder
+from zoo.coding.codes import UNUSED, CodePacket
 from zoo.errors import BitstreamError, ZooError
-
-if TYPE_CHECKING:
-    from zoo.coding import StreamEncoder
 
 MAGIC = b"\x93NUMPY"
 _FORMAT = "codec-zoo tokens"
 _VERSION = 1
-
-
-@dataclass(frozen=True)
-class CodePacket:
-    """The codes (streams, n, q) of one packet of a file; beyond those of its level they are −1."""
-
-    index: int
-    level: int
-    codes: np.ndarray
-
-    @property
-    def n_frames(self) -> int:
-        return int(self.codes.shape[1])
 
 
 @dataclass(frozen=True, eq=False)

@@ -74,7 +74,7 @@ def run(tmp_path, monkeypatch) -> Path:
 def codec_of(monkeypatch, build):
     codec = build("vae")
     codec = dataclasses.replace(codec, metadata={**codec.metadata, "path": "runs/tiny"})
-    monkeypatch.setattr("zoo.checkpoint.load", lambda path: codec)
+    monkeypatch.setattr("zoo.loading.load", lambda path: codec)
     return codec
 
 

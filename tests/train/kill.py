@@ -223,15 +223,14 @@ def unfinished(workdir: Path) -> set[tuple[str, int]]:
 
 def differing(a: Path, b: Path) -> list[str]:
     """What is not the same bits in the last checkpoints and logs of two runs."""
-    from train import stored
     from train.metrics_log import read_metrics
-    from zoo import checkpoint
+    from zoo.saved import orbax_read, runs
 
-    last = checkpoint.steps(b)[-1]
+    last = runs.steps(b)[-1]
 
     different = []
     for item in ("training", "codec"):
-        trees = [stored.flat(stored.read_tree(run / "checkpoints" / str(last) / item)) for run in (a, b)]
+        trees = [orbax_read.flat(orbax_read.read_tree(run / "checkpoints" / str(last) / item)) for run in (a, b)]
         names = sorted(trees[0].keys() | trees[1].keys())
         bits = [{name: (x.dtype, x.shape, x.tobytes()) for name, x in tree.items()} for tree in trees]
         different += [f"{item}/{name}" for name in names if bits[0].get(name) != bits[1].get(name)]

@@ -25,9 +25,9 @@ from train.metrics_log import MetricsLog
 from train.state import TrainState, create_state
 from train.tables import TableFitter, TableKeeper, Tables
 from train.task import CodecTask
-from zoo import checkpoint
 from zoo.bitstream.entropy import EntropyModel, Fitter
 from zoo.errors import CheckpointError, ZooError
+from zoo.saved import checkpoint, runs
 
 # reads that orbax had begun when another failed end as "exceptions ignored", some of them later
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -98,7 +98,7 @@ def test_the_newest_and_the_best_are_kept(
     tmp_path: Path, metric: str, values: dict[int, float], kept: list[int], best: int | None
 ) -> None:
     checkpoints = write(tmp_path, values, metric)
-    assert checkpoint.steps(tmp_path) == kept
+    assert runs.steps(tmp_path) == kept
     assert checkpoints.best == best
     place = tmp_path / "checkpoints" / "best"
     if best is None:
@@ -110,16 +110,16 @@ def test_the_newest_and_the_best_are_kept(
 
 
 def test_the_best_stays_the_best_after_resuming(run: Path) -> None:
-    assert checkpoint.steps(run) == [2, 5, 7]
+    assert runs.steps(run) == [2, 5, 7]
     assert write(run, {8: 0.4, 9: 0.35}).best == 2
-    assert checkpoint.steps(run) == [2, 8, 9]
+    assert runs.steps(run) == [2, 8, 9]
     write(run, {10: 0.2})
-    assert checkpoint.steps(run) == [9, 10]
+    assert runs.steps(run) == [9, 10]
 
 
 def test_without_a_metric_only_the_newest_are_kept(tmp_path: Path) -> None:
     assert write(tmp_path, {1: 0.1, 2: 0.2, 3: 0.3}, keep_best="").best is None
-    assert checkpoint.steps(tmp_path) == [2, 3]
+    assert runs.steps(tmp_path) == [2, 3]
     with pytest.raises(CheckpointError, match="not trained with keep_best"):
         zoo.load(tmp_path / "checkpoints" / "best")
 
@@ -198,7 +198,7 @@ def test_a_damaged_checkpoint_is_in_nobodys_way_and_outlives_those_written_later
         checkpoints.save(state_of(7), flat_tables())
         checkpoints.close()
         assert expected in names(run)
-    assert checkpoint.steps(run) == [2, 5, 7]
+    assert runs.steps(run) == [2, 5, 7]
     assert differing(flat(restore(run)), flat(state_of(7))) == set()
 
 
@@ -291,7 +291,7 @@ def test_a_full_disk_stops_with_the_last_good_one_intact(small_disk: Path) -> No
         fill()
     checkpoints.close()
     assert "\n" not in str(error.value)
-    good = checkpoint.steps(small_disk)
+    good = runs.steps(small_disk)
     assert len(good) in (1, 2)
     assert names(small_disk) == [str(step) for step in good]
     assert f"the one of step {good[-1]} is intact" in str(error.value)
@@ -300,7 +300,7 @@ def test_a_full_disk_stops_with_the_last_good_one_intact(small_disk: Path) -> No
     for path in small_disk.glob("other*"):
         os.remove(path)
     write(small_disk, {20: 0.5})
-    assert checkpoint.steps(small_disk)[-1] == 20
+    assert runs.steps(small_disk)[-1] == 20
 
 
 def test_a_full_disk_ends_the_log_too_rather_than_to_wait_for_tensorboard(small_disk: Path) -> None:

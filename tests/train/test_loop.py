@@ -29,9 +29,9 @@ from train.finish import finish
 from train.lock import RunLock
 from train.metrics_log import MetricsLog, read_metrics
 from train.stopping import StoppedError
-from zoo import checkpoint
 from zoo.bitstream import entropy
 from zoo.errors import CheckpointError, ZooError
+from zoo.saved import checkpoint, runs
 
 STEPS = 10
 TINY = Config(
@@ -234,7 +234,7 @@ def test_a_signal_saves_and_ends_the_run_which_goes_on_as_if_nothing_had_been(
     assert ended.value.code == status
     said = capsys.readouterr().out.splitlines()[-1]
     assert said.startswith(f"stopped by {signum.name} after step {step} of {STEPS}, which is saved: the same command")
-    assert checkpoint.steps(run) == [2] if step == 2 else [3, 5]
+    assert runs.steps(run) == [2] if step == 2 else [3, 5]
     assert not (run / ".lock").exists()
     # tables take longer than there may be: those of the last checkpoint, or none
     metadata = checkpoint.read_metadata(run / "checkpoints" / str(step))
@@ -263,7 +263,7 @@ def test_a_signal_in_the_last_step_spares_the_evaluation(tmp_path: Path, monkeyp
     monkeypatch.setattr(loop, "finish", lambda *_: pytest.fail("evaluated"))
     with pytest.raises(StoppedError, match=r"after step 10 of 10, which is saved: .*--resume evaluates the run"):
         loop.run("tiny", at(tmp_path))
-    assert checkpoint.steps(tmp_path)[-1] == STEPS
+    assert runs.steps(tmp_path)[-1] == STEPS
 
 
 def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,7 +276,7 @@ def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(MetricsLog, "log", full)
     refused(at(tmp_path), f"{tmp_path}: No space left on device; its checkpoints are intact")
-    assert checkpoint.steps(tmp_path) == [3]
+    assert runs.steps(tmp_path) == [3]
     assert not (tmp_path / ".lock").exists()
 
 

@@ -18,12 +18,12 @@ from train.phases import Phases
 from train.rematerialisation import rematerialised
 from train.state import TrainState, create_state
 from train.step import _commit, make_step
-from train.stored import flat
 from train.task import CodecTask
 from zoo.bottlenecks import CodebookUse, ResidualVQ
 from zoo.bottlenecks.kmeans import fit_residual_vq, spherical_kmeans
 from zoo.errors import ZooError
 from zoo.layers import ConvNeXtBlock
+from zoo.saved.orbax_read import flat
 
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 RNG = np.random.default_rng(0)

@@ -147,7 +147,7 @@ def free_port() -> int:
 
 def outcome(workdir: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Curves of the logged metrics, and the arrays of the newest checkpoint."""
-    from train.stored import flat, read_tree
+    from zoo.saved.orbax_read import flat, read_tree
 
     rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     timing = ("seconds", "wait_share", "audio_per_s")

@@ -12,7 +12,7 @@ import numpy as np
 
 from tests.zoo.conftest import RATE, make, sound
 from tests.zoo.fuzz import Target
-from zoo import decoding
+from zoo import coding
 from zoo.bitstream.container import ContainerReader
 from zoo.errors import BitstreamError
 from zoo.ready import ReadyCodec
@@ -57,8 +57,8 @@ def _codec(reader: ContainerReader) -> ReadyCodec:
 def _codes(blob: bytes, *, lenient: bool = False) -> Codes:
     reader = ContainerReader(io.BytesIO(blob), lenient=lenient)
     codec = _codec(reader)
-    decoding.expect(codec, reader)
-    layout = decoding.streams_of(codec, reader.header)
+    coding.expect(codec.engine, reader)
+    layout = coding.decode.streams_of(codec.engine, reader.header)
     return {
         packet.index: (
             packet.level,
@@ -85,7 +85,7 @@ def _lenient_audio(blob: bytes) -> bytes | None:
     """Samples if nothing is declared damaged or cut off, else None."""
     reader = ContainerReader(io.BytesIO(blob), lenient=True)
     codec = _codec(reader)
-    decoding.expect(codec, reader)
+    coding.expect(codec.engine, reader)
     damaged: list[int] = []
-    samples = np.concatenate(list(decoding.decode_blocks(codec, reader, damaged)))
+    samples = np.concatenate(list(coding.decode_blocks(codec.engine, reader, damaged)))
     return None if damaged or reader.truncated else samples.tobytes()

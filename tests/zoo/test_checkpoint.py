@@ -15,9 +15,10 @@ from configs.gan_vocoder import GanVocoder
 from train.checkpoints import Checkpoints
 from train.state import TrainState, create_state
 from train.task import CodecTask
-from zoo import checkpoint
+from zoo import loading
 from zoo.bitstream.entropy import EntropyModel, Fitter
 from zoo.errors import CheckpointError, ZooError
+from zoo.saved import checkpoint, runs
 
 MODEL = GanVocoder(
     sample_rate=8000,
@@ -80,7 +81,7 @@ def test_what_is_loaded_is_the_average_and_codes_alike(trained, saved):
 
 
 def test_the_newest_is_loaded_unless_one_is_named(saved):
-    assert checkpoint.steps(saved) == [5, 10]  # as many as the configuration keeps
+    assert runs.steps(saved) == [5, 10]  # as many as the configuration keeps
     for path in (saved, saved / "checkpoints", str(saved), saved / "checkpoints" / "10"):
         codec = zoo.load(path)
         assert codec.metadata["step"] == 10
@@ -224,7 +225,7 @@ def test_models_lists_what_load_takes(saved, run, tmp_path, monkeypatch):
     (runs / "notes.txt").write_text("")
     (runs / "empty").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert [model.name for model in checkpoint.runs()] == ["runs/good"]
+    assert [model.name for model in loading.list_runs()] == ["runs/good"]
     assert zoo.models()[1:] == zoo.models(tmp_path / "nowhere") == tuple(published)
 
 

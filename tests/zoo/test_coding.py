@@ -12,7 +12,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.zoo import fuzz, fuzz_codec
-from zoo import coding, decoding
+from zoo import coding
 from zoo.bitstream.container import ContainerReader
 from zoo.errors import BitstreamError, ZooError
 
@@ -76,7 +76,7 @@ def test_mid_and_side_make_two_equal_channels_cheap(build):
     twice = len(codec.compress(np.repeat(x, 2, axis=1)))
     separate = bytearray()
     coding.encode_blocks(
-        codec, lambda: [np.repeat(x, 2, axis=1)], RATE, 2, write=separate.extend, mid_side=False
+        codec.engine, lambda: [np.repeat(x, 2, axis=1)], RATE, 2, write=separate.extend, mid_side=False
     )  # fmt: skip
     assert twice < 1.3 * once < 0.8 * len(separate)
     audio = codec.decompress(bytes(separate)).audio
@@ -91,10 +91,13 @@ def test_a_bitrate_is_met_from_below(build, name, channels):
     # loud and soft seconds, or all packets would cost the same
     x = tones(60 * RATE, channels) * np.repeat(10 ** rng.uniform(-2, 0, (60, 1)), RATE, axis=0).astype(np.float32)
     x += 0.002 * rng.standard_normal(x.shape).astype(np.float32)
-    rates = [coding.compress(codec, x, RATE, level=level).payload_bytes / 125 / 60 for level in (0, codec.n_levels - 1)]
+    rates = [
+        coding.compress(codec.engine, x, RATE, level=level).payload_bytes / 125 / 60
+        for level in (0, codec.n_levels - 1)
+    ]
     for share in (0.2, 0.5, 0.8):
         wanted = rates[0] + share * (rates[1] - rates[0])
-        file = coding.compress(codec, x, RATE, bitrate=wanted)
+        file = coding.compress(codec.engine, x, RATE, bitrate=wanted)
         assert 0.95 * wanted <= file.payload_bytes / 125 / 60 <= wanted
         assert codec.decompress(file.data).audio.shape == x.shape
         encoder = codec.stream_encoder(RATE, channels, bitrate=wanted)
@@ -103,14 +106,14 @@ def test_a_bitrate_is_met_from_below(build, name, channels):
         assert streamed == encoder.file_bytes
     with pytest.raises(ZooError, match="cannot be reached"):
         codec.compress(x, bitrate=0.5 * rates[0])
-    more = coding.compress(codec, x, RATE, bitrate=10 * rates[1])
-    assert more.payload_bytes == coding.compress(codec, x, RATE, level=codec.n_levels - 1).payload_bytes
+    more = coding.compress(codec.engine, x, RATE, bitrate=10 * rates[1])
+    assert more.payload_bytes == coding.compress(codec.engine, x, RATE, level=codec.n_levels - 1).payload_bytes
 
 
 def test_a_codec_of_one_rate_says_so_when_asked_for_less(build):
     codec = build("autoencoder")
     x = tones(2 * RATE)
-    file = coding.compress(codec, x, RATE)
+    file = coding.compress(codec.engine, x, RATE)
     kbps = file.payload_bytes / 125 / 2
     assert codec.compress(x, bitrate=1.1 * kbps) == file.data
     with pytest.raises(ZooError, match="cannot be reached"):
@@ -138,8 +141,8 @@ def test_any_part_is_that_of_the_whole(build, start, length, rate):
     codec = build("vae")
     blob = codec.compress(tones(45_000, 2), rate, packet_s=0.5)
     reader = ContainerReader(io.BytesIO(blob))
-    decoding.expect(codec, reader)
-    part = np.concatenate([np.zeros((0, 2)), *decoding.decode_range(codec, reader, start, start + length)])
+    coding.expect(codec.engine, reader)
+    part = np.concatenate([np.zeros((0, 2)), *coding.decode_range(codec.engine, reader, start, start + length)])
     whole = codec.decompress(blob).audio[start : start + length]
     assert part.shape == whole.shape
     np.testing.assert_allclose(part, whole, atol=1e-5)
@@ -156,9 +159,9 @@ def test_damage_costs_its_own_second_and_is_told(build, name):
     with pytest.raises(BitstreamError, match="packet"):
         codec.decompress(bytes(hurt))
     reader = ContainerReader(io.BytesIO(bytes(hurt)), lenient=True)
-    decoding.expect(codec, reader)
+    coding.expect(codec.engine, reader)
     damaged: list[int] = []
-    audio = np.concatenate(list(decoding.decode_blocks(codec, reader, damaged)))
+    audio = np.concatenate(list(coding.decode_blocks(codec.engine, reader, damaged)))
     (index,) = damaged
     assert audio.shape == whole.shape
     context = codec.module.decoder_context

@@ -14,10 +14,9 @@ import soundfile
 
 import zoo
 from tests.zoo.conftest import complaint, music
-from zoo import commands
 from zoo.__main__ import main
 from zoo.bitstream.container import ContainerReader, ContainerWriter
-from zoo.journal import NAME, Journal
+from zoo.commands.journal import NAME, Journal
 
 FILES = ("a.wav", "b/b.wav", "c.flac")
 KEPT = "3 of 3 files are coded already"
@@ -32,7 +31,7 @@ def codec(place: Path) -> zoo.ReadyCodec:
 @pytest.fixture
 def library(here: Path, codec: zoo.ReadyCodec, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three files of about a second: a.wav and b/b.wav of two channels, c.flac of one; coded on one device."""
-    monkeypatch.setattr(commands, "find_codec", lambda *_: codec)
+    monkeypatch.setattr("zoo.commands.corpus.find_codec", lambda *_: codec)
     monkeypatch.setattr(jax, "local_devices", lambda: jax.devices()[:1])
     for seed, name in enumerate(FILES):
         record(here / "lib" / name, 9_000, seed)

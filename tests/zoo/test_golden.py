@@ -17,7 +17,7 @@ from zoo import coding
 from zoo.bitstream.container import ContainerReader
 from zoo.bitstream.entropy import EntropyModel
 from zoo.bottlenecks import SymbolFormat
-from zoo.rate import Planned
+from zoo.coding.rate import Planned
 
 GOLDEN = Path(__file__).parent / "golden"
 NAMES = ("autoencoder", "vae", "gan_vocoder")
@@ -61,7 +61,7 @@ def write() -> None:
         levels = iter([0, codec.n_levels - 1, codec.n_levels // 2] * 9)
         packets: list[np.ndarray] = []
         encoder = coding.StreamEncoder(
-            codec,
+            codec.engine,
             RATE + 25,
             2,
             policy=Planned(list(levels)),

@@ -15,7 +15,7 @@ def test_latents_are_what_is_quantised_and_decoded(build):
     audio = sound(3 * RATE + 77)
     latents = codec.encode_latents(audio)
     size = codec.packet_frames()
-    codes = [codec.quantise(latents[:, i : i + size], 2, size) for i in range(0, latents.shape[1], size)]
+    codes = [codec.engine.quantise(latents[:, i : i + size], 2, size) for i in range(0, latents.shape[1], size)]
     encoded = codec.encode(audio, level=2)
     np.testing.assert_array_equal(np.concatenate(codes, axis=1), encoded.codes)
     coarse = codec.module.apply(codec.variables, encoded.codes, 2, method="dequantise")

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from zoo.coding.rate import Constant, Planned, Reservoir, plan
 from zoo.errors import ZooError
-from zoo.rate import Constant, Planned, Reservoir, plan
 
 many = settings(max_examples=60, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
 

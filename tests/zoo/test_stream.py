@@ -11,9 +11,10 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from zoo import audio as zoo_audio
+from zoo.coding.chunks import Chunks
+from zoo.coding.stream import FrameEncoder, packets_to_warm_up
 from zoo.errors import BitstreamError, ZooError
 from zoo.resample import Resampler
-from zoo.stream import Chunks, FrameEncoder, packets_to_warm_up
 
 RATE = 8_000
 NAMES = ("autoencoder", "vae", "gan_vocoder", "causal")

@@ -12,11 +12,11 @@ import pytest
 
 import zoo
 from tests.zoo.conftest import RATE, sound
-from zoo import codes as bare_codes
 from zoo import coding, tokens
 from zoo.bottlenecks import SymbolFormat
+from zoo.coding import codes as bare_codes
+from zoo.coding.rate import Planned
 from zoo.errors import ZooError
-from zoo.rate import Planned
 
 NAMES = ("autoencoder", "vae", "gan_vocoder")
 LENGTH = 20_001
@@ -26,9 +26,9 @@ LENGTH = 20_001
 def coded(codec, audio, sample_rate=RATE, *, levels=None, level=None, **options) -> tuple[bytes, tokens.Tokens]:
     """A `.zac` file, and its tokens; `levels` are those of its packets."""
     packets: list[np.ndarray] = []
-    policy = coding.level_policy(codec, None, level) if levels is None else Planned(levels)
+    policy = coding.level_policy(codec.engine, None, level) if levels is None else Planned(levels)
     encoder = coding.StreamEncoder(
-        codec,
+        codec.engine,
         sample_rate,
         audio.shape[1],
         policy=policy,

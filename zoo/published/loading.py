@@ -13,13 +13,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from zoo import checkpoint, families
+from zoo import families
 from zoo.bitstream import entropy
 from zoo.bottlenecks import SymbolFormat
 from zoo.codec import Codec
 from zoo.errors import CheckpointError, ZooError
 from zoo.published import hub, keymap, registry, torch_writer, weights
 from zoo.ready import ReadyCodec
+from zoo.saved import checkpoint
 
 OURS = "codec-zoo"
 """`model_type` in the config.json of families that are trained here"""

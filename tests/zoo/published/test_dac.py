@@ -12,9 +12,10 @@ import pytest
 
 import zoo
 from zoo.bitstream.entropy import Fitter
+from zoo.coding.chunks import Chunks
+from zoo.coding.stream import FrameDecoder, FrameEncoder
 from zoo.published import dac
 from zoo.published.keymap import flatten, from_params, to_params
-from zoo.stream import Chunks, FrameDecoder, FrameEncoder
 
 GOLDEN = Path(__file__).parent / "golden"
 NAMES = ("music", "speech")

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import zoo
+from zoo.coding.stream import FrameDecoder, FrameEncoder
 from zoo.published import encodec, registry
 from zoo.published.keymap import flatten, from_params, to_params
-from zoo.stream import FrameDecoder, FrameEncoder
 
 GOLDEN = Path(__file__).parent / "golden"
 NAMES = ("causal", "music", "stereo")
@@ -98,20 +98,20 @@ def test_chunks_are_one_pass_however_the_audio_comes(name, size):
     codec, given = ready(name), golden(name)
     module, wanted = codec.module, given["out_0"]
     assert codec.packet_frames() == size
-    encoder = FrameEncoder(codec.chunks(size), 1)
+    encoder = FrameEncoder(codec.engine.chunks(size), 1)
     latents = [piece for part in np.split(given["audio_0"], [1, 700]) for piece in encoder.push(part[None])]
     latents = np.concatenate(latents + encoder.finish(), axis=1)
     starts = range(0, latents.shape[1], size)
     assert len(starts) > 6
     level = codec.default_level
-    codes = np.concatenate([codec.quantise(latents[:, i : i + size], level, size) for i in starts], axis=1)
+    codes = np.concatenate([codec.engine.quantise(latents[:, i : i + size], level, size) for i in starts], axis=1)
     references_codes(name, 0, codes[0])
 
     for first in (0,) if module.recurrent else (0, 2 * size):
-        decoder = FrameDecoder(codec.chunks(size), 1, first)
+        decoder = FrameDecoder(codec.engine.chunks(size), 1, first)
         audio = []
         for start in range(first, codes.shape[1], size):
-            audio.append(decoder.push(codec.dequantise(codes[:, start : start + size], level, size)))
+            audio.append(decoder.push(codec.engine.dequantise(codes[:, start : start + size], level, size)))
         audio = np.concatenate([*audio, decoder.finish(len(wanted))], axis=1)[0]
         # from the middle on, the first frames lack what was before them
         skipped = (module.decoder_context.before + module.decoder_context.after) * module.hop_length if first else 0

@@ -18,13 +18,13 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo import checkpoint
 from zoo.__main__ import main
 from zoo.bitstream import entropy
 from zoo.bottlenecks import SymbolFormat
 from zoo.errors import CheckpointError, ZooError
 from zoo.published import loading, registry, torch_writer, weights
 from zoo.published.keymap import CONV, LINEAR, PLAIN, Entry, KeyMap, Layout, flatten
+from zoo.saved import checkpoint
 
 ROOT = Path(__file__).parents[3]
 SIZES = {

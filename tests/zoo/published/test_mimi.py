@@ -12,10 +12,11 @@ import pytest
 import zoo
 from zoo.bitstream.entropy import Fitter
 from zoo.codec import Context
+from zoo.coding.chunks import Chunks
+from zoo.coding.stream import FrameDecoder, FrameEncoder
 from zoo.layers import Span
 from zoo.published import mimi, transformer
 from zoo.published.keymap import flatten, from_params, to_params, unflatten
-from zoo.stream import Chunks, FrameDecoder, FrameEncoder
 
 GOLDEN = Path(__file__).parent / "golden" / "mimi_small.npz"
 N_CLIPS, LENGTH = 3, 1003

@@ -3,9 +3,10 @@
 import jax
 import pytest
 
-from zoo import checkpoint, families
+from zoo import families, loading
 from zoo.__main__ import main
 from zoo.published import registry
+from zoo.saved import checkpoint
 
 
 def test_the_command_lists_models(monkeypatch, capsys, tmp_path):
@@ -22,7 +23,7 @@ def test_the_command_lists_models(monkeypatch, capsys, tmp_path):
 def test_what_is_said_of_known_models_is_what_they_are(model):
     module = families.create(model.family, **families.module_of(model.family).hyperparameters(model.config))
     assert (module.sample_rate, module.channels) == (model.sample_rate, model.channels)
-    rates = checkpoint._bitrates(module)
+    rates = loading._bitrates(module)
     assert (rates is None) == (model.bitrates_kbps is None)
     if rates and model.bitrates_kbps:
         # EnCodec's 48 kHz has overlapping seconds and their loudness on top of what is said of it

@@ -11,10 +11,10 @@ import pytest
 
 import zoo
 from zoo.bitstream.entropy import Fitter
+from zoo.coding.stream import FrameDecoder, FrameEncoder
 from zoo.layers import Span
 from zoo.published import snac
 from zoo.published.keymap import flatten, from_params, to_params
-from zoo.stream import FrameDecoder, FrameEncoder
 
 GOLDEN = Path(__file__).parent / "golden"
 NAMES = ("speech", "music")
@@ -78,20 +78,20 @@ def test_chunks_of_any_length_are_one_pass_from_any_frame_on(name, shortest):
     codec, given = ready(name), golden(name)
     module, wanted, codes = codec.module, given["out_0"], given["codes_0"][None]
     size = module.frame_multiple if shortest else codec.packet_frames()
-    chunks = codec.chunks(size)
+    chunks = codec.engine.chunks(size)
 
     encoder = FrameEncoder(chunks, 1)
     latents = [piece for part in np.split(given["audio_0"], [1, 700]) for piece in encoder.push(part[None])]
     latents = np.concatenate(latents + encoder.finish(), axis=1)
     starts = range(0, latents.shape[1], size)
-    found = [codec.quantise(latents[:, start : start + size], 0, size) for start in starts]
+    found = [codec.engine.quantise(latents[:, start : start + size], 0, size) for start in starts]
     np.testing.assert_array_equal(np.concatenate(found, axis=1), codes)
 
     for first in (0, 2 * size):
         decoder = FrameDecoder(chunks, 1, first)
         audio = []
         for start in range(first, codes.shape[1], size):
-            audio.append(decoder.push(codec.dequantise(codes[:, start : start + size], 0, size)))
+            audio.append(decoder.push(codec.engine.dequantise(codes[:, start : start + size], 0, size)))
         audio = np.concatenate([*audio, decoder.finish(len(wanted))], axis=1)[0]
         # from the middle on, the first frames lack what was before them
         skipped = (module.decoder_context.before + module.decoder_context.after) * module.hop_length if first else 0

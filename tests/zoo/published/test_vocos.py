@@ -12,9 +12,9 @@ import pytest
 import zoo
 from zoo import dsp
 from zoo.bitstream.entropy import Fitter
+from zoo.coding.stream import FrameDecoder, FrameEncoder
 from zoo.published import vocos
 from zoo.published.keymap import fold_weight_norm, from_params, mismatches, to_params
-from zoo.stream import FrameDecoder, FrameEncoder
 
 GOLDEN = Path(__file__).parent / "golden"
 KINDS = ("mels", "codes")
@@ -101,12 +101,12 @@ def test_chunks_of_mels_are_one_pass():
         n = module.n_frames(n_samples)
         assert n == -(-n_samples // 16) + 1
         for frames in (1, 3):
-            encoder = FrameEncoder(codec.chunks(frames), 1)
+            encoder = FrameEncoder(codec.engine.chunks(frames), 1)
             half, rest = np.split(long[None, :n_samples], [n_samples // 2], axis=1)
             parts = encoder.push(half) + encoder.push(rest)
             found = np.concatenate(parts + encoder.finish(), axis=1)
             close(found[0], latent[:n], 1e-5)
-        decoder = FrameDecoder(codec.chunks(3), 1)
+        decoder = FrameDecoder(codec.engine.chunks(3), 1)
         pieces = [decoder.push(found[:, start : start + 3]) for start in range(0, n, 3)]
         close(np.concatenate([*pieces, decoder.finish(n_samples)], axis=1)[0], audio[:n_samples], 1e-4)
 

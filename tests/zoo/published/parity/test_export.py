@@ -11,9 +11,10 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 import zoo  # noqa: E402
-from zoo import checkpoint, families  # noqa: E402
+from zoo import families  # noqa: E402
 from zoo.bitstream import entropy  # noqa: E402
 from zoo.published import loading  # noqa: E402
+from zoo.saved import checkpoint  # noqa: E402
 
 SMALL = {
     "dac": {

@@ -8,121 +8,10 @@ length of a clip change a code.
 
 from __future__ import annotations
 
-import functools
-from typing import Any
-
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from zoo.codec import Codec
-
-Carry = Any
-"""What layers with memory know of all that came before, a tree of arrays; empty for most codecs."""
-
-CHUNK_S = 1.0
-MAX_PACKET_FRAMES = 4096
-
-
-class Chunks:
-    """The compiled functions of a codec for chunks of `chunk_frames`; one stream (mono model: channel) at a time."""
-
-    def __init__(self, module: Codec, variables: dict[str, Any], chunk_frames: int) -> None:
-        self.module, self.chunk_frames = module, chunk_frames
-        self._variables = variables
-        self._known_carries: dict[tuple[str, tuple[int, ...]], Carry] = {}
-
-    def encode(self, audio: np.ndarray, mask: np.ndarray, carry: Carry) -> tuple[np.ndarray, Carry]:
-        """Latents (chunk_frames, D) of the chunk in the middle of a window ((before + chunk + after) · hop, C).
-
-        And what its layers carry on to the next chunk.
-        """
-        latents, carry = self._encode(self._variables, carry, audio[None], mask[None])
-        return np.asarray(latents), carry
-
-    def quantise(self, latent: np.ndarray, level: int) -> np.ndarray:
-        """Codes int32 (chunk_frames, Q) of latents (chunk_frames, D)."""
-        return np.asarray(self._quantise(self._variables, latent[None], np.int32(level)))
-
-    def dequantise(self, codes: np.ndarray, level: int) -> np.ndarray:
-        """Latents (n, D) of codes (n, q), n up to chunk_frames."""
-        full = np.zeros((self.chunk_frames, codes.shape[1]), np.int32)
-        full[: len(codes)] = codes
-        return np.asarray(self._dequantise(self._variables, full[None], np.int32(level)))[: len(codes)]
-
-    def decode(self, latent: np.ndarray, mask: np.ndarray, carry: Carry) -> tuple[np.ndarray, Carry]:
-        """Audio (chunk_frames · hop, C) of the chunk in the middle of a window (before + chunk + after, D).
-
-        And what its layers carry on to the next chunk.
-        """
-        audio, carry = self._decode(self._variables, carry, latent[None], mask[None])
-        return np.asarray(audio), carry
-
-    def encoder_carry(self) -> Carry:
-        """What the encoder's layers remember before the first frame: nothing."""
-        context = self.module.encoder_context
-        frames = context.before + self.chunk_frames + context.after
-        window = jax.ShapeDtypeStruct((1, frames * self.module.hop_length, self.module.channels), jnp.float32)
-        return _empty(self._carried("encode_frames", window, frames), 0)
-
-    def decoder_carry(self, latent_dim: int, position: int) -> Carry:
-        """What the decoder's layers remember where the first chunk is to begin with frame `position`."""
-        context = self.module.decoder_context
-        frames = context.before + self.chunk_frames + context.after
-        window = jax.ShapeDtypeStruct((1, frames, latent_dim), jnp.float32)
-        return _empty(self._carried("decode_frames", window, frames), position)
-
-    def _carried(self, method: str, window: jax.ShapeDtypeStruct, frames: int) -> Carry:
-        """Shapes of what the layers carry on; found out once, since tracing takes as long as coding some seconds."""
-        if (method, window.shape) in self._known_carries:
-            return self._known_carries[method, window.shape]
-        mask = jax.ShapeDtypeStruct((1, frames), bool)
-
-        def run(variables: Any, window: jax.Array, mask: jax.Array) -> Any:
-            return self.module.apply(variables, window, mask, method=method, mutable=["carry"])[1]
-
-        shapes: Carry = jax.eval_shape(run, self._variables, window, mask).get("carry", {})
-        self._known_carries[method, window.shape] = shapes
-        return shapes
-
-    @functools.cached_property
-    def _encode(self) -> Any:
-        before, n = self.module.encoder_context.before, self.chunk_frames
-
-        def run(variables: Any, carry: Any, audio: jax.Array, mask: jax.Array) -> Any:
-            variables = {**variables, "carry": carry}
-            latent, left = self.module.apply(variables, audio, mask, method="encode_frames", mutable=["carry"])
-            return latent[0, before : before + n], left.get("carry", {})
-
-        return jax.jit(run)
-
-    @functools.cached_property
-    def _quantise(self) -> Any:
-        def run(variables: Any, latent: jax.Array, level: jax.Array) -> jax.Array:
-            codes: jax.Array = self.module.apply(variables, latent, level, method="quantise").codes  # type: ignore[union-attr]
-            return codes[0]
-
-        return jax.jit(run)
-
-    @functools.cached_property
-    def _dequantise(self) -> Any:
-        def run(variables: Any, codes: jax.Array, level: jax.Array) -> jax.Array:
-            latent: jax.Array = self.module.apply(variables, codes, level, method="dequantise")  # type: ignore[assignment]
-            return latent[0]
-
-        return jax.jit(run)
-
-    @functools.cached_property
-    def _decode(self) -> Any:
-        start = self.module.decoder_context.before * self.module.hop_length
-        end = start + self.chunk_frames * self.module.hop_length
-
-        def run(variables: Any, carry: Any, latent: jax.Array, mask: jax.Array) -> Any:
-            variables = {**variables, "carry": carry}
-            audio, left = self.module.apply(variables, latent, mask, method="decode_frames", mutable=["carry"])
-            return audio[0, start:end].astype(jnp.float32), left.get("carry", {})
-
-        return jax.jit(run)
+from zoo.coding.chunks import Carry, Chunks
 
 
 class FrameEncoder:
@@ -254,16 +143,6 @@ def packets_to_warm_up(module: Codec, chunk_frames: int) -> int | None:
         return None
     context = module.decoder_context
     return -(-(context.before + context.after) // chunk_frames)
-
-
-def _empty(carry: Carry, position: int) -> Carry:
-    """What layers remember that have heard nothing, before frame `position`."""
-
-    def start(path: Any, leaf: jax.ShapeDtypeStruct) -> np.ndarray:
-        return np.full(leaf.shape, position if path[-1].key == "position" else 0, leaf.dtype)
-
-    empty: Carry = jax.tree_util.tree_map_with_path(start, carry)
-    return empty
 
 
 def _inside(first: int, n: int, n_frames: int | None) -> np.ndarray:

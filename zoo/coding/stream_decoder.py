@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from zoo.arguments import as_bytes
 from zoo.bitstream import layout
 from zoo.bitstream.layout import Header, Packet
-from zoo.decoding import PacketDecoder
+from zoo.coding.decode import PacketDecoder
+from zoo.coding.engine import Engine
 from zoo.errors import BitstreamError, ZooError
 from zoo.resample import Resampler
-
-if TYPE_CHECKING:
-    from zoo.ready import ReadyCodec
 
 
 class StreamDecoder:
@@ -23,14 +19,14 @@ class StreamDecoder:
     `sample_rate` and `channels` are known once the header is, and None before.
     """
 
-    def __init__(self, codec: ReadyCodec) -> None:
-        self._codec = codec
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
         self._bytes = bytearray()
         self._seed = 0
         self._header: Header | None = None
         self._n_packets = 0
         self._ended = False
-        self._silence = np.zeros((0, codec.channels), np.float32)
+        self._silence = np.zeros((0, engine.module.channels), np.float32)
 
     @property
     def sample_rate(self) -> int | None:
@@ -77,8 +73,8 @@ class StreamDecoder:
             return False
         raw = bytes(self._bytes[:length])
         header = layout.unpack_header(raw)
-        self._decoder = PacketDecoder(self._codec, header)
-        self._resampler = Resampler(self._codec.sample_rate, header.sample_rate, header.channels)
+        self._decoder = PacketDecoder(self._engine, header)
+        self._resampler = Resampler(self._engine.module.sample_rate, header.sample_rate, header.channels)
         self._seed, self._header = layout.seed(raw), header
         self._silence.resize((0, header.channels), refcheck=False)  # in place: it may have been given out
         del self._bytes[:length]

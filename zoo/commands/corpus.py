@@ -11,20 +11,21 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
 
-from zoo import audio, audio_io, coding, commands, tokens
+from zoo import audio, audio_io, coding, tokens
 from zoo.bitstream.container import ContainerReader
 from zoo.cli import progress
+from zoo.commands.encode import encode_reader
+from zoo.commands.journal import NAME, Entry, Journal, State, if_unchanged, look_at
+from zoo.commands.options import Encode
+from zoo.commands.sources import find_codec
 from zoo.errors import BitstreamError, ZooError
-from zoo.journal import NAME, Entry, Journal, State, if_unchanged, look_at
-
-if TYPE_CHECKING:
-    from zoo.__main__ import Encode
-    from zoo.ready import ReadyCodec
+from zoo.ready import ReadyCodec
+from zoo.terminal import report
 
 N_NAMED = 3
 """of files that are listed in a line"""
@@ -60,8 +61,8 @@ def encode(options: Encode) -> None:
     if out.exists() and not out.is_dir():
         raise ZooError(f"{out}: is a file; --corpus writes a folder")
     jobs = plan(root, out)
-    codec = commands.find_codec(options.ckpt)
-    coding.level_policy(codec, options.bitrate, options.level)  # refuses what no file could be coded with
+    codec = find_codec(options.ckpt)
+    coding.level_policy(codec.engine, options.bitrate, options.level)  # refuses what no file could be coded with
     with Journal(out) as journal:
         work = Corpus(root, out, codec, options, journal)
         with ThreadPoolExecutor(min(16, 4 * (os.cpu_count() or 1))) as pool:  # on network disks this is waiting
@@ -74,12 +75,12 @@ def encode(options: Encode) -> None:
     good = [result for result in results if result.error is None]
     seconds, payload = sum(r.seconds for r in good), sum(r.payload_bytes for r in good)
     if good:
-        commands.report(
+        report(
             f"{len(good)} files, {seconds / 3600:.2f} hours, {seconds / max(wall_s, 1e-9):.0f}× real time, "
             f"payload {payload / 125 / max(seconds, 1e-9):.2f} kbps on average"
         )
     if failed := len(results) - len(good):
-        commands.report(f"left out {failed} files that could not be coded")
+        report(f"left out {failed} files that could not be coded")
     if results and not good and len(results) == len(jobs):
         raise ZooError(f"{root}: none of its {len(results)} files could be coded")
 
@@ -123,7 +124,7 @@ class Corpus:
             "weights": codec.digest.hex(),
             "packet_frames": codec.packet_frames(options.packet_s),
             "bitrate": options.bitrate,
-            "level": codec.check_level(options.level) if options.bitrate is None else None,
+            "level": codec.engine.level(options.level) if options.bitrate is None else None,
         }
 
     def entry_of(self, job: Job) -> Entry | None:
@@ -215,7 +216,7 @@ class Corpus:
                 audio_io.open_reader(job.source, stream=options.stream) as reader,
                 audio_io.open_output(job.target, force=True) as stream,
             ):
-                encoder = commands.encode_reader(codec, reader, stream, options, codes, advance)
+                encoder = encode_reader(codec, reader, stream, options, codes, advance)
                 if look_at(job.source, contents=False) != replace(state, sha256=None):
                     raise ZooError(f"{job.source}: has changed while it was coded")
                 if options.tokens:
@@ -223,7 +224,7 @@ class Corpus:
                     tokens.save(job.tokens, tokens.of(encoder, codes), force=True)
             self._write_down(job, state, reader.channels, with_tokens=options.tokens)
             if reader.warning:
-                commands.report(f"warning: {reader.warning}")
+                report(f"warning: {reader.warning}")
             return Done(encoder.n_samples / reader.sample_rate, encoder.payload_bytes)
         except OSError as error:
             raise ZooError(f"{job.target}: cannot be written ({error.strerror})") from error
@@ -231,7 +232,7 @@ class Corpus:
             if str(error).startswith(tuple(str(path) for path in (job.target, job.tokens, self.out / NAME))):
                 raise  # what cannot be written concerns the files to come as well
             named = str(error) if str(job.source) in str(error) else f"{job.source}: {error}"
-            commands.report(f"skipped {named}")
+            report(f"skipped {named}")
             return Done(0.0, 0, named)
 
 
@@ -255,17 +256,17 @@ def _say_what_is_there(verdicts: Sequence[Verdict], orphans: Sequence[str], root
     n = Counter(verdicts)
     if kept := sum(n[verdict] for verdict in KEPT):
         unknown = f", {n[Verdict.FITS]} of them without a record of how: their headers fit" if n[Verdict.FITS] else ""
-        commands.report(f"{kept} of {len(verdicts)} files are coded already{unknown}")
+        report(f"{kept} of {len(verdicts)} files are coded already{unknown}")
     for verdict in Verdict:
         if n[verdict] and verdict not in (*KEPT, Verdict.NEW):
             has, is_, was = ("has", "is", "was") if n[verdict] == 1 else ("have", "are", "were")
             what = f"{has} changed" if verdict is Verdict.CHANGED else f"{was} {verdict.value}"
-            commands.report(f"{n[verdict]} file{'s' * (n[verdict] != 1)} {what} and {is_} coded again")
+            report(f"{n[verdict]} file{'s' * (n[verdict] != 1)} {what} and {is_} coded again")
     if orphans:
         more = f" and {len(orphans) - N_NAMED} more" if len(orphans) > N_NAMED else ""
         which = "1 coded file has" if len(orphans) == 1 else f"{len(orphans)} coded files have"
         named = ", ".join(orphans[:N_NAMED]) + more
-        commands.report(f"{which} no source below {root} any more and stay{'s' * (len(orphans) == 1)}: {named}")
+        report(f"{which} no source below {root} any more and stay{'s' * (len(orphans) == 1)}: {named}")
 
 
 def run(work: Corpus, jobs: list[Job]) -> list[Done]:

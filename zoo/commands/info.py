@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from zoo import audio_report, decoding
+from zoo import audio_report
 from zoo.audio_io.places import no_folder
 from zoo.bitstream.container import ContainerReader
 from zoo.bitstream.layout import MAGIC
 from zoo.cli import progress
-from zoo.commands import find_codec, kbps, open_input, report
+from zoo.coding.rate import kbps
+from zoo.coding.stream import packets_to_warm_up
+from zoo.commands.options import Info
+from zoo.commands.sources import find_codec, open_input
 from zoo.errors import BitstreamError, ZooError
-
-if TYPE_CHECKING:
-    from zoo.__main__ import Info
+from zoo.terminal import report
 
 
 def info(options: Info) -> None:
@@ -77,7 +77,7 @@ def _zac_info(path: str, ckpt: str | None) -> list[str]:
     try:
         codec = find_codec(ckpt, header.weights_hash)
         module = codec.module
-        warm_up = decoding.packets_to_warm_up(module, header.packet_frames)
+        warm_up = packets_to_warm_up(module, header.packet_frames)
         packet_s = header.packet_frames / module.frame_rate_hz
         lines |= {
             "codec": repr(codec),

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from zoo import checkpoint
-
-if TYPE_CHECKING:
-    from zoo.__main__ import Export
+import zoo
+from zoo.commands.options import Export
 
 _HEADINGS = ("name", "family", "kHz", "channels", "kbps", "M parameters", "licence of the weights", "here")
 
 
 def list_models() -> None:
     """Prints a table of the runs below runs/ and the published models that are known by name."""
-    rows = [_HEADINGS, *(_row(model) for model in checkpoint.models())]
+    rows = [_HEADINGS, *(_row(model) for model in zoo.models())]
     widths = [max(len(row[i]) for row in rows) for i in range(len(_HEADINGS))]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
@@ -25,12 +21,12 @@ def export(options: Export) -> None:
     from zoo.published import loading
 
     loading.check_folder(options.output, force=options.force)  # before the weights are fetched
-    codec = checkpoint.load(options.ckpt)
+    codec = zoo.load(options.ckpt)
     loading.export(codec, options.output, force=options.force)
     print(f"{options.ckpt} → {options.output}: {codec!r}")
 
 
-def _row(model: checkpoint.ModelInfo) -> tuple[str, ...]:
+def _row(model: zoo.ModelInfo) -> tuple[str, ...]:
     rates = model.bitrates_kbps
     kbps = "–" if rates is None else f"{rates[0]:.3g}" if rates[0] == rates[1] else f"{rates[0]:.3g}–{rates[1]:.3g}"
     return (

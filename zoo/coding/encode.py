@@ -1,4 +1,4 @@
-"""Audio ↔ `.zac`: blocks of samples to packets and back, in memory, as streams, offline at a bitrate.
+"""Audio → `.zac` files: blocks of samples to packets, in memory, as a stream, or in two passes at a bitrate.
 
     blocks → resampling → streams (channels of the model) → chunked encoder → level → entropy coder → container
 
@@ -11,54 +11,35 @@ import functools
 import io
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from zoo import arguments
-from zoo.arrays import ChannelLayout, as_samples
+from zoo.arrays import as_samples
 from zoo.bitstream.container import ContainerWriter, Header
+from zoo.coding.engine import Engine
+from zoo.coding.rate import Constant, LevelPolicy, Planned, Reservoir, plan
+from zoo.coding.stream import FrameEncoder
 from zoo.errors import ZooError
-from zoo.rate import Constant, LevelPolicy, Planned, Reservoir, plan
 from zoo.resample import Resampler
 from zoo.samples import first_not_finite
-from zoo.stream import FrameEncoder
-
-if TYPE_CHECKING:
-    from zoo.ready import ReadyCodec
 
 BLOCK_SAMPLES = 1 << 15
-MAX_PACKET_CODES = 1 << 20
-"""so that a few bytes that claim to be a packet cannot ask for much memory"""
 Blocks = Callable[[], Iterable[np.ndarray]]
 """starts reading from the beginning: blocks (m, C) at the source's rate"""
-
-
-def channel_layout(
-    codec: ReadyCodec, channels: int, packet_frames: int, *, mid_side: bool | None = None
-) -> ChannelLayout:
-    """The layout for a source of so many channels; a pair of channels goes as mid and side through a mono codec.
-
-    Raises ZooError if the codec cannot take them, or a packet of them would be larger than MAX_PACKET_CODES.
-    """
-    possible = channels == 2 and codec.channels == 1
-    layout = ChannelLayout(channels, codec.channels, possible if mid_side is None else mid_side and possible)
-    n_codes = layout.n_streams * packet_frames * codec.symbols.n_codes(codec.n_levels - 1)
-    if n_codes > MAX_PACKET_CODES:
-        raise ZooError(f"packets of {packet_frames} frames of {channels} channels hold {n_codes} codes, too many")
-    return layout
 
 
 class LatentEncoder:
     """Blocks of a source to latents (n_streams, n, D), packet by packet."""
 
     def __init__(
-        self, codec: ReadyCodec, sample_rate: int, channels: int, packet_frames: int, mid_side: bool | None
+        self, engine: Engine, sample_rate: int, channels: int, packet_frames: int, mid_side: bool | None
     ) -> None:
-        """Raises ZooError where `channel_layout` does."""
-        self.layout = channel_layout(codec, channels, packet_frames, mid_side=mid_side)
-        self._resampler = Resampler(sample_rate, codec.sample_rate, channels)
-        self._encoder = FrameEncoder(codec.chunks(packet_frames), self.layout.n_streams)
+        """Raises ZooError where `Engine.layout` does."""
+        self.layout = engine.layout(channels, packet_frames, mid_side=mid_side)
+        self._resampler = Resampler(sample_rate, engine.module.sample_rate, channels)
+        self._encoder = FrameEncoder(engine.chunks(packet_frames), self.layout.n_streams)
 
     @property
     def n_samples(self) -> int:
@@ -81,7 +62,7 @@ class StreamEncoder:
 
     def __init__(
         self,
-        codec: ReadyCodec,
+        engine: Engine,
         sample_rate: int,
         channels: int,
         *,
@@ -90,13 +71,13 @@ class StreamEncoder:
         mid_side: bool | None = None,
         on_codes: Callable[[np.ndarray, int], None] | None = None,
     ) -> None:
-        self._codec, self._policy = codec, policy
-        self._latents = LatentEncoder(codec, sample_rate, channels, packet_frames, mid_side)
+        self._engine, self._policy = engine, policy
+        self._latents = LatentEncoder(engine, sample_rate, channels, packet_frames, mid_side)
         self._layout = self._latents.layout
         self._packet_frames = packet_frames
         self._on_codes = on_codes
         self._out = io.BytesIO()
-        self.header = Header(codec.digest, sample_rate, channels, packet_frames, self._layout.mid_side)
+        self.header = Header(engine.digest, sample_rate, channels, packet_frames, self._layout.mid_side)
         self._writer = ContainerWriter(self._out, self.header)
         self._ended = False
         self.payload_bytes = 0
@@ -147,12 +128,12 @@ class StreamEncoder:
         return self._drain()
 
     def _write(self, latents: np.ndarray) -> None:
-        codec, n_frames = self._codec, latents.shape[1]
-        quantise = functools.cache(lambda level: codec.quantise(latents, level, self._packet_frames))
-        sizes = functools.cache(lambda level: packet_bytes(codec, quantise(level), level))
-        level = self._policy.choose(sizes, n_frames / codec.module.frame_rate_hz)
+        engine, n_frames = self._engine, latents.shape[1]
+        quantise = functools.cache(lambda level: engine.quantise(latents, level, self._packet_frames))
+        sizes = functools.cache(lambda level: engine.packet_bytes(quantise(level), level))
+        level = self._policy.choose(sizes, n_frames / engine.module.frame_rate_hz)
         codes = quantise(level)
-        payload = codec.entropy.encode(codes, level)
+        payload = engine.entropy.encode(codes, level)
         self._writer.write(level, payload, n_frames if n_frames < self._packet_frames else None)
         self._policy.spent(len(payload))
         self.payload_bytes += len(payload)
@@ -167,11 +148,6 @@ class StreamEncoder:
         return written
 
 
-def packet_bytes(codec: ReadyCodec, codes: np.ndarray, level: int) -> float:
-    """What the payload of a packet with these codes takes, from above: the coder ends on whole bytes."""
-    return codec.entropy.bits(codes, level) / 8 + 1
-
-
 @dataclass(frozen=True)
 class CodedFile:
     """A whole `.zac` file in memory."""
@@ -182,7 +158,7 @@ class CodedFile:
 
 
 def compress(
-    codec: ReadyCodec,
+    engine: Engine,
     samples: np.ndarray,
     sample_rate: int,
     *,
@@ -193,7 +169,7 @@ def compress(
     """Codes (T, C) at `sample_rate` Hz; raises ZooError where the codec cannot."""
     out = bytearray()
     encoder = encode_blocks(
-        codec,
+        engine,
         lambda: [samples],
         sample_rate,
         samples.shape[1],
@@ -206,7 +182,7 @@ def compress(
 
 
 def encode_blocks(
-    codec: ReadyCodec,
+    engine: Engine,
     blocks: Blocks,
     sample_rate: int,
     channels: int,
@@ -224,12 +200,12 @@ def encode_blocks(
     With a `bitrate` (kbps of payload) a `seekable` source is read twice, first for what each packet costs at each
     level; another is coded as a stream. Raises ZooError for a bitrate or level that the codec has not.
     """
-    packet_frames = codec.packet_frames(packet_s)
-    policy = level_policy(codec, bitrate, level)
+    packet_frames = engine.packet_frames(packet_s)
+    policy = level_policy(engine, bitrate, level)
     if bitrate is not None and seekable:
-        policy = Planned(_plan(codec, blocks(), sample_rate, channels, packet_frames, mid_side, bitrate))
+        policy = Planned(_plan(engine, blocks(), sample_rate, channels, packet_frames, mid_side, bitrate))
     encoder = StreamEncoder(
-        codec,
+        engine,
         sample_rate,
         channels,
         policy=policy,
@@ -244,19 +220,19 @@ def encode_blocks(
     return encoder
 
 
-def level_policy(codec: ReadyCodec, bitrate: float | None, level: int | None) -> LevelPolicy:
+def level_policy(engine: Engine, bitrate: float | None, level: int | None) -> LevelPolicy:
     """A constant level, the codec's default one, or the reservoir of a stream at `bitrate` kbps; raises ZooError."""
     if bitrate is None:
-        return Constant(codec.check_level(level))
+        return Constant(engine.level(level))
     if level is not None:
         raise ZooError("bitrate and level both say how much to spend: give one of them")
     if not 0 < arguments.number(bitrate, "bitrate") < float("inf"):
         raise ZooError(f"bitrate {bitrate:g} kbps is not positive")
-    return Reservoir(bitrate, codec.n_levels)
+    return Reservoir(bitrate, engine.symbols.n_levels)
 
 
 def _plan(
-    codec: ReadyCodec,
+    engine: Engine,
     blocks: Iterable[np.ndarray],
     sample_rate: int,
     channels: int,
@@ -264,7 +240,7 @@ def _plan(
     mid_side: bool | None,
     bitrate: float,
 ) -> list[int]:
-    encoder = LatentEncoder(codec, sample_rate, channels, packet_frames, mid_side)
+    encoder = LatentEncoder(engine, sample_rate, channels, packet_frames, mid_side)
 
     def packets() -> Iterator[np.ndarray]:
         for block in blocks:
@@ -272,7 +248,7 @@ def _plan(
         yield from encoder.finish()
 
     sizes = [
-        [packet_bytes(codec, codec.quantise(latents, k, packet_frames), k) for k in range(codec.n_levels)]
+        [engine.packet_bytes(engine.quantise(latents, k, packet_frames), k) for k in range(engine.symbols.n_levels)]
         for latents in packets()
     ]
     if not sizes:

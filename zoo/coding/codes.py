@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,19 @@ from zoo.errors import ZooError
 
 UNUSED = -1
 """stands for a code that a frame's level has not, in arrays whose frames differ in their number of codes"""
+
+
+@dataclass(frozen=True)
+class CodePacket:
+    """The codes (streams, n, q) of one packet of a file; beyond those of its level they are UNUSED."""
+
+    index: int
+    level: int
+    codes: np.ndarray
+
+    @property
+    def n_frames(self) -> int:
+        return int(self.codes.shape[1])
 
 
 def operating_point(symbols: SymbolFormat, default: int, level: Any = None, n_codebooks: Any = None) -> int:

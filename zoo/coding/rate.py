@@ -120,3 +120,8 @@ def plan(sizes: np.ndarray, seconds: float, kbps: float) -> list[int]:
 def _spread(n: int) -> list[int]:
     """0 … n − 1 in an order whose every beginning is spread evenly (multiples of the golden ratio)."""
     return [int(i) for i in np.argsort((np.arange(n) * 0.6180339887498949) % 1.0, kind="stable")]
+
+
+def kbps(n_bytes: int, seconds: float) -> float:
+    """Thousands of bits a second, 0 where there is no sound."""
+    return n_bytes / 125 / seconds if seconds else 0.0

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from zoo.arguments import as_bytes
-from zoo.arrays import ChannelLayout
 from zoo.bitstream.container import ContainerReader
 from zoo.bitstream.layout import Header, Packet
-from zoo.codes import UNUSED
-from zoo.coding import channel_layout
+from zoo.coding.channels import ChannelLayout
+from zoo.coding.codes import UNUSED, CodePacket
+from zoo.coding.engine import Engine
+from zoo.coding.stream import FrameDecoder, packets_to_warm_up
 from zoo.errors import BitstreamError, ZooError
 from zoo.resample import Resampler, grid_hz
-from zoo.stream import FrameDecoder, packets_to_warm_up
-from zoo.tokens import CodePacket
-
-if TYPE_CHECKING:
-    from zoo.ready import ReadyCodec
 
 RESAMPLER_REACH = 4096
 """samples, at the slower of two rates, over which resampling forgets where it began"""
@@ -56,12 +52,12 @@ class PacketDecoder:
     from the file's beginning gives. A damaged packet becomes silence, and its number is kept in `damaged`.
     """
 
-    def __init__(self, codec: ReadyCodec, header: Header, first_packet: int = 0) -> None:
+    def __init__(self, engine: Engine, header: Header, first_packet: int = 0) -> None:
         """Raises BitstreamError for a header that does not belong to the codec."""
-        check_weights(codec, header)
-        self._layout = streams_of(codec, header)
-        self._codec, self._header = codec, header
-        chunks = codec.chunks(header.packet_frames)
+        check_weights(engine, header)
+        self._layout = streams_of(engine, header)
+        self._engine, self._header = engine, header
+        chunks = engine.chunks(header.packet_frames)
         first_frame = first_packet * header.packet_frames
         self._frames = FrameDecoder(chunks, self._layout.n_streams, first_frame)
         self._n_frames = first_frame
@@ -75,34 +71,34 @@ class PacketDecoder:
 
     def push(self, packet: Packet | CodePacket) -> np.ndarray:
         """The audio that the next packet makes final; raises BitstreamError for one that cannot be."""
-        codec, size = self._codec, self._header.packet_frames
+        engine, size = self._engine, self._header.packet_frames
         if self._ended:
             raise BitstreamError(f"packet {packet.index} follows one that is shorter than the others, the last")
-        if packet.n_frames % codec.module.frame_multiple:
+        if packet.n_frames % engine.module.frame_multiple:
             raise BitstreamError(f"packet {packet.index}: {packet.n_frames} frames are none of this codec's lengths")
         self._ended = packet.n_frames < size
         self._n_frames += packet.n_frames
         lost = isinstance(packet, Packet) and packet.damaged
         level = 0 if lost else packet.level
-        if level >= codec.n_levels:
-            raise BitstreamError(f"packet {packet.index}: level {level}, but the codec has {codec.n_levels}")
+        if level >= engine.symbols.n_levels:
+            raise BitstreamError(f"packet {packet.index}: level {level}, but the codec has {engine.symbols.n_levels}")
         if lost:
             self.damaged.append(packet.index)
-            codes = np.zeros((self._layout.n_streams, packet.n_frames, codec.symbols.n_codes(0)), np.int32)
+            codes = np.zeros((self._layout.n_streams, packet.n_frames, engine.symbols.n_codes(0)), np.int32)
         else:
             codes = self._codes(packet)
-        latents = codec.dequantise(codes, level, size)
+        latents = engine.dequantise(codes, level, size)
         return self._layout.join(self._frames.push(latents, lost=lost))
 
     def _codes(self, packet: Packet | CodePacket) -> np.ndarray:
         """Codes int32 (n_streams, n, q) of a packet."""
-        codec, n_streams, level = self._codec, self._layout.n_streams, packet.level
+        engine, n_streams, level = self._engine, self._layout.n_streams, packet.level
         if isinstance(packet, Packet):
             try:
-                return codec.entropy.decode(packet.payload, n_streams=n_streams, n_frames=packet.n_frames, level=level)
+                return engine.entropy.decode(packet.payload, n_streams=n_streams, n_frames=packet.n_frames, level=level)
             except BitstreamError as error:
                 raise BitstreamError(f"packet {packet.index}: {error}") from None
-        codes, sizes = packet.codes, codec.symbols.code_sizes(level)
+        codes, sizes = packet.codes, engine.symbols.code_sizes(level)
         if codes.shape[0] != n_streams or codes.shape[2] < len(sizes):
             wanted = f"{n_streams} streams of {len(sizes)} codes"
             raise BitstreamError(f"packet {packet.index}: {wanted} a frame, got {codes.shape[0]} of {codes.shape[2]}")
@@ -120,32 +116,32 @@ class PacketDecoder:
         Raises BitstreamError if the packets hold another number of frames.
         """
         if n_samples is None:
-            held = max(self._codec.module.max_samples(self._n_frames), 0)
+            held = max(self._engine.module.max_samples(self._n_frames), 0)
         else:
-            held = _model_samples(self._codec, self._header, n_samples)
-            expected = _n_frames(self._codec, self._header, n_samples)
+            held = _model_samples(self._engine, self._header, n_samples)
+            expected = _n_frames(self._engine, self._header, n_samples)
             if expected != self._n_frames:
                 raise BitstreamError(f"{n_samples} samples take {expected} frames, the packets hold {self._n_frames}")
         return self._layout.join(self._frames.finish(held))
 
 
-def _model_samples(codec: ReadyCodec, header: Header, n_samples: int) -> int:
+def _model_samples(engine: Engine, header: Header, n_samples: int) -> int:
     """Samples at the codec's rate that stand for `n_samples` at the source's."""
-    return -(-n_samples * codec.sample_rate // header.sample_rate)
+    return -(-n_samples * engine.module.sample_rate // header.sample_rate)
 
 
-def _n_frames(codec: ReadyCodec, header: Header, n_samples: int) -> int:
+def _n_frames(engine: Engine, header: Header, n_samples: int) -> int:
     """Frames of a file of `n_samples` at its source's rate: none for an empty one."""
-    return int(codec.module.n_frames(_model_samples(codec, header, n_samples))) if n_samples else 0
+    return int(engine.module.n_frames(_model_samples(engine, header, n_samples))) if n_samples else 0
 
 
-def streams_of(codec: ReadyCodec, header: Header) -> ChannelLayout:
+def streams_of(engine: Engine, header: Header) -> ChannelLayout:
     """How a file's channels were coded; raises BitstreamError for a header that the codec cannot have written."""
     try:
-        layout = channel_layout(codec, header.channels, header.packet_frames, mid_side=header.mid_side)
+        layout = engine.layout(header.channels, header.packet_frames, mid_side=header.mid_side)
     except ZooError as error:
         raise BitstreamError(f"header: {error}") from None
-    module = codec.module
+    module = engine.module
     if header.packet_frames % module.frame_multiple or header.packet_frames < module.opening:
         raise BitstreamError(f"header: packets of {header.packet_frames} frames are none of this codec's lengths")
     if layout.mid_side != header.mid_side:
@@ -153,20 +149,20 @@ def streams_of(codec: ReadyCodec, header: Header) -> ChannelLayout:
     return layout
 
 
-def check_weights(codec: ReadyCodec, header: Header) -> None:
+def check_weights(engine: Engine, header: Header) -> None:
     """Raises BitstreamError if the file was made by other weights than the codec's."""
-    if header.weights_hash != codec.digest:
-        ours = f"{codec.digest.hex()} ({codec.metadata.get('path', 'this codec')})"
+    if header.weights_hash != engine.digest:
+        ours = f"{engine.digest.hex()} ({engine.metadata.get('path', 'this codec')})"
         raise BitstreamError(f"it was made with weights {header.weights_hash.hex()}, not with {ours}")
 
 
-def decode_blocks(codec: ReadyCodec, reader: Packets, damaged: list[int] | None = None) -> Iterator[np.ndarray]:
+def decode_blocks(engine: Engine, reader: Packets, damaged: list[int] | None = None) -> Iterator[np.ndarray]:
     """All audio of a file as blocks (m, channels) at its source's rate; raises BitstreamError where it is damaged.
 
     Numbers of damaged packets, where the reader lets them pass, are appended to `damaged`.
     """
-    decoder = PacketDecoder(codec, reader.header)
-    resampler = Resampler(codec.sample_rate, reader.header.sample_rate, reader.header.channels)
+    decoder = PacketDecoder(engine, reader.header)
+    resampler = Resampler(engine.module.sample_rate, reader.header.sample_rate, reader.header.channels)
     for packet in reader.packets():
         yield resampler.push(decoder.push(packet))
     yield resampler.push(decoder.finish(reader.n_samples))
@@ -176,7 +172,7 @@ def decode_blocks(codec: ReadyCodec, reader: Packets, damaged: list[int] | None 
 
 
 def decode_range(
-    codec: ReadyCodec, reader: Packets, start: int, stop: int, damaged: list[int] | None = None
+    engine: Engine, reader: Packets, start: int, stop: int, damaged: list[int] | None = None
 ) -> Iterator[np.ndarray]:
     """Samples [start, stop) of a seekable file at its source's rate, as decoding all of it gives them to 1e-5.
 
@@ -188,16 +184,17 @@ def decode_range(
     start, stop = min(start, n_samples), min(stop, n_samples)
     if stop <= start:
         return
-    module, size = codec.module, header.packet_frames
+    module, size = engine.module, header.packet_frames
     # resampling begins where samples of both rates coincide, early enough to have forgotten that by `start`
-    model_step, source_step = grid_hz(codec.sample_rate, header.sample_rate)
-    reach = RESAMPLER_REACH * max(1, -(-codec.sample_rate // header.sample_rate)) if model_step != source_step else 0
-    model_start = max(start * codec.sample_rate // header.sample_rate - reach, 0) // model_step * model_step
+    rate = module.sample_rate
+    model_step, source_step = grid_hz(rate, header.sample_rate)
+    reach = RESAMPLER_REACH * max(1, -(-rate // header.sample_rate)) if model_step != source_step else 0
+    model_start = max(start * rate // header.sample_rate - reach, 0) // model_step * model_step
     frame = (model_start + module.lead) // module.hop_length
     warm_up = packets_to_warm_up(module, size)
     first = 0 if warm_up is None else max(frame // size - warm_up, 0)
-    decoder = PacketDecoder(codec, header, first)
-    resampler = Resampler(codec.sample_rate, header.sample_rate, header.channels)
+    decoder = PacketDecoder(engine, header, first)
+    resampler = Resampler(rate, header.sample_rate, header.channels)
     model_at, source_at = decoder.position, model_start // model_step * source_step
 
     def cut(model_block: np.ndarray, *, last: bool = False) -> np.ndarray:
@@ -221,24 +218,24 @@ def decode_range(
         damaged += decoder.damaged
 
 
-def expect(codec: ReadyCodec, reader: Packets) -> None:
+def expect(engine: Engine, reader: Packets) -> None:
     """Has a reader check what only the codec knows; raises BitstreamError for a file that is none of this codec's."""
     header = reader.header
-    check_weights(codec, header)
+    check_weights(engine, header)
     reader.expect(
-        n_levels=codec.n_levels,
-        packet_s=header.packet_frames / codec.module.frame_rate_hz,
-        n_frames=lambda n_samples: _n_frames(codec, header, n_samples),
+        n_levels=engine.symbols.n_levels,
+        packet_s=header.packet_frames / engine.module.frame_rate_hz,
+        n_frames=lambda n_samples: _n_frames(engine, header, n_samples),
     )
 
 
-def decompress(codec: ReadyCodec, blob: bytes) -> DecodedAudio:
+def decompress(engine: Engine, blob: bytes) -> DecodedAudio:
     """All of a `.zac` file in memory; raises BitstreamError for anything else."""
     reader = ContainerReader(io.BytesIO(as_bytes(blob)))
-    return DecodedAudio(decode_all(codec, reader), reader.header.sample_rate)
+    return DecodedAudio(decode_all(engine, reader), reader.header.sample_rate)
 
 
-def decode_all(codec: ReadyCodec, packets: Packets) -> np.ndarray:
+def decode_all(engine: Engine, packets: Packets) -> np.ndarray:
     """Audio float32 (T, channels) at the source's rate; raises BitstreamError for what is none of this codec's."""
-    expect(codec, packets)
-    return np.concatenate(list(decode_blocks(codec, packets)))
+    expect(engine, packets)
+    return np.concatenate(list(decode_blocks(engine, packets)))

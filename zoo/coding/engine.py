@@ -1,0 +1,162 @@
+"""What coding takes of a codec: module, weights and entropy coder, with the compiled functions of its chunks."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import numpy as np
+
+from zoo import arguments
+from zoo.bitstream.entropy import EntropyModel
+from zoo.bitstream.layout import MAX_PACKET_FRAMES
+from zoo.bottlenecks import SymbolFormat
+from zoo.codec import Codec
+from zoo.coding import codes as bare_codes
+from zoo.coding.channels import ChannelLayout
+from zoo.coding.chunks import Chunks
+from zoo.coding.stream import FrameDecoder, FrameEncoder
+from zoo.errors import ZooError
+
+PACKET_S = 1.0
+"""seconds to a packet, and to a chunk, where nobody asks for another length"""
+MAX_PACKET_CODES = 1 << 20
+"""so that a few bytes that claim to be a packet cannot ask for much memory"""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Engine:
+    """A codec as encoder, decoder and streams use it; all arrays at its own rate and number of channels.
+
+    Shapes: audio (N, T, channels), latents (N, F, D), codes int32 (N, F, Q); N are the streams, coded each by itself.
+    """
+
+    module: Codec
+    variables: dict[str, Any]
+    entropy: EntropyModel
+    """coder of the codes, with the integer tables that were fitted to them"""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """family and hyper-parameters, which the digest covers, and the path for error texts"""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: what was compiled for them is made again where a copy, or another process, needs it."""
+        return {part.name: getattr(self, part.name) for part in dataclasses.fields(self)}
+
+    @functools.cached_property
+    def symbols(self) -> SymbolFormat:
+        """What the entropy coder knows of the codes."""
+        symbols: SymbolFormat = self.module.bottleneck.symbols()
+        return symbols
+
+    @functools.cached_property
+    def digest(self) -> bytes:
+        """16 bytes that stand for all that decoding takes: family, hyper-parameters, weights and tables (SHA-256)."""
+        model = json.dumps([self.metadata.get("family"), self.metadata.get("model")], sort_keys=True, default=str)
+        content = hashlib.sha256(model.encode())
+        leaves = jax.tree_util.tree_leaves_with_path({"variables": self.variables, "entropy": self.entropy.arrays})
+        for path, leaf in leaves:  # in the order of sorted names
+            array = np.asarray(leaf)
+            content.update(f"{jax.tree_util.keystr(path)} {array.dtype.name} {array.shape}".encode())
+            content.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
+        return content.digest()[:16]
+
+    def level(self, level: int | None = None, n_codebooks: int | None = None) -> int:
+        """The operating point asked for, by default the codec's; raises ZooError for one that it does not have."""
+        self.check_coded()
+        return bare_codes.operating_point(self.symbols, self.module.bottleneck.default_level, level, n_codebooks)
+
+    def check_coded(self) -> None:
+        """Raises ZooError for a codec whose latents are not quantised."""
+        if not self.symbols.codebook_sizes:
+            raise ZooError("this codec's latents are continuous, it has no codes: see encode_latents, decode_latents")
+
+    def packet_frames(self, packet_s: float | None = None) -> int:
+        """Latent frames in a packet (and chunk) of about `packet_s` seconds, by default one second.
+
+        Raises ZooError where that is not a number of frames that a file may have.
+        """
+        wanted = PACKET_S if packet_s is None else arguments.number(packet_s, "packet_s")
+        module, multiple = self.module, self.module.frame_multiple
+        shortest = max(multiple, module.opening)
+        frames = round(wanted * module.frame_rate_hz / multiple) * multiple if 0 < wanted < 1e6 else 0
+        if packet_s is None:
+            frames = max(frames, shortest)  # of a codec whose frames are long
+        if not shortest <= frames <= MAX_PACKET_FRAMES:
+            shortest_s, longest_s = (n / module.frame_rate_hz for n in (shortest, MAX_PACKET_FRAMES))
+            raise ZooError(f"packets of {wanted:g} s: choose {shortest_s:.3f} to {longest_s:.1f} s")
+        return frames
+
+    def layout(self, channels: int, packet_frames: int, *, mid_side: bool | None = None) -> ChannelLayout:
+        """How a source of so many channels is coded; two channels go as mid and side through a mono codec.
+
+        Raises ZooError if the codec cannot take them, or a packet of them would be larger than MAX_PACKET_CODES.
+        """
+        possible = channels == 2 and self.module.channels == 1
+        layout = ChannelLayout(channels, self.module.channels, possible if mid_side is None else mid_side and possible)
+        n_codes = layout.n_streams * packet_frames * self.symbols.n_codes(self.symbols.n_levels - 1)
+        if n_codes > MAX_PACKET_CODES:
+            raise ZooError(f"packets of {packet_frames} frames of {channels} channels hold {n_codes} codes, too many")
+        return layout
+
+    def chunks(self, packet_frames: int) -> Chunks:
+        """Compiled functions for chunks of so many frames; the same ones at every call."""
+        cache = self._chunks
+        if packet_frames not in cache:
+            cache[packet_frames] = Chunks(self.module, self.variables, packet_frames)
+        return cache[packet_frames]
+
+    @functools.cached_property
+    def _chunks(self) -> dict[int, Chunks]:
+        return {}
+
+    def quantise(self, latents: np.ndarray, level: int, packet_frames: int) -> np.ndarray:
+        """Codes int32 (N, n, q) at a level of the latents (N, n, D) of one packet, n up to packet_frames."""
+        missing = packet_frames - latents.shape[1]
+        padded = np.pad(latents, ((0, 0), (0, missing), (0, 0))) if missing else latents
+        chunks = self.chunks(packet_frames)
+        codes = np.stack([chunks.quantise(stream, level) for stream in padded])
+        return codes[:, : latents.shape[1], : self.symbols.n_codes(level)]
+
+    def dequantise(self, codes: np.ndarray, level: int, packet_frames: int) -> np.ndarray:
+        """Latents (N, n, D) of the codes (N, n, q) of one packet."""
+        chunks = self.chunks(packet_frames)
+        return np.stack([chunks.dequantise(stream, level) for stream in codes])
+
+    def encode_latents(self, audio: np.ndarray) -> list[np.ndarray]:
+        """Latents (N, n, D) of each packet of audio (N, T, channels)."""
+        encoder = FrameEncoder(self.chunks(self.packet_frames()), len(audio))
+        return encoder.push(audio) + encoder.finish()
+
+    def decode_latents(self, latents: np.ndarray, n_samples: int) -> np.ndarray:
+        """Audio float32 (N, n_samples, channels) of latents (N, F, D), of which the frames hold at least as much."""
+        size = self.packet_frames()
+        decoder = FrameDecoder(self.chunks(size), len(latents))
+        pieces = [decoder.push(latents[:, start : start + size]) for start in range(0, latents.shape[1], size)]
+        return np.concatenate([*pieces, decoder.finish(n_samples)], axis=1)
+
+    def encode(self, audio: np.ndarray, level: int) -> np.ndarray:
+        """Codes (N, F, q) of audio (N, T, channels) at a level."""
+        size = self.packet_frames()
+        return np.concatenate([self.quantise(part, level, size) for part in self.encode_latents(audio)], axis=1)
+
+    def decode(self, codes: np.ndarray, n_samples: int, levels: np.ndarray) -> np.ndarray:
+        """Audio (N, n_samples, channels) of codes (N, F, q) whose frames have the levels (N, F)."""
+        size = self.packet_frames()
+        dequantise = functools.partial(self.dequantise, packet_frames=size)
+        latents = [
+            bare_codes.dequantised(
+                codes[:, start : start + size], levels[:, start : start + size], self.symbols, dequantise
+            )
+            for start in range(0, codes.shape[1], size)
+        ]
+        return self.decode_latents(np.concatenate(latents, axis=1), n_samples)
+
+    def packet_bytes(self, codes: np.ndarray, level: int) -> float:
+        """An upper bound of the payload's bytes of a packet with these codes: the coder ends on whole bytes."""
+        return self.entropy.bits(codes, level) / 8 + 1

@@ -1,0 +1,77 @@
+"""`python -m zoo decode`: a `.zac` file, a token file or a pipe to audio."""
+
+from __future__ import annotations
+
+import io
+from contextlib import ExitStack
+from typing import BinaryIO
+
+from zoo import audio_io, coding, tokens
+from zoo.bitstream.container import ContainerReader
+from zoo.cli import progress
+from zoo.commands.options import Decode
+from zoo.commands.sources import find_codec, open_input
+from zoo.errors import BitstreamError, ZooError
+from zoo.terminal import report
+
+
+def decode(options: Decode) -> None:
+    """A file or pipe to audio; raises ZooError for input that cannot be used, BitstreamError for damage."""
+    for name, value in (("start", options.start), ("seconds", options.seconds)):
+        if value is not None and not 0 <= value < float("inf"):
+            raise ZooError(f"--{name} {value:g} is no time")
+    is_part = options.start > 0 or options.seconds is not None
+    audio_io.check_format(options.output, options.subtype)
+    audio_io.check_output(options.output, force=options.force)
+    with ExitStack() as stack:
+        stream = stack.enter_context(open_input(options.input))
+        try:
+            reader = _open_packets(stream, lenient=options.lenient)
+            codec = find_codec(options.ckpt, reader.header.weights_hash)
+            coding.expect(codec.engine, reader)
+            damaged: list[int] = []
+            rate = reader.header.sample_rate
+            if is_part:
+                if reader.n_samples is None:
+                    raise ZooError("--start and --seconds need a whole file, not a pipe")
+                start = round(options.start * rate)
+                if start >= max(reader.n_samples, 1):
+                    raise ZooError(f"--start {options.start:g}: the file ends at {reader.n_samples / rate:.2f} s")
+                stop = reader.n_samples if options.seconds is None else start + round(options.seconds * rate)
+                n_samples: int | None = min(stop, reader.n_samples) - start
+                blocks = coding.decode_range(codec.engine, reader, start, stop, damaged)
+            else:
+                n_samples = reader.n_samples
+                blocks = coding.decode_blocks(codec.engine, reader, damaged)
+            writer = stack.enter_context(
+                audio_io.open_writer(
+                    options.output,
+                    rate,
+                    reader.header.channels,
+                    n_samples=n_samples,
+                    subtype=options.subtype,
+                    force=options.force,
+                )
+            )
+            with progress(n_samples, "decoding") as advance:
+                for block in blocks:
+                    writer.write(block)
+                    advance(len(block))
+        except BitstreamError as error:
+            raise BitstreamError(f"{options.input}: {error}") from None
+    packet_s = reader.header.packet_frames / codec.module.frame_rate_hz
+    for index in damaged:
+        report(f"{options.input}: packet {index}, from {index * packet_s:.2f} s on, is damaged and silent")
+    if isinstance(reader, ContainerReader) and reader.truncated:
+        report(f"{options.input}: has no intact end; it may have been longer")
+
+
+def _open_packets(stream: BinaryIO, *, lenient: bool) -> ContainerReader | tokens.Tokens:
+    """What a stream holds: a `.zac` file, or tokens; raises BitstreamError for anything else."""
+    head = stream.peek(len(tokens.MAGIC))[: len(tokens.MAGIC)]  # type: ignore[attr-defined]  # open_input's can
+    if not head or not tokens.MAGIC.startswith(head):  # of a pipe it may be a part
+        return ContainerReader(stream, lenient=lenient)
+    try:
+        return tokens.read(stream if stream.seekable() else io.BytesIO(stream.read()))
+    except ZooError as error:
+        raise BitstreamError(str(error)) from None

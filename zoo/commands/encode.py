@@ -1,0 +1,126 @@
+"""`python -m zoo encode`: a file or a pipe to a `.zac` file, and its codes to a token file."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from zoo import audio, audio_io, coding, tokens
+from zoo.cli import progress
+from zoo.coding.rate import kbps
+from zoo.commands.options import Encode
+from zoo.commands.sources import check_input, find_codec, raw_format
+from zoo.errors import ZooError
+from zoo.ready import ReadyCodec
+from zoo.terminal import report
+
+BLOCK_SAMPLES = 1 << 15
+
+
+def encode(options: Encode) -> None:
+    """Codes one file or pipe; raises ZooError for input that cannot be used."""
+    if options.tokens and options.output == "-":
+        raise ZooError("--tokens needs a file name to stand beside, not standard output")
+    check_input(options.input)
+    if Path(options.output).suffix.lower() in audio.FORMATS:
+        raise ZooError(f"{options.output}: is no name for coded audio: .zac is the usual suffix")
+    audio_io.check_output(options.output, force=options.force)
+    token_file = Path(options.output).with_suffix(".npy") if options.tokens else None
+    if token_file:
+        if token_file == Path(options.output):
+            raise ZooError(f"{options.output}: is the name that the tokens get: .zac is the usual suffix")
+        audio_io.check_output(token_file, force=options.force)
+    codec = find_codec(options.ckpt)
+    begin = time.perf_counter()
+    with audio_io.open_reader(options.input, raw=raw_format(options.raw), stream=options.stream) as reader:
+        passes = 2 if options.bitrate is not None and reader.seekable else 1
+        codes: list[np.ndarray] = []
+        with (
+            audio_io.open_output(options.output, force=options.force) as stream,
+            progress(passes * reader.n_samples if reader.n_samples else None, "encoding") as advance,
+        ):
+            encoder = encode_reader(codec, reader, stream, options, codes, advance)
+            if token_file:
+                tokens.save(token_file, tokens.of(encoder, codes), force=options.force)
+        if reader.warning:
+            print(f"warning: {reader.warning}", file=sys.stderr)
+    seconds = encoder.n_samples / reader.sample_rate
+    report(
+        f"{reader.name} → {options.output}: {seconds:.1f} s, payload {kbps(encoder.payload_bytes, seconds):.2f} kbps, "
+        f"file {kbps(encoder.file_bytes, seconds):.2f} kbps, {seconds / (time.perf_counter() - begin):.0f}× real time"
+    )
+    if options.bitrate is not None and seconds and kbps(encoder.payload_bytes, seconds) < 0.95 * options.bitrate:
+        if min(encoder.levels, default=0) == codec.n_levels - 1:
+            report("that is the most that the codec can spend on this audio")
+        else:
+            report("so short a file cannot mix the codec's levels to come closer")
+
+
+def encode_reader(
+    codec: ReadyCodec,
+    reader: audio_io.Reader,
+    stream: BinaryIO,
+    options: Encode,
+    codes: list[np.ndarray],
+    advance: Callable[[int], None],
+) -> coding.StreamEncoder:
+    """Codes what a reader holds into a stream; its codes, if options.tokens, are appended to `codes`."""
+    started = False
+
+    def blocks() -> Iterator[np.ndarray]:
+        nonlocal started
+        if started:
+            reader.rewind()
+        started = True
+        with contextlib.nullcontext(threading.Event()) if reader.seekable else until_interrupted() as stop:
+            while not stop.is_set() and len(block := reader.read(BLOCK_SAMPLES)):
+                yield block
+                advance(len(block))
+
+    def write(data: bytes) -> None:
+        stream.write(data)
+        stream.flush()  # a packet leaves as soon as it is complete
+
+    return coding.encode_blocks(
+        codec.engine,
+        blocks,
+        reader.sample_rate,
+        reader.channels,
+        write=write,
+        bitrate=options.bitrate,
+        level=options.level,
+        packet_s=options.packet_s,
+        mid_side=options.stereo == "mid_side",
+        seekable=reader.seekable,
+        on_codes=(lambda packet, level: codes.append(packet)) if options.tokens else None,
+    )
+
+
+@contextlib.contextmanager
+def until_interrupted() -> Iterator[threading.Event]:
+    """While a pipe is coded: whoever presses Ctrl-C wants the recording to end there, not to be thrown away.
+
+    The event is set by the first interruption; a second one interrupts.
+    """
+    stop = threading.Event()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def end(number: int, frame: object) -> None:
+        stop.set()
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in before:
+        signal.signal(number, end)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,127 @@
+"""What the commands of `python -m zoo` can be told; imports nothing that computes, so that --help is quick."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tyro.conf import Positional
+
+
+@dataclass(frozen=True)
+class Raw:
+    """PCM without a header, for pipes; all three are needed (the encoding has a default)."""
+
+    sample_rate: int | None = None
+    """Hz"""
+    channels: int | None = None
+    encoding: Literal["u8", "s16le", "s24le", "s32le", "f32le"] = "s16le"
+
+
+@dataclass(frozen=True)
+class Encode:
+    """Codes audio: one file, standard input, or a whole library.
+
+    Examples:
+      python -m zoo encode song.flac song.zac --ckpt runs/vae                  at the codec's default level
+      python -m zoo encode song.flac song.zac --ckpt runs/vae --bitrate 12     just below 12 kbps
+      python -m zoo encode --corpus DIR OUT --ckpt runs/vae --tokens           all below DIR; resumes when run again
+      arecord -f cd | python -m zoo encode - live.zac --ckpt runs/vae          codes while it records
+    """
+
+    input: Positional[str]
+    """an audio file of any rate and length, - for standard input (WAV), or with --corpus a folder"""
+    output: Positional[str]
+    """the .zac file, - for standard output, or with --corpus a folder"""
+    ckpt: str | None = None
+    """a run directory or checkpoint, or a published model: hub id, folder, file; None = the only run below runs/"""
+    bitrate: float | None = None
+    """kbps of payload, all channels together: its mean over the file lands just below this"""
+    level: int | None = None
+    """operating point of every packet, from 0 (lowest rate); None = the codec's default"""
+    packet_s: float = 1.0
+    """seconds to a packet: shorter ones cost more bits and less delay"""
+    stereo: Literal["mid_side", "separate"] = "mid_side"
+    """how a codec of one channel gets two"""
+    corpus: bool = False
+    """code every audio file below INPUT, each to OUTPUT/same/path.zac; run again, only what is new or has changed"""
+    stream: int | None = None
+    """which of the audio streams of a container (a film), from 0; None = the first"""
+    tokens: bool = False
+    """write the codes too, as .npy (streams, frames, codes) beside each .zac, which decode takes as well"""
+    force: bool = False
+    """overwrite what exists"""
+    raw: Raw = Raw()
+
+
+@dataclass(frozen=True)
+class Decode:
+    """Decodes a .zac file, or its tokens, to wav, flac or ogg: with the rate, channels and length of what went in.
+
+    Examples:
+      python -m zoo decode song.zac song.wav                                   the codec is found by the file's hash
+      python -m zoo decode song.zac part.wav --start 61.5 --seconds 4
+      python -m zoo decode song.npy song.wav                                   what encode --tokens wrote
+      arecord -f cd | python -m zoo encode - - | python -m zoo decode - - | aplay    plays what is being recorded
+    """
+
+    input: Positional[str]
+    """a .zac file, a token file (.npy), or - for standard input"""
+    output: Positional[str]
+    """a .wav, .flac or .ogg file, or - for standard output (WAV)"""
+    ckpt: str | None = None
+    """a run, checkpoint or published model; None = the run below runs/ that the file was made with"""
+    start: float = 0.0
+    """second at which to begin; the file must not be a pipe"""
+    seconds: float | None = None
+    """how many seconds; None = to the end"""
+    lenient: bool = False
+    """a damaged packet costs its own second, which is silent and reported, instead of everything"""
+    subtype: str | None = None
+    """of the samples, for instance PCM_24 or FLOAT; None = PCM_16 for wav and flac"""
+    force: bool = False
+    """overwrite what exists"""
+
+
+@dataclass(frozen=True)
+class Info:
+    """Tells what files hold: coded ones, and audio files of every format.
+
+    Of audio files: format and decoder, true length and that of the header, rate, channels, peak, loudness, and what is
+    wrong. Of a .zac file what is known without the codec; with it, more.
+
+    Examples:
+      python -m zoo info song.zac
+      python -m zoo info strange.mp3 *.m4a
+    """
+
+    input: Positional[tuple[str, ...]]
+    """.zac files, or audio files"""
+    stream: int | None = None
+    """which of the audio streams of a container, from 0; None = the first"""
+    ckpt: str | None = None
+    """a run, checkpoint or published model; None = the run below runs/ that the file was made with, if it is there"""
+
+
+@dataclass(frozen=True)
+class List:
+    """Lists the codecs that --ckpt takes: the runs below runs/, and published models, fetched when asked for."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """Writes a codec to a folder in the layout of the Hugging Face hub; --ckpt takes that folder as well.
+
+    For a model of a published family the weights are those that its torch implementation loads.
+
+    Examples:
+      python -m zoo export runs/vae out/vae
+      python -m zoo export facebook/encodec_24khz out/encodec
+    """
+
+    ckpt: Positional[str]
+    """a run directory or checkpoint, or a published model"""
+    output: Positional[str]
+    """the folder"""
+    force: bool = False
+    """replace a folder of that kind"""

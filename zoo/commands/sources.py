@@ -1,0 +1,59 @@
+"""What the commands read from: files and pipes by their names, and the codec that is meant."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from zoo import audio_io, loading
+from zoo.audio_io import output
+from zoo.audio_io.places import no_folder
+from zoo.commands.options import Raw
+from zoo.errors import ZooError
+from zoo.ready import ReadyCodec
+
+
+@contextlib.contextmanager
+def open_input(path: str) -> Iterator[BinaryIO]:
+    """Bytes of a file, or of standard input for "-"; raises ZooError naming what cannot be opened."""
+    if path == "-":
+        yield output.standard(sys.stdin, "standard input")
+        return
+    check_input(path)
+    place = Path(path)
+    try:
+        stream = place.open("rb")
+    except OSError as error:
+        raise ZooError(f"{path}: cannot be opened ({error.strerror})") from None
+    with stream:
+        yield stream
+
+
+def check_input(path: str) -> None:
+    """Before a codec is loaded, which may take minutes."""
+    if path != "-":
+        no_folder(path)
+
+
+def find_codec(ckpt: str | None, weights_hash: bytes | None = None) -> ReadyCodec:
+    """The codec named, the one that a file was made with, or the only one there is below runs/."""
+    if ckpt is not None:
+        return loading.load(ckpt)
+    if weights_hash is not None:
+        return loading.find_by_hash(weights_hash)
+    found = loading.list_runs()  # a published model only by its name
+    if len(found) != 1:
+        names = ", ".join(model.name for model in found)
+        raise ZooError(f"--ckpt is needed: {f'there are {names}' if names else 'there is no run in runs/'}")
+    return loading.load(found[0].name)
+
+
+def raw_format(raw: Raw) -> audio_io.RawFormat | None:
+    if raw.sample_rate is None and raw.channels is None:
+        return None
+    if raw.sample_rate is None or raw.channels is None:
+        raise ZooError("raw audio needs both --raw.sample_rate and --raw.channels")
+    return audio_io.RawFormat(raw.sample_rate, raw.channels, raw.encoding)

@@ -1,0 +1,149 @@
+"""`load`: codecs trained here, and models that others published (zoo.published); and which there are."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from zoo import families
+from zoo.arguments import as_bytes, as_path
+from zoo.bitstream.container import ContainerReader
+from zoo.codec import Codec
+from zoo.coding import DecodedAudio
+from zoo.errors import CheckpointError, ZooError
+from zoo.ready import ReadyCodec
+from zoo.saved import checkpoint, runs
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """Loadable weights: `load(name)` takes them."""
+
+    name: str
+    family: str
+    sample_rate: int
+    """Hz"""
+    channels: int
+    step: int | None
+    """of a run trained here"""
+    bitrates_kbps: tuple[float, float] | None = None
+    """lowest and highest, of all channels, before entropy coding; None where only that tells, or nothing is coded"""
+    parameters: int | None = None
+    licence: str | None = None
+    """of published weights"""
+    at_hand: bool = True
+    """whether loading asks no network"""
+
+
+def load(path: str | bytes | Path) -> ReadyCodec:
+    """Loads a codec, ready to encode and decode: a run or one checkpoint inside it (its averaged weights), or a
+    published one.
+
+    Of a run this is the newest checkpoint; `RUN/checkpoints/best` is the best one. `path` may also be a folder in the
+    hub's layout, a file of weights, or a hub id such as "descript/dac_44khz", which is fetched unless it is cached;
+    what exists here is preferred to the hub, and ~ is the home directory. Raises CheckpointError for a path that holds
+    no checkpoint, or one that is damaged or of another shape; then it says which older one can be loaded.
+    """
+    place = as_path(path)
+    if not runs.is_run(place):
+        from zoo.published.loading import load_published
+
+        return load_published(place)
+    found = runs.find(place)
+    try:
+        return checkpoint.load(found)
+    except CheckpointError as error:
+        if (older := _loadable_before(Path(place), found)) is None:
+            raise
+        raise CheckpointError(f"{error}; the one before it can be loaded: {older}") from None
+
+
+def _loadable_before(path: Path, newest: Path) -> Path | None:
+    """Where the newest checkpoint of a run was asked for, the next older one that can be loaded."""
+    if path.absolute() == newest.absolute() or runs.means_best(path):
+        return None
+    for step in reversed([step for step in runs.steps(newest.parent.parent) if step < int(newest.name)]):
+        with contextlib.suppress(CheckpointError):
+            checkpoint.load(newest.parent / str(step))
+            return newest.parent / str(step)
+    return None
+
+
+def find_by_hash(weights_hash: bytes, root: str | Path = "runs") -> ReadyCodec:
+    """The codec below `root` whose `ReadyCodec.digest` this is; raises CheckpointError if none is.
+
+    Published models are not searched: that would take reading the weights of all of them.
+    """
+    for run in sorted(Path(root).iterdir()) if Path(root).is_dir() else []:
+        for step in reversed(runs.steps(run)):
+            place = run / "checkpoints" / str(step)
+            try:
+                found = checkpoint.read_metadata(place).get("weights_hash") == weights_hash.hex()
+            except CheckpointError:
+                continue  # a damaged checkpoint may lie beside the one that is looked for
+            if found:
+                return load(place)
+    raise CheckpointError(
+        f"no codec below {root}/ has the weights {weights_hash.hex()} that the file was made with; a published model "
+        f"must be named"
+    )
+
+
+def decompress(blob: bytes, root: str | Path = "runs") -> DecodedAudio:
+    """`audio, sample_rate` of a `.zac` file, by the codec below `root` that it was made with.
+
+    Raises BitstreamError for a damaged file, CheckpointError if the codec is not there.
+    """
+    return find_by_hash(ContainerReader(io.BytesIO(as_bytes(blob))).header.weights_hash, root).decompress(blob)
+
+
+def list_runs(root: str | Path = "runs") -> tuple[ModelInfo, ...]:
+    """The trained runs below `root` that `load` takes; a damaged one is left out."""
+    found = []
+    for run in sorted(Path(root).iterdir()) if Path(root).is_dir() else []:
+        if not (available := runs.steps(run)):
+            continue
+        try:
+            metadata = checkpoint.read_metadata(run / "checkpoints" / str(available[-1]))
+            codec = families.create(metadata["family"], **metadata["model"])
+        except ZooError:
+            continue
+        if metadata["format"] < checkpoint.FORMAT:
+            continue
+        found.append(
+            ModelInfo(str(run), metadata["family"], codec.sample_rate, codec.channels, available[-1], _bitrates(codec))
+        )
+    return tuple(found)
+
+
+def models(root: str | Path = "runs") -> tuple[ModelInfo, ...]:
+    """Weights that `load` finds: the trained runs below `root`, then the published models that are known by name."""
+    from zoo.published import KNOWN, hub
+
+    published = [
+        ModelInfo(
+            model.name,
+            model.family,
+            model.sample_rate,
+            model.channels,
+            None,
+            model.bitrates_kbps,
+            model.parameters,
+            model.licence,
+            at_hand=hub.cached(model.name) is not None,
+        )
+        for model in KNOWN
+    ]
+    return (*list_runs(root), *published)
+
+
+def _bitrates(codec: Codec) -> tuple[float, float] | None:
+    symbols = codec.bottleneck.symbols()
+    if symbols.ordered or not symbols.codebook_sizes:
+        return None
+    lowest, highest = (float(np.log2(symbols.code_sizes(level)).sum()) for level in (0, symbols.n_levels - 1))
+    return lowest * codec.frame_rate_hz / 1000, highest * codec.frame_rate_hz / 1000

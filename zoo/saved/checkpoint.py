@@ -1,0 +1,70 @@
+"""What a checkpoint is, and how the codec in one is read.
+
+A run directory holds `checkpoints/STEP/`, each written at once (under another name, then renamed) by orbax:
+
+    codec/      {"params", "entropy"}: averaged weights and integer tables, all that using the codec takes
+    training/   the whole training state, discriminators and optimisers included
+    metadata/   JSON: format, family and hyper-parameters of the module, step, configuration of the run
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from zoo import families
+from zoo.bitstream import entropy
+from zoo.codec import Codec
+from zoo.errors import CheckpointError, ZooError
+from zoo.ready import ReadyCodec
+from zoo.saved import checksums, orbax_read
+
+FORMAT = 2
+"""Format 1 had other tables for the entropy coder; its training state is the same."""
+
+
+def read_metadata(checkpoint: Path) -> dict[str, Any]:
+    """Metadata of a checkpoint folder; raises CheckpointError if it is missing, damaged or of a later format."""
+    file = checkpoint / "metadata" / "metadata"
+    try:
+        metadata: dict[str, Any] = json.loads(file.read_text())
+        if metadata["format"] > FORMAT:
+            raise CheckpointError(f"{checkpoint} has format {metadata['format']}; this version reads up to {FORMAT}")
+        return metadata | {"family": str(metadata["family"]), "model": dict(metadata["model"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"checkpoint {checkpoint} is damaged: metadata cannot be read ({error})") from None
+
+
+def load(checkpoint: Path) -> ReadyCodec:
+    """The codec of one checkpoint folder; raises CheckpointError if that is damaged, or of another shape or format."""
+    metadata = read_metadata(checkpoint)
+    if metadata["format"] < FORMAT:
+        raise CheckpointError(
+            f"{checkpoint} has format {metadata['format']}, whose tables this version cannot use: train it anew, or "
+            f"resume its run for at least one step"
+        )
+    try:
+        module = families.create(metadata["family"], **metadata["model"])
+        template = codec_template(module)
+    except (ZooError, TypeError, ValueError) as error:  # the latter of hyper-parameters that were tampered with
+        raise CheckpointError(f"checkpoint {checkpoint}: {' '.join(str(error).split())}") from None
+    checksums.check(checkpoint, ("codec", "metadata"))
+    restored = orbax_read.restore(checkpoint / "codec", template)
+    arrays = {name: np.asarray(array) for name, array in restored["entropy"].items()}
+    model = entropy.EntropyModel(module.bottleneck.symbols(), arrays)
+    return ReadyCodec(module, {"params": restored["params"]}, model, metadata | {"path": str(checkpoint)})
+
+
+def codec_template(module: Codec) -> dict[str, Any]:
+    """Shapes and types of a saved codec of this module."""
+    length = 2 * module.hop_length
+    audio = jax.ShapeDtypeStruct((1, length, module.channels), jnp.float32)
+    params = jax.eval_shape(module.init, jax.random.key(0), audio)["params"]
+    arrays = entropy.template(module.bottleneck.symbols())
+    tables = {name: jax.ShapeDtypeStruct(array.shape, array.dtype) for name, array in arrays.items()}
+    return {"params": params, "entropy": tables}
