@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluate import cli
-from zoo.cli import command, progress
+from zoo.console.command import command, progress
+from zoo.console.terminal import printable
 from zoo.errors import ZooError
-from zoo.terminal import printable
 
 if TYPE_CHECKING:
     from evaluate.clips import Clip
@@ -85,10 +85,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(options: Options) -> None:
     """Evaluates, prints the table and writes the files; raises ZooError for input that cannot be used."""
-    from evaluate import peers, perceptual, require, table
+    from evaluate import perceptual, require, rivals, table
     from evaluate.cache import Cache
-    from evaluate.evaluation import evaluate
     from evaluate.remarks import require_sound
+    from evaluate.run import evaluate
     from evaluate.systems import codec_systems
 
     levels = parse_levels(options.levels or (("all",) if options.report else ("default",)))
@@ -105,7 +105,7 @@ def run(options: Options) -> None:
     for name, codec in codecs.items():
         systems += codec_systems(codec, name, levels, sample_rate=rate, channels=channels)
     n_codecs = len(systems)
-    systems += peers.systems(options.against, sample_rate=rate, channels=channels) if options.against else []
+    systems += rivals.systems(options.against, sample_rate=rate, channels=channels) if options.against else []
     clips = cli.load_clips(options.data.root, first, limit=options.limit)
     output = Path(options.output or options.report or cli.results_folder(first))
     cache = Cache(output / "cache.jsonl") if options.cache else None
@@ -142,7 +142,7 @@ def write_report(directory: str, rows: list[Row], systems: list[System], clips: 
 
     from evaluate import report
     from evaluate.clips import pieces
-    from evaluate.evaluation import run as process
+    from evaluate.run import run as process
 
     def examples() -> Iterator[report.Example]:
         with progress(len(names), "report") as advance:

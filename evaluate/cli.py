@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo.console.terminal import printable
 from zoo.errors import ZooError
-from zoo.terminal import printable
 
 if TYPE_CHECKING:
     from evaluate.clips import Clip, FolderClips

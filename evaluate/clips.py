@@ -12,9 +12,9 @@ from typing import overload
 import numpy as np
 
 from zoo import audio
-from zoo.audio_io.reader import Reader, open_reader
+from zoo.audio.reader import Reader, open_reader
+from zoo.console.terminal import printable
 from zoo.errors import ZooError
-from zoo.terminal import printable
 
 PIECE_S = 30.0
 """Clips longer than this are measured in equal pieces, so that memory stays bounded."""

@@ -15,7 +15,7 @@ from tyro.conf import Positional
 from evaluate import statistics
 from evaluate.records import NOT_FINITE, SILENT, label
 from evaluate.statistics import Totals
-from zoo.cli import command
+from zoo.console.command import command
 from zoo.errors import ZooError
 
 if TYPE_CHECKING:

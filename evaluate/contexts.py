@@ -19,9 +19,8 @@ import numpy as np
 from evaluate import cli
 from evaluate.clips import Clip, pieces
 from evaluate.pca import Folder, training_clips
-from zoo.bitstream import tables
-from zoo.bitstream.entropy import Fitter
-from zoo.cli import command
+from zoo.bitstream.entropy import Fitter, tables
+from zoo.console.command import command
 from zoo.ready import ReadyCodec
 
 

@@ -7,7 +7,7 @@ distance and bandwidth need a signal, and leave silent channels (`evaluate.silen
 defined for clips shorter than a window (the STFT is centred and zero-padded: a clip of n samples has 1 + n // hop
 frames). Decibel ratios lie in [-100, 100], 100 for an estimate equal to its reference.
 All are finite for silence, so that batches may hold it; but what those that need a signal give for a silent clip is a
-limit of their range, whichever a codec's last bit decides: no measurement, and `evaluate.evaluation` drops it.
+limit of their range, whichever a codec's last bit decides: no measurement, and `evaluate.run` drops it.
 A NaN in the valid part of an estimate is never flattered: it gives NaN (a bandwidth of 0).
 """
 
@@ -22,8 +22,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from evaluate import silence
-from zoo import dsp
 from zoo.errors import ZooError
+from zoo.nn import dsp
 
 Clamp = Literal["power", "magnitude"]
 

@@ -23,14 +23,14 @@ import numpy as np
 
 from evaluate import cli
 from evaluate.clips import Clip, clips_from_folder, pieces
-from evaluate.evaluation import evaluate
 from evaluate.records import SILENT, Row, means
 from evaluate.remarks import require_sound
+from evaluate.run import evaluate
 from evaluate.systems import CodecSystem
 from zoo import audio, families, synth
 from zoo.bitstream.entropy import EntropyModel, Fitter
-from zoo.cli import command
 from zoo.codec import Codec
+from zoo.console.command import command
 from zoo.errors import ZooError
 from zoo.ready import ReadyCodec
 

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 import zoo
 from configs import loading
 from configs.base import Config, Discriminator, LossWeights, Optim
-from train import parallel
-from train.checkpoints import Checkpoints
-from train.state import create_state
-from train.step import make_step
-from train.task import CodecTask
+from train.devices import parallel
+from train.run.checkpoints import Checkpoints
+from train.step.state import create_state
+from train.step.step import make_step
+from train.step.task import CodecTask
 from zoo.bitstream.entropy import Fitter
 
 SMALL = {

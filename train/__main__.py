@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib
 import sys
 
-from train import host_memory
-from zoo import interrupts, terminal
+from train.devices import host_memory
+from zoo.console import interrupts, terminal
 
-COMMANDS = {"check": "train.check", "prepare": "train.prepare", "report": "train.curves"}
+COMMANDS = {"check": "train.data.check", "prepare": "train.data.prepare", "report": "train.watch.curves"}
 """What may stand in the place of options: modules with a `main(arguments)`."""
 
 
@@ -25,15 +25,15 @@ def _train() -> None:
 
     name, config = cli.parse(commands=list(COMMANDS))
     # after the arguments are known to be right: importing jax takes a second
-    from train import distributed
-    from train.loop import run
-    from train.stopping import StoppedError
+    from train.devices import processes
+    from train.run.loop import run
+    from train.run.signals import StoppedError
     from zoo.errors import ZooError
 
     try:
         run(name, config, model_overrides=cli.model_overrides())
     except StoppedError as stopped:
-        distributed.say(str(stopped))
+        processes.say(str(stopped))
         raise SystemExit(stopped.exit_status) from None
     except (ZooError, KeyboardInterrupt) as error:
         cli.fail(str(error) or "interrupted; --resume continues from the last checkpoint")

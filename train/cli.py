@@ -16,7 +16,7 @@ from typing import Any
 
 from configs import loading
 from configs.base import Config, ModelConfig, Published, Schedule, Weight
-from zoo.cli import fail, unframed
+from zoo.console.command import fail, unframed
 
 DESCRIPTION = """Trains a codec.
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from configs import base
-from zoo.cli import command
+from zoo.console.command import command
 from zoo.errors import ZooError
 
 
@@ -62,7 +62,8 @@ class Options:
 
 def measure(options: Options) -> Delivery:
     """Opens the source and fetches batches; raises ZooError for data or numbers that cannot be used."""
-    from train import data, parallel
+    from train import data
+    from train.devices import parallel
 
     if options.seconds <= 0 or (options.step_audio_per_s is not None and options.step_audio_per_s <= 0):
         raise ZooError("--seconds and --step_audio_per_s must be positive")
@@ -101,7 +102,7 @@ def measure(options: Options) -> Delivery:
 def _fetch(batches: Iterator[Any], mesh: Any) -> None:
     import jax
 
-    from train import parallel
+    from train.devices import parallel
 
     jax.block_until_ready(parallel.next_batch(batches, mesh, {})[0])
 
@@ -110,7 +111,7 @@ def _wait_share(batches: Iterator[Any], mesh: Any, step_s: float, seconds: float
     """Waiting time over wall time; the host is one step ahead of the step that runs, as in the loop."""
     import jax
 
-    from train import parallel
+    from train.devices import parallel
 
     started = time.perf_counter()
     waited_s, ends = 0.0, started

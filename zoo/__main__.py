@@ -7,8 +7,8 @@ from typing import Annotated
 
 from tyro.conf import subcommand
 
-from zoo.cli import command
 from zoo.commands.options import Decode, Encode, Export, Info, List
+from zoo.console.command import command
 
 Command = (
     Annotated[Encode, subcommand("encode")]

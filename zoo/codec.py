@@ -11,9 +11,9 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from zoo.bottlenecks import CodebookUse, Quantised
 from zoo.errors import ZooError
-from zoo.layers import Span, apply_mask
+from zoo.nn.bottlenecks import CodebookUse, Quantised
+from zoo.nn.layers import Span, apply_mask
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def load(path: str | bytes | Path) -> ReadyCodec:
     """
     place = as_path(path)
     if not runs.is_run(place):
-        from zoo.published.loading import load_published
+        from zoo.published.load import load_published
 
         return load_published(place)
     found = runs.find(place)

@@ -13,13 +13,13 @@ import numpy as np
 
 from zoo import arguments, coding
 from zoo.arguments import as_array
-from zoo.arrays import as_audio
+from zoo.audio.arrays import as_audio
 from zoo.bitstream.entropy import EntropyModel
-from zoo.bottlenecks import SymbolFormat
 from zoo.codec import Codec
 from zoo.coding import codes as bare_codes
 from zoo.coding.clips import Encoded, from_model, to_model
 from zoo.errors import ZooError
+from zoo.nn.bottlenecks import SymbolFormat
 from zoo.tokens import Tokens
 
 
@@ -90,8 +90,9 @@ class ReadyCodec:
         n_codebooks: int | None = None,
         level: int | None = None,
     ) -> Encoded:
-        """Codes of audio (T,), (T, C) or (B, T, C): floats in [-1, 1] or PCM of whatever kind `zoo.arrays.as_samples`
-        takes, in an array of numpy, jax or torch, or a list.
+        """The codes of audio (T,), (T, C) or (B, T, C): an array of numpy, jax or torch, or a list.
+
+        Its samples are floats in [-1, 1], or PCM of a kind that `zoo.audio.arrays.as_samples` takes.
 
         `sample_rate` (Hz) is the audio's, by default the codec's own. The rate of the code is chosen by `level`, or,
         for residual vector quantisation, by `n_codebooks`. Raises ZooError for NaN, an empty or misshapen array, one

@@ -90,7 +90,7 @@ def of(encoder: StreamEncoder, packets: list[np.ndarray]) -> Tokens:
 
 def save(path: str | Path, tokens: Tokens, *, force: bool = False) -> None:
     """Writes a token file; raises ZooError where it is there already, unless `force`, or cannot be written."""
-    from zoo import audio_io
+    from zoo.audio import open_output
 
     header = tokens.header
     about = {
@@ -104,7 +104,7 @@ def save(path: str | Path, tokens: Tokens, *, force: bool = False) -> None:
         "packet_frames": header.packet_frames,
         "levels": list(tokens.levels),
     }
-    with audio_io.open_output(path, force=force) as stream:
+    with open_output(path, force=force) as stream:
         np.save(stream, tokens.codes)
         np.save(stream, np.frombuffer(json.dumps(about).encode(), np.uint8))
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from zoo import audio
+from zoo.audio.loudness import loudness_lufs
 from zoo.errors import ZooError
-from zoo.loudness import loudness_lufs
 
 OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
 OPUS_KBPS = (6.0, 256.0)  # per channel, what libsndfile's compression level spans

@@ -8,7 +8,7 @@ import zlib
 import jax.numpy as jnp
 import numpy as np
 
-from zoo import dsp
+from zoo.nn import dsp
 
 WIDTH, HEIGHT = 400, 96  # pixels: columns in time, mel bands
 RANGE_DB = 80.0

@@ -10,8 +10,8 @@ import pytest
 
 import zoo
 from configs import loading
-from train.state import create_state
-from train.task import CodecTask
+from train.step.state import create_state
+from train.step.task import CodecTask
 
 
 @pytest.mark.parametrize("family", zoo.names())

@@ -19,11 +19,12 @@ import soundfile
 from configs.autoencoder import Autoencoder
 from configs.base import Config, Evaluation
 from evaluate import __main__ as command
-from evaluate import bench, cli, pca
+from evaluate import cli, pca
 from evaluate.__main__ import main, parse_levels
-from train.checkpoints import Checkpoints
-from train.state import create_state
-from train.task import CodecTask
+from evaluate.bench import coding
+from train.run.checkpoints import Checkpoints
+from train.step.state import create_state
+from train.step.task import CodecTask
 from zoo.bitstream.entropy import Fitter
 from zoo.errors import ZooError
 from zoo.ready import ReadyCodec
@@ -63,7 +64,7 @@ def run_dir(trained: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def no_lasting_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.cli.use_compilation_cache", lambda: None)
+    monkeypatch.setattr("zoo.console.command.use_compilation_cache", lambda: None)
 
 
 @pytest.fixture
@@ -234,7 +235,7 @@ def test_help_shows_every_option(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_bench(run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "new" / "speed.json"
-    bench.main(["--ckpt", str(run_dir), "--seconds", "0.5", "--repeat", "2", "--output", str(path)])
+    coding.main(["--ckpt", str(run_dir), "--seconds", "0.5", "--repeat", "2", "--output", str(path)])
     (speed,) = json.loads(path.read_text())
     (codec,) = cli.load_codecs([str(run_dir)]).values()
     assert speed["parameters"] == sum(np.size(leaf) for leaf in jax.tree.leaves(codec.variables))
@@ -245,7 +246,7 @@ def test_bench(run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "tiny" in capsys.readouterr().out
     for arguments in ([], ["--model", "wavelet"], ["--model", "vae", "--repeat", "0"]):
         with pytest.raises(SystemExit) as stop:
-            bench.main(arguments)
+            coding.main(arguments)
         assert stop.value.code == 2
         assert capsys.readouterr().err.startswith("error: ")
 

@@ -11,16 +11,16 @@ import pytest
 import soundfile
 
 from evaluate import __main__ as command
-from evaluate import peers
+from evaluate import rivals
 from evaluate.cache import Cache, key
 from evaluate.clips import Clip
-from evaluate.evaluation import evaluate
+from evaluate.run import evaluate
 from zoo.errors import ZooError
 
 RATE = 8000
 
 
-class Peer(peers.Opus):
+class Peer(rivals.Opus):
     """Opus that counts how often it codes."""
 
     calls = 0
@@ -67,7 +67,7 @@ def run(tmp_path, monkeypatch) -> Path:
         (tmp_path / "audio" / clip.domain).mkdir(parents=True, exist_ok=True)
         soundfile.write(tmp_path / "audio" / clip.domain / f"{clip.name}.wav", clip.samples, RATE)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("zoo.cli.use_compilation_cache", lambda: None)
+    monkeypatch.setattr("zoo.console.command.use_compilation_cache", lambda: None)
     return tmp_path
 
 

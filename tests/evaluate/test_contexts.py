@@ -11,8 +11,7 @@ import pytest
 from evaluate import contexts
 from evaluate.clips import Clip
 from zoo import families
-from zoo.bitstream import tables
-from zoo.bitstream.entropy import Fitter
+from zoo.bitstream.entropy import Fitter, tables
 from zoo.ready import ReadyCodec
 
 RATE = 8000

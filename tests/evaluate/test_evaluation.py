@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from evaluate import metrics, perceptual, table
 from evaluate.clips import Clip, pieces
-from evaluate.evaluation import evaluate, measure, run
 from evaluate.records import VALUES, Row, means
+from evaluate.run import evaluate, measure, run
 from evaluate.systems import CodecSystem, Coded, System, codec_systems
 from zoo import families
 from zoo.bitstream.entropy import Fitter

@@ -9,8 +9,8 @@ import pytest
 import scipy.signal
 
 from evaluate import metrics
-from zoo import dsp
 from zoo.errors import ZooError
+from zoo.nn import dsp
 
 RATE = 24000
 TIMES = np.arange(RATE) / RATE  # one second

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from evaluate import pca
 from evaluate.clips import Clip
-from evaluate.evaluation import run
+from evaluate.run import run
 from evaluate.systems import CodecSystem
-from zoo import dsp, families
+from zoo import families
 from zoo.bitstream.entropy import Fitter
 from zoo.errors import ZooError
+from zoo.nn import dsp
 from zoo.ready import ReadyCodec
 
 RATE = 8000

@@ -14,11 +14,10 @@ import pytest
 import soundfile
 
 from evaluate import __main__ as command
-from evaluate import evaluation, metrics, statistics, table
+from evaluate import metrics, run, statistics, table
 from evaluate.cache import Cache
 from evaluate.clips import Clip
 from evaluate.compare import compare, read
-from evaluate.evaluation import run
 from evaluate.records import NOT_FINITE, SILENT, VALUES, Row, means
 from evaluate.remarks import remarks
 from evaluate.report import write
@@ -86,7 +85,7 @@ SILENT_CLIPS = {
 
 def evaluate(systems: Noisy | list[Noisy], clips: list[Clip], cache: Cache | None = None) -> list[Row]:
     """One by one, so that one shape is compiled."""
-    return evaluation.evaluate(systems, clips, batch_size=1, cache=cache)
+    return run.evaluate(systems, clips, batch_size=1, cache=cache)
 
 
 def audible_clips(n: int = 6) -> list[Clip]:
@@ -120,7 +119,7 @@ def test_what_is_heard_is_no_silence(samples: np.ndarray) -> None:
 
 def test_opposite_phase_is_silent_in_mono_alone() -> None:
     clip = Clip("clip", "music", opposite(), RATE)
-    assert run(Noisy(), clip).remark == SILENT
+    assert run.run(Noisy(), clip).remark == SILENT
     (row,) = evaluate(Noisy(channels=2), [clip])
     assert row.remark == ""
     assert row.snr_db == pytest.approx(10 * math.log10(0.045 / 1e-6), abs=0.2)
@@ -223,7 +222,7 @@ def test_an_evaluation_of_silence_alone_is_one_line_and_overwrites_nothing(
     codec = SimpleNamespace(sample_rate=RATE, channels=1, default_level=0)
     monkeypatch.setattr("evaluate.cli.load_codecs", lambda paths: {"noisy": codec})
     monkeypatch.setattr("evaluate.systems.codec_systems", lambda *_, **__: [Noisy()])
-    monkeypatch.setattr("zoo.cli.use_compilation_cache", lambda: None)
+    monkeypatch.setattr("zoo.console.command.use_compilation_cache", lambda: None)
     monkeypatch.chdir(tmp_path)
     Path("audio").mkdir()
     Path("out").mkdir()

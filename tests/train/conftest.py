@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from tests.train.initialised import DAC, JAX_OPTIONS, at
-from train import loop
+from tests.train.run.initialised import DAC, JAX_OPTIONS, at
+from train.run import loop
 from zoo import families
 from zoo.bitstream import entropy
-from zoo.published.loading import export
+from zoo.published.load import export
 from zoo.ready import ReadyCodec
 
 

@@ -15,7 +15,7 @@ from configs import loading
 from configs.autoencoder import Autoencoder
 from configs.base import Config, LossWeights, Schedule
 from train import cli
-from zoo import terminal
+from zoo.console import terminal
 
 ROOT = Path(__file__).parents[2]
 MY_CONFIG = """

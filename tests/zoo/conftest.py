@@ -86,9 +86,9 @@ def place(tmp_path_factory) -> Path:
     """A folder with runs/tiny, the checkpoint of an untrained VAE, and song.wav, 3.3 s of stereo at 11,025 Hz."""
     from configs.base import Config
     from configs.vae import VAE
-    from train.checkpoints import Checkpoints
-    from train.state import create_state
-    from train.task import CodecTask
+    from train.run.checkpoints import Checkpoints
+    from train.step.state import create_state
+    from train.step.task import CodecTask
 
     folder = tmp_path_factory.mktemp("place")
     model = VAE(

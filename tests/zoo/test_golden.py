@@ -16,8 +16,8 @@ from tests.zoo.reference import container, payload
 from zoo import coding
 from zoo.bitstream.container import ContainerReader
 from zoo.bitstream.entropy import EntropyModel
-from zoo.bottlenecks import SymbolFormat
 from zoo.coding.rate import Planned
+from zoo.nn.bottlenecks import SymbolFormat
 
 GOLDEN = Path(__file__).parent / "golden"
 NAMES = ("autoencoder", "vae", "gan_vocoder")

@@ -13,10 +13,10 @@ import pytest
 import zoo
 from tests.zoo.conftest import RATE, sound
 from zoo import coding, tokens
-from zoo.bottlenecks import SymbolFormat
 from zoo.coding import codes as bare_codes
 from zoo.coding.rate import Planned
 from zoo.errors import ZooError
+from zoo.nn.bottlenecks import SymbolFormat
 
 NAMES = ("autoencoder", "vae", "gan_vocoder")
 LENGTH = 20_001

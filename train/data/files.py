@@ -12,8 +12,8 @@ import numpy as np
 from train.data.held_out import chosen
 from train.data.source import CropSource, HeldOutFile
 from zoo import audio
-from zoo.audio_io.inspect import PLAUSIBLE_HZ
-from zoo.audio_io.scan import scan
+from zoo.audio.decoders.inspect import PLAUSIBLE_HZ
+from zoo.audio.scan import scan
 from zoo.errors import ZooError
 
 _NOTES = 5

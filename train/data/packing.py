@@ -22,9 +22,10 @@ import numpy as np
 
 from train.data import shards
 from train.data.files import group_of
-from zoo import audio, audio_io
+from zoo import audio
+from zoo.audio import open_reader
+from zoo.audio.resampler import Resampler
 from zoo.errors import ZooError
-from zoo.resample import Resampler
 
 BLOCK = 1 << 16
 """frames that are decoded at once"""
@@ -153,7 +154,7 @@ class Workspace:
 def _read(path: Path, spool: Any, settings: Settings, stop: threading.Event) -> tuple[float, str | None]:
     """Writes a file's float32 samples at the wanted rate and channels to `spool`: its peak, what is wrong with it."""
     peak = 0.0
-    with audio_io.open_reader(path) as reader:
+    with open_reader(path) as reader:
         mixed_first = settings.channels < reader.channels  # fewer channels to resample
         channels = settings.channels if mixed_first else reader.channels
         resampler = Resampler(reader.sample_rate, settings.sample_rate, channels)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from train.data.source import CropSource, sound_db
+from zoo.console.terminal import printable
 from zoo.errors import ZooError
-from zoo.terminal import printable
 
 FIRST, ENOUGH = 8, 64
 """examples that are looked at: as few as tell that all is well, at most"""

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from zoo.arguments import as_array, whole
-from zoo.bottlenecks import SymbolFormat
 from zoo.errors import ZooError
+from zoo.nn.bottlenecks import SymbolFormat
 
 UNUSED = -1
 """stands for a code that a frame's level has not, in arrays whose frames differ in their number of codes"""

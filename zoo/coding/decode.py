@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from zoo.arguments import as_bytes
+from zoo.audio.resampler import Resampler, grid_hz
 from zoo.bitstream.container import ContainerReader
 from zoo.bitstream.layout import Header, Packet
 from zoo.coding.channels import ChannelLayout
@@ -16,7 +17,6 @@ from zoo.coding.codes import UNUSED, CodePacket
 from zoo.coding.engine import Engine
 from zoo.coding.stream import FrameDecoder, packets_to_warm_up
 from zoo.errors import BitstreamError, ZooError
-from zoo.resample import Resampler, grid_hz
 
 RESAMPLER_REACH = 4096
 """samples, at the slower of two rates, over which resampling forgets where it began"""

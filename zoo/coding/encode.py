@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 
 from zoo import arguments
-from zoo.arrays import as_samples
+from zoo.audio.arrays import as_samples
+from zoo.audio.resampler import Resampler
+from zoo.audio.samples import first_not_finite
 from zoo.bitstream.container import ContainerWriter, Header
 from zoo.coding.engine import Engine
 from zoo.coding.rate import Constant, LevelPolicy, Planned, Reservoir, plan
 from zoo.coding.stream import FrameEncoder
 from zoo.errors import ZooError
-from zoo.resample import Resampler
-from zoo.samples import first_not_finite
 
 BLOCK_SAMPLES = 1 << 15
 Blocks = Callable[[], Iterable[np.ndarray]]

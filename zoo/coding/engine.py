@@ -16,13 +16,13 @@ import numpy as np
 from zoo import arguments
 from zoo.bitstream.entropy import EntropyModel
 from zoo.bitstream.layout import MAX_PACKET_FRAMES
-from zoo.bottlenecks import SymbolFormat
 from zoo.codec import Codec
 from zoo.coding import codes as bare_codes
 from zoo.coding.channels import ChannelLayout
 from zoo.coding.chunks import Chunks
 from zoo.coding.stream import FrameDecoder, FrameEncoder
 from zoo.errors import ZooError
+from zoo.nn.bottlenecks import SymbolFormat
 
 PACKET_S = 1.0
 """seconds to a packet, and to a chunk, where nobody asks for another length"""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from zoo.arguments import as_bytes
+from zoo.audio.resampler import Resampler
 from zoo.bitstream import layout
 from zoo.bitstream.layout import Header, Packet
 from zoo.coding.decode import PacketDecoder
 from zoo.coding.engine import Engine
 from zoo.errors import BitstreamError, ZooError
-from zoo.resample import Resampler
 
 
 class StreamDecoder:

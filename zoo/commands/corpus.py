@@ -16,16 +16,17 @@ from typing import Any
 import jax
 import numpy as np
 
-from zoo import audio, audio_io, coding, tokens
+from zoo import audio, coding, tokens
+from zoo.audio import open_output, open_reader
 from zoo.bitstream.container import ContainerReader
-from zoo.cli import progress
 from zoo.commands.encode import encode_reader
 from zoo.commands.journal import NAME, Entry, Journal, State, if_unchanged, look_at
 from zoo.commands.options import Encode
 from zoo.commands.sources import find_codec
+from zoo.console.command import progress
+from zoo.console.terminal import report
 from zoo.errors import BitstreamError, ZooError
 from zoo.ready import ReadyCodec
-from zoo.terminal import report
 
 N_NAMED = 3
 """of files that are listed in a line"""
@@ -162,7 +163,7 @@ class Corpus:
             raise ZooError(f"{job.target}: in the way ({error}); --force overwrites it") from None
         try:
             state = look_at(job.source, contents=False)
-            with audio_io.open_reader(job.source, stream=self.options.stream) as reader:
+            with open_reader(job.source, stream=self.options.stream) as reader:
                 channels, rate, n_samples = reader.channels, reader.sample_rate, reader.n_samples
         except ZooError:
             return Verdict.CHANGED
@@ -213,8 +214,8 @@ class Corpus:
             state = look_at(job.source, contents=True)
             job.target.parent.mkdir(parents=True, exist_ok=True)
             with (
-                audio_io.open_reader(job.source, stream=options.stream) as reader,
-                audio_io.open_output(job.target, force=True) as stream,
+                open_reader(job.source, stream=options.stream) as reader,
+                open_output(job.target, force=True) as stream,
             ):
                 encoder = encode_reader(codec, reader, stream, options, codes, advance)
                 if look_at(job.source, contents=False) != replace(state, sha256=None):

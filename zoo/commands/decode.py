@@ -6,13 +6,14 @@ import io
 from contextlib import ExitStack
 from typing import BinaryIO
 
-from zoo import audio_io, coding, tokens
+from zoo import coding, tokens
+from zoo.audio import check_format, check_output, open_writer
 from zoo.bitstream.container import ContainerReader
-from zoo.cli import progress
 from zoo.commands.options import Decode
 from zoo.commands.sources import find_codec, open_input
+from zoo.console.command import progress
+from zoo.console.terminal import report
 from zoo.errors import BitstreamError, ZooError
-from zoo.terminal import report
 
 
 def decode(options: Decode) -> None:
@@ -21,8 +22,8 @@ def decode(options: Decode) -> None:
         if value is not None and not 0 <= value < float("inf"):
             raise ZooError(f"--{name} {value:g} is no time")
     is_part = options.start > 0 or options.seconds is not None
-    audio_io.check_format(options.output, options.subtype)
-    audio_io.check_output(options.output, force=options.force)
+    check_format(options.output, options.subtype)
+    check_output(options.output, force=options.force)
     with ExitStack() as stack:
         stream = stack.enter_context(open_input(options.input))
         try:
@@ -44,7 +45,7 @@ def decode(options: Decode) -> None:
                 n_samples = reader.n_samples
                 blocks = coding.decode_blocks(codec.engine, reader, damaged)
             writer = stack.enter_context(
-                audio_io.open_writer(
+                open_writer(
                     options.output,
                     rate,
                     reader.header.channels,

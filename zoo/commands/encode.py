@@ -13,14 +13,15 @@ from typing import BinaryIO
 
 import numpy as np
 
-from zoo import audio, audio_io, coding, tokens
-from zoo.cli import progress
+from zoo import audio, coding, tokens
+from zoo.audio import Reader, check_output, open_output, open_reader
 from zoo.coding.rate import kbps
 from zoo.commands.options import Encode
 from zoo.commands.sources import check_input, find_codec, raw_format
+from zoo.console.command import progress
+from zoo.console.terminal import report
 from zoo.errors import ZooError
 from zoo.ready import ReadyCodec
-from zoo.terminal import report
 
 BLOCK_SAMPLES = 1 << 15
 
@@ -32,19 +33,19 @@ def encode(options: Encode) -> None:
     check_input(options.input)
     if Path(options.output).suffix.lower() in audio.FORMATS:
         raise ZooError(f"{options.output}: is no name for coded audio: .zac is the usual suffix")
-    audio_io.check_output(options.output, force=options.force)
+    check_output(options.output, force=options.force)
     token_file = Path(options.output).with_suffix(".npy") if options.tokens else None
     if token_file:
         if token_file == Path(options.output):
             raise ZooError(f"{options.output}: is the name that the tokens get: .zac is the usual suffix")
-        audio_io.check_output(token_file, force=options.force)
+        check_output(token_file, force=options.force)
     codec = find_codec(options.ckpt)
     begin = time.perf_counter()
-    with audio_io.open_reader(options.input, raw=raw_format(options.raw), stream=options.stream) as reader:
+    with open_reader(options.input, raw=raw_format(options.raw), stream=options.stream) as reader:
         passes = 2 if options.bitrate is not None and reader.seekable else 1
         codes: list[np.ndarray] = []
         with (
-            audio_io.open_output(options.output, force=options.force) as stream,
+            open_output(options.output, force=options.force) as stream,
             progress(passes * reader.n_samples if reader.n_samples else None, "encoding") as advance,
         ):
             encoder = encode_reader(codec, reader, stream, options, codes, advance)
@@ -66,7 +67,7 @@ def encode(options: Encode) -> None:
 
 def encode_reader(
     codec: ReadyCodec,
-    reader: audio_io.Reader,
+    reader: Reader,
     stream: BinaryIO,
     options: Encode,
     codes: list[np.ndarray],

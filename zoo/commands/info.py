@@ -6,17 +6,17 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from zoo import audio_report
-from zoo.audio_io.places import no_folder
+from zoo.audio import report as audio_report
+from zoo.audio.places import no_folder
 from zoo.bitstream.container import ContainerReader
 from zoo.bitstream.layout import MAGIC
-from zoo.cli import progress
 from zoo.coding.rate import kbps
 from zoo.coding.stream import packets_to_warm_up
 from zoo.commands.options import Info
 from zoo.commands.sources import find_codec, open_input
+from zoo.console.command import progress
+from zoo.console.terminal import report
 from zoo.errors import BitstreamError, ZooError
-from zoo.terminal import report
 
 
 def info(options: Info) -> None:

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.audio_io.output import describe
+from zoo.audio.output import describe
 from zoo.errors import ZooError
 
 NAME = ".corpus.jsonl"

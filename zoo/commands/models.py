@@ -18,11 +18,11 @@ def list_models() -> None:
 
 def export(options: Export) -> None:
     """Writes a codec to a folder in the hub's layout; raises ZooError where that cannot be."""
-    from zoo.published import loading
+    from zoo.published import load
 
-    loading.check_folder(options.output, force=options.force)  # before the weights are fetched
+    load.check_folder(options.output, force=options.force)  # before the weights are fetched
     codec = zoo.load(options.ckpt)
-    loading.export(codec, options.output, force=options.force)
+    load.export(codec, options.output, force=options.force)
     print(f"{options.ckpt} → {options.output}: {codec!r}")
 
 

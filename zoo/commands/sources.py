@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from zoo import audio_io, loading
-from zoo.audio_io import output
-from zoo.audio_io.places import no_folder
+from zoo import loading
+from zoo.audio import RawFormat, output
+from zoo.audio.places import no_folder
 from zoo.commands.options import Raw
 from zoo.errors import ZooError
 from zoo.ready import ReadyCodec
@@ -51,9 +51,9 @@ def find_codec(ckpt: str | None, weights_hash: bytes | None = None) -> ReadyCode
     return loading.load(found[0].name)
 
 
-def raw_format(raw: Raw) -> audio_io.RawFormat | None:
+def raw_format(raw: Raw) -> RawFormat | None:
     if raw.sample_rate is None and raw.channels is None:
         return None
     if raw.sample_rate is None or raw.channels is None:
         raise ZooError("raw audio needs both --raw.sample_rate and --raw.channels")
-    return audio_io.RawFormat(raw.sample_rate, raw.channels, raw.encoding)
+    return RawFormat(raw.sample_rate, raw.channels, raw.encoding)

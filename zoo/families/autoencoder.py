@@ -14,10 +14,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from zoo import dsp
-from zoo.bottlenecks import FSQ
 from zoo.codec import Codec, Context
-from zoo.layers import Conv1d, ConvNeXtBlock, Dtype, LayerNorm, Span, apply_mask, compand, expand
+from zoo.nn import dsp
+from zoo.nn.bottlenecks import FSQ
+from zoo.nn.layers import Conv1d, ConvNeXtBlock, Dtype, LayerNorm, Span, apply_mask, compand, expand
 
 
 class Trunk(nn.Module):

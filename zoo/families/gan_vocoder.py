@@ -12,10 +12,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from zoo import dsp
-from zoo.bottlenecks import ResidualVQ
 from zoo.codec import Codec, Context
-from zoo.layers import Conv1d, ConvNeXtBlock, Dtype, LayerNorm, Span, apply_mask
+from zoo.nn import dsp
+from zoo.nn.bottlenecks import ResidualVQ
+from zoo.nn.layers import Conv1d, ConvNeXtBlock, Dtype, LayerNorm, Span, apply_mask
 
 
 class Backbone(nn.Module):

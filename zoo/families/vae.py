@@ -14,10 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zoo import dsp
-from zoo.bottlenecks import Gaussian
 from zoo.codec import Codec, Context
-from zoo.layers import Conv1d, ConvTranspose1d, Dtype, ResidualUnit, Snake, Span, compand, expand
+from zoo.nn import dsp
+from zoo.nn.bottlenecks import Gaussian
+from zoo.nn.layers import Conv1d, ConvTranspose1d, Dtype, ResidualUnit, Snake, Span, compand, expand
 
 
 class Encoder(nn.Module):

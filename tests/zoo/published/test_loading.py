@@ -20,9 +20,10 @@ import pytest
 import zoo
 from zoo.__main__ import main
 from zoo.bitstream import entropy
-from zoo.bottlenecks import SymbolFormat
 from zoo.errors import CheckpointError, ZooError
-from zoo.published import loading, registry, torch_writer, weights
+from zoo.nn.bottlenecks import SymbolFormat
+from zoo.published import load, registry
+from zoo.published.files import torch_writer, weights
 from zoo.published.keymap import CONV, LINEAR, PLAIN, Entry, KeyMap, Layout, flatten
 from zoo.saved import checkpoint
 
@@ -118,7 +119,7 @@ OWN = {
 
 
 def tensors(codec: zoo.ReadyCodec, layout: str = "transformers") -> dict[str, np.ndarray]:
-    return loading.keymap.from_params(codec.variables["params"], key_maps(**MODEL)[layout])
+    return load.keymap.from_params(codec.variables["params"], key_maps(**MODEL)[layout])
 
 
 def same_weights(a: zoo.ReadyCodec, b: zoo.ReadyCodec, rtol: float = 0) -> None:
@@ -269,7 +270,7 @@ def test_a_model_that_another_one_completes(family, codec, tmp_path):
 
 
 def test_what_was_exported_is_the_same_codec(family, codec, tmp_path):
-    loading.export(codec, tmp_path / "out")
+    load.export(codec, tmp_path / "out")
     loaded = zoo.load(tmp_path / "out")
     assert loaded.digest == codec.digest
     files = {file.name for file in (tmp_path / "out").iterdir()}
@@ -278,7 +279,7 @@ def test_what_was_exported_is_the_same_codec(family, codec, tmp_path):
     stored = weights.read(tmp_path / "out" / "model.safetensors").tensors
     assert stored.keys() == tensors(codec).keys()
     assert any(key.endswith("parametrizations.weight.original0") for key in stored)
-    loading.export(loaded, tmp_path / "again")
+    load.export(loaded, tmp_path / "again")
     for file in files:
         assert (tmp_path / "again" / file).read_bytes() == (tmp_path / "out" / file).read_bytes()
 
@@ -289,7 +290,7 @@ def test_parameters_that_rounding_would_change_come_back_to_the_bit(family, code
     (at,) = [i for i, entry in enumerate(entries) if entry.path == "decoder/head/bias"]
     first = entries[at] = replace(entries[at], layout=scaled)
     family.key_maps = lambda **_: {"transformers": KeyMap(tuple(entries))}
-    loading.export(codec, tmp_path / "out")
+    load.export(codec, tmp_path / "out")
     assert zoo.load(tmp_path / "out").digest == codec.digest
     stored = dict(weights.read(tmp_path / "out" / "model.safetensors").tensors)
     original = flatten(codec.variables["params"])[first.path]
@@ -305,7 +306,7 @@ def test_parameters_that_rounding_would_change_come_back_to_the_bit(family, code
 def test_families_trained_here_are_exported_too(tmp_path, name):
     codec = drawn(name, OWN[name])
     trained = zoo.ReadyCodec(codec.module, codec.variables, codec.entropy, {**codec.metadata, "step": 7})
-    loading.export(trained, tmp_path / "out")
+    load.export(trained, tmp_path / "out")
     loaded = zoo.load(tmp_path / "out")
     assert loaded.digest == trained.digest
     assert loaded.metadata["step"] == 7
@@ -325,7 +326,7 @@ def test_no_half_written_folder_stays_behind(family, codec, tmp_path, monkeypatc
 
     monkeypatch.setattr(weights, "write_safetensors", fail)
     with pytest.raises(ZooError if isinstance(failure, OSError) else KeyboardInterrupt):
-        loading.export(codec, tmp_path / "below" / "out")
+        load.export(codec, tmp_path / "below" / "out")
     assert [path for path in tmp_path.rglob("*") if path.name != "below"] == []
 
 
@@ -333,10 +334,10 @@ def test_what_exists_is_replaced_only_if_told_and_of_its_kind(family, codec, tmp
     out = tmp_path / "out"
     out.mkdir()
     with pytest.raises(ZooError, match=r"exists: .* --force"):
-        loading.export(codec, out)
-    loading.export(codec, out, force=True)  # it was empty
+        load.export(codec, out)
+    load.export(codec, out, force=True)  # it was empty
     (out / "old.txt").write_text("")
-    loading.export(codec, out, force=True)
+    load.export(codec, out, force=True)
     assert not (out / "old.txt").exists()
     assert zoo.load(out).digest == codec.digest
     mine = tmp_path / "mine"
@@ -344,7 +345,7 @@ def test_what_exists_is_replaced_only_if_told_and_of_its_kind(family, codec, tmp
     (mine / "letter.txt").write_text("dear")
     for path in (mine, mine / "letter.txt"):
         with pytest.raises(ZooError, match="no exported model"):
-            loading.export(codec, path, force=True)
+            load.export(codec, path, force=True)
     assert (mine / "letter.txt").read_text() == "dear"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "out"]
 
@@ -353,7 +354,7 @@ def test_the_commands_take_published_models(tmp_path, monkeypatch, capsys):
     import soundfile
 
     monkeypatch.chdir(tmp_path)
-    loading.export(drawn("gan_vocoder", OWN["gan_vocoder"]), tmp_path / "model")
+    load.export(drawn("gan_vocoder", OWN["gan_vocoder"]), tmp_path / "model")
     soundfile.write("in.wav", 0.1 * np.sin(np.arange(3000) / 9), 8000)
     main(["encode", "in.wav", "out.zac", "--ckpt", "model"])
     main(["decode", "out.zac", "out.wav", "--ckpt", "model"])
@@ -374,7 +375,7 @@ def test_the_commands_take_published_models(tmp_path, monkeypatch, capsys):
 
 
 def test_without_the_hubs_package_local_models_load(tmp_path):
-    loading.export(drawn("gan_vocoder", OWN["gan_vocoder"]), tmp_path / "model")
+    load.export(drawn("gan_vocoder", OWN["gan_vocoder"]), tmp_path / "model")
     code = (
         "import sys; sys.modules['huggingface_hub'] = sys.modules['safetensors'] = None\n"
         "import zoo; zoo.load('model'); assert len(zoo.models()) > 9; assert 'torch' not in sys.modules"

@@ -14,9 +14,10 @@ from zoo.bitstream.entropy import Fitter
 from zoo.codec import Context
 from zoo.coding.chunks import Chunks
 from zoo.coding.stream import FrameDecoder, FrameEncoder
-from zoo.layers import Span
-from zoo.published import mimi, transformer
+from zoo.nn.layers import Span
+from zoo.published import mimi
 from zoo.published.keymap import flatten, from_params, to_params, unflatten
+from zoo.published.mimi import transformer
 
 GOLDEN = Path(__file__).parent / "golden" / "mimi_small.npz"
 N_CLIPS, LENGTH = 3, 1003
@@ -319,7 +320,7 @@ def test_keys_there_and_back(layout):
 def test_configurations_there_and_back():
     small = mimi.hyperparameters(config())
     assert small["window"] == WINDOW
-    for hyperparameters in (small, {**mimi._DEFAULTS, "ratios": [8, 6, 5, 4]}, {**small, "rope_theta": 500.0}):
+    for hyperparameters in (small, {**mimi.model._DEFAULTS, "ratios": [8, 6, 5, 4]}, {**small, "rope_theta": 500.0}):
         assert mimi.hyperparameters(json.loads(json.dumps(mimi.hub_config(**hyperparameters)))) == hyperparameters
     newer = config() | {"rope_parameters": {"rope_type": "default", "rope_theta": 77.0}}
     assert mimi.hyperparameters(newer)["rope_theta"] == 77.0

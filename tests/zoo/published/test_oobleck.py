@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo.published import oobleck, torch_writer
-from zoo.published.grid import GRID_STEPS, Grid, normal_entropy
+from zoo.published import oobleck
+from zoo.published.files import torch_writer
 from zoo.published.keymap import flatten, from_params, to_params
+from zoo.published.oobleck.grid import GRID_STEPS, Grid, normal_entropy
 
 GOLDEN = Path(__file__).parent / "golden" / "oobleck_small.npz"
 N_CLIPS = 3

@@ -12,7 +12,7 @@ import pytest
 import zoo
 from zoo.bitstream.entropy import Fitter
 from zoo.coding.stream import FrameDecoder, FrameEncoder
-from zoo.layers import Span
+from zoo.nn.layers import Span
 from zoo.published import snac
 from zoo.published.keymap import flatten, from_params, to_params
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo import dsp
 from zoo.bitstream.entropy import Fitter
 from zoo.coding.stream import FrameDecoder, FrameEncoder
+from zoo.nn import dsp
 from zoo.published import vocos
 from zoo.published.keymap import fold_weight_norm, from_params, mismatches, to_params
 

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from zoo.errors import CheckpointError
-from zoo.published import torch_writer, weights
+from zoo.published.files import torch_writer, weights
 
 GOLDEN = Path(__file__).parent / "golden"
 FILES = ["torch_zip.pt", "torch_legacy.pt"]

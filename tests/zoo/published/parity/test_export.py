@@ -13,7 +13,7 @@ pytest.importorskip("transformers")
 import zoo  # noqa: E402
 from zoo import families  # noqa: E402
 from zoo.bitstream import entropy  # noqa: E402
-from zoo.published import loading  # noqa: E402
+from zoo.published import load  # noqa: E402
 from zoo.saved import checkpoint  # noqa: E402
 
 SMALL = {
@@ -71,10 +71,10 @@ def exported(request, tmp_path) -> tuple[str, zoo.ReadyCodec, Path]:
     rng = np.random.default_rng(0)
     template = checkpoint.codec_template(module)["params"]
     params = jax.tree.map(lambda x: (0.3 * rng.standard_normal(x.shape)).astype(x.dtype), template)
-    tables = loading._entropy(families.module_of(family), module.bottleneck.symbols(), None)
+    tables = load._entropy(families.module_of(family), module.bottleneck.symbols(), None)
     assert isinstance(tables, entropy.EntropyModel)
     codec = zoo.ReadyCodec(module, {"params": params}, tables, {"family": family, "model": model})
-    loading.export(codec, tmp_path / "out")
+    load.export(codec, tmp_path / "out")
     return family, codec, tmp_path / "out"
 
 

@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from zoo.published import torch_writer, weights  # noqa: E402
+from zoo.published.files import torch_writer, weights  # noqa: E402
 from zoo.published.keymap import fold_weight_norm  # noqa: E402
 
 GOLDEN = Path(__file__).parent.parent / "golden"

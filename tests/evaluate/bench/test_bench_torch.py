@@ -1,0 +1,116 @@
+"""Small models beside their real torch implementations; full sizes are what the benchmark itself is for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+from evaluate.bench import footprint, torch_peers, versus  # noqa: E402
+from evaluate.bench.torch_peers.randomise import OUTPUT_DEVIATION  # noqa: E402
+from zoo.published import PublishedModel  # noqa: E402
+
+DAC = {
+    "model_type": "dac", "sampling_rate": 8000, "encoder_hidden_size": 8, "downsampling_ratios": [2, 4],
+    "decoder_hidden_size": 16, "upsampling_ratios": [4, 2], "hidden_size": 32, "n_codebooks": 3, "codebook_size": 32,
+    "codebook_dim": 4,
+}  # fmt: skip
+ENCODEC = {
+    "model_type": "encodec", "sampling_rate": 8000, "audio_channels": 1, "normalize": False, "hidden_size": 16,
+    "num_filters": 4, "num_residual_layers": 1, "upsampling_ratios": [4, 2], "norm_type": "weight_norm",
+    "use_causal_conv": True, "codebook_size": 32, "codebook_dim": 16, "num_lstm_layers": 1,
+    "target_bandwidths": [5.0, 20.0], "chunk_length_s": None, "overlap": None,
+}  # fmt: skip
+SEGMENTED = {
+    **ENCODEC, "audio_channels": 2, "normalize": True, "norm_type": "time_group_norm", "use_causal_conv": False,
+    "chunk_length_s": 0.1, "overlap": 0.01,
+}  # fmt: skip
+SNAC = {
+    "sampling_rate": 8000, "encoder_dim": 4, "encoder_rates": [2, 4], "decoder_dim": 16, "decoder_rates": [4, 2],
+    "attn_window_size": None, "codebook_size": 32, "codebook_dim": 4, "vq_strides": [4, 2, 1], "noise": True,
+    "depthwise": True,
+}  # fmt: skip
+OOBLECK = {
+    "_class_name": "AutoencoderOobleck", "audio_channels": 2, "channel_multiples": [1, 2], "decoder_channels": 8,
+    "decoder_input_channels": 4, "downsampling_ratios": [2, 4], "encoder_hidden_size": 8, "sampling_rate": 8000,
+}  # fmt: skip
+VOCOS = {
+    "feature_extractor": {
+        "class_path": "vocos.feature_extractors.MelSpectrogramFeatures",
+        "init_args": {"sample_rate": 8000, "n_fft": 64, "hop_length": 16, "n_mels": 8, "padding": "center"},
+    },
+    "backbone": {
+        "class_path": "vocos.models.VocosBackbone",
+        "init_args": {"input_channels": 8, "dim": 16, "intermediate_dim": 24, "num_layers": 2},
+    },
+    "head": {
+        "class_path": "vocos.heads.ISTFTHead",
+        "init_args": {"dim": 16, "n_fft": 64, "hop_length": 16, "padding": "center"},
+    },
+}
+MODELS = {
+    "dac": (DAC, 1), "encodec": (ENCODEC, 1), "segmented": (SEGMENTED, 2), "snac": (SNAC, 1), "oobleck": (OOBLECK, 2),
+    "vocos": (VOCOS, 1),
+}  # fmt: skip
+NEEDS = {"snac": "snac", "oobleck": "diffusers", "vocos": "vocos"}
+
+
+def published(name: str) -> PublishedModel:
+    config, channels = MODELS[name]
+    family = "encodec" if name == "segmented" else name
+    if family in NEEDS:
+        pytest.importorskip("einops" if family == "vocos" else NEEDS[family])
+    bitrates = None if family in ("oobleck", "vocos") else (1.0, 2.0)
+    return PublishedModel(f"someone/{name}", family, 8000, channels, bitrates, 1, "MIT", config)
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_ours_is_what_torch_computes(name, monkeypatch):
+    monkeypatch.setattr(footprint, "measure", lambda job: 1.0)
+    (found,) = versus.compare(published(name), seconds=0.3, batch_sizes=[2], repeat=1)
+    assert found.agreement.is_close, found.agreement
+    assert (found.agreement.codes_equal is None) == (name in ("oobleck", "vocos"))
+    assert set(found.encode) == (set() if name == "vocos" else {"torch", "whole", "chunks"})
+    assert min(timing.best_s for timing in found.decode.values()) > 0
+
+
+@pytest.mark.parametrize("name", ["dac", "encodec", "segmented", "snac"])
+def test_random_weights_give_codes_that_vary(name):
+    model = published(name)
+    peer = torch_peers.build(model.family, model.config, seed=1)
+    noise = np.random.default_rng(1).normal(0, 0.1, (1, 4000, model.channels)).astype(np.float32)
+    native = peer.encode(peer.audio(noise))
+    codes = peer.frames(native)
+    if name == "segmented":  # a frame is the codes of a segment, after the bytes of its loudness
+        codes = codes.reshape(1, -1, 5, 100).swapaxes(2, 3)[:, :, :, 1:]
+    used = [len(np.unique(column)) for column in codes.reshape(-1, codes.shape[-1]).T]
+    assert min(used) > 8
+    audio = peer.decode(native).numpy()
+    if name != "segmented":  # which ends in a norm
+        assert 0.3 * OUTPUT_DEVIATION < audio.std() < 3 * OUTPUT_DEVIATION
+
+
+def test_weights_follow_from_the_seed(tmp_path):
+    first, again, other = (torch_peers.build("dac", DAC, seed=seed).module.state_dict() for seed in (3, 3, 4))
+    for name, tensor in first.items():
+        assert torch.equal(tensor, again[name])
+    assert not torch.equal(first["encoder.conv1.bias"], other["encoder.conv1.bias"])
+
+
+def test_what_is_saved_is_what_is_restored(tmp_path):
+    peer = torch_peers.build("dac", DAC)
+    peer.save(tmp_path / "model")
+    restored = torch_peers.restore("dac", DAC, tmp_path / "model")
+    codes = peer.encode(peer.audio(np.random.default_rng(0).normal(0, 0.1, (1, 500, 1)).astype(np.float32)))
+    assert torch.equal(peer.decode(codes), restored.decode(codes))
+
+
+def test_memory_of_torch_in_a_process_of_its_own(tmp_path):
+    peer = torch_peers.build("dac", DAC)
+    peer.save(tmp_path / "model")
+    np.save(tmp_path / "input.npy", np.zeros((1, 80_000, 1), np.float32))
+    job = footprint.Job("torch", str(tmp_path / "model"), "dac", DAC, str(tmp_path / "input.npy"), n_samples=80_000)
+    # at least two layers' worth of its widest activations, 8 channels at the full rate
+    assert 2 * 8 * 80_000 * 4 / 1e6 < footprint.measure(job) < 1000

@@ -1,0 +1,98 @@
+"""What a run refuses before anything is compiled or created."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from configs.autoencoder import Autoencoder
+from configs.base import Config, Data, LossWeights, ModelConfig, Optim, Schedule
+from train.run import loop
+from zoo.errors import ZooError
+
+TINY = Config(
+    model=Autoencoder(sample_rate=8000, hop_length=40, latent_dim=20, levels=(9, 5), n_blocks=0),
+    batch_size=4,
+    loss=LossWeights(waveform_l1=1.0),
+    data=Data(segment_s=0.1),
+)
+
+
+def at(workdir: Path, **changes: Any) -> Config:
+    return dataclasses.replace(TINY, workdir=str(workdir), **changes)
+
+
+@pytest.fixture
+def _nothing_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    def compiles(*_: object) -> None:
+        pytest.fail("got as far as the model's initialisation")
+
+    monkeypatch.setattr(loop, "create_state", compiles)
+    monkeypatch.setattr(loop, "use_compilation_cache", lambda: None)  # away from the user's cache
+
+
+def refused(config: Config, message: str) -> None:
+    with pytest.raises(ZooError, match=message) as error:
+        loop.run("tiny", config)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.usefixtures("_nothing_compiles")
+@pytest.mark.parametrize("flag", ["overwrite", "resume"])
+def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path, flag: str) -> None:
+    (tmp_path / "thesis.txt").write_text("ten years")
+    refused(at(tmp_path, **{flag: True}), f"no config.json.*--{flag}")
+    refused(at(tmp_path), "exists already")
+    refused(at(tmp_path / "thesis.txt"), "not a folder")
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+    assert (tmp_path / "thesis.txt").read_text() == "ten years"
+
+
+@dataclasses.dataclass(frozen=True)
+class Unknown(ModelConfig):
+    family = "opus"
+
+
+@pytest.mark.usefixtures("_nothing_compiles")
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"data": Data(root="{tmp}/missing")}, "missing"),
+        ({"data": Data(root="{tmp}")}, "{tmp}"),
+        ({"data": Data(segment_s=0.0)}, "segment_s"),
+        ({"model": Unknown()}, "unknown model 'opus'; there are: .*vae"),
+        ({"batch_size": 6}, "batch_size 6 .* 4"),
+        ({"batch_size": 0}, "batch_size 0"),
+        ({"steps": 0}, "steps must be at least 1"),
+        ({"checkpoint_every": 0}, "checkpoint_every must be at least 1"),
+        ({"log_every": 0}, "log_every must be at least 1"),
+        ({"keep_checkpoints": 0}, "keep_checkpoints must be at least 1"),
+        ({"optim": Optim(max_skipped_steps=0)}, "optim.max_skipped_steps must be at least 1"),
+        ({"data": Data(segment_s=0.1, threads=-1)}, "data.threads must be at least 0, got -1"),
+        ({"adversarial_start": 3}, "loss.adversarial is 0"),
+        ({"loss": LossWeights(mel=Schedule("linear", 0.0, 1.0, 0))}, "at least one step"),
+    ],
+)
+def test_bad_input_is_an_error_before_anything_is_compiled_or_created(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    if isinstance(found := changes.get("data"), Data) and found.root:
+        changes = {"data": dataclasses.replace(found, root=found.root.replace("{tmp}", str(tmp_path)))}
+    refused(at(tmp_path / "run", **changes), message.replace("{tmp}", str(tmp_path)))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_loss_that_the_model_does_not_have_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "use_compilation_cache", lambda: None)
+    refused(at(tmp_path / "run", loss=LossWeights(mel=1.0, kl=1.0)), "loss.kl is set, but .* it has: rate")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.usefixtures("_nothing_compiles")
+def test_a_place_that_cannot_be_a_folder_is_refused_first_of_all(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for workdir in (tmp_path / "file", tmp_path / "file" / "run" / "x"):
+        refused(at(workdir, data=Data(root="missing")), rf"workdir {workdir}: {tmp_path}/file is not a folder")

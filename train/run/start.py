@@ -1,0 +1,152 @@
+"""What a run needs before its first step: settings that can be, weights to begin with, data that can be read."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sys
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from configs import loading
+from configs.base import Config, Data, Published
+from train import data
+from train.data import silence
+from train.data.files import report_note, skipped_line
+from train.devices import parallel, processes
+from train.run import init_from
+from train.step import augment
+from train.step.phases import Phases
+from train.step.state import TrainState
+from train.step.task import CodecTask
+from train.watch import profile
+from train.watch.observe import HELD_OUT
+from zoo.console.terminal import printable
+from zoo.errors import CheckpointError, ZooError
+from zoo.saved import checkpoint, runs
+
+
+def check_counts(config: Config) -> None:
+    """Raises ZooError for settings that no run can have."""
+    counts = {name: getattr(config, name) for name in ("steps", "checkpoint_every", "keep_checkpoints", "log_every")}
+    for name, count in (counts | {"optim.max_skipped_steps": config.optim.max_skipped_steps}).items():
+        if count < 1:
+            raise ZooError(f"{name} must be at least 1, got {count}")
+    if config.data.threads < 0:
+        raise ZooError(f"data.threads must be at least 0, got {config.data.threads}")
+    if config.profile is not None:
+        profile.check(config.profile, config.steps)
+    if config.evaluation.clips < 1 or not config.evaluation.clip_s > 0:
+        raise ZooError("evaluation.clips and evaluation.clip_s must be positive")
+    augment.check(config.augmentation)
+
+
+def initial_weights(
+    workdir: Path, config: Config, overrides: Collection[str]
+) -> tuple[Config, init_from.Source | None]:
+    """What `config.init` gives a new run, and the configuration with its architecture; nothing where one continues."""
+    if config.init is None:
+        if config.init_optimisers or config.init_weights != "averaged":
+            raise ZooError(f"init_{'optimisers' if config.init_optimisers else 'weights'} is for --init CKPT")
+        return config, None
+    if config.resume and (own := runs.steps(workdir)):
+        processes.say(f"{workdir} continues with its own checkpoints: --init {config.init} is not read")
+        fields = ("init", "init_weights", "init_optimisers")
+        for step in reversed(own):
+            with contextlib.suppress(CheckpointError):  # a damaged one: the one before it says the same
+                begun = checkpoint.read_metadata(workdir / "checkpoints" / str(step))["config"]
+                return replace(config, **{field: begun[field] for field in fields if field in begun}), None
+        return config, None
+    if config.overwrite and Path(config.init).resolve().is_relative_to(workdir.resolve()):
+        raise ZooError(f"--init {config.init} is in {workdir}, which --overwrite deletes: choose another --workdir")
+    source = init_from.read(config.init, weights=config.init_weights, optimisers=config.init_optimisers)
+    config = init_from.architecture(config, source, overrides)
+    for line in init_from.differences(config, source):
+        processes.say(line)
+    return config, source
+
+
+def make_source(task: CodecTask, say: Callable[[str], None] = report_note) -> data.CropSource:
+    """The training data of a task, in which there is something to learn from; raises ZooError otherwise.
+
+    `say` gets a line for each file that is left out, and one where much of the rest is silent.
+    """
+    config = task.config
+    source = _source(task, config.data, task.module.channels, say)
+    silence.check(
+        source,
+        where=config.data.root or "the embedded generator",
+        say=say,
+        # the two channels of what a mono model hears as one
+        unmixed=(lambda: _source(task, config.data, 2, lambda _: None)) if task.module.channels == 1 else None,
+    )
+    return source
+
+
+def _source(task: CodecTask, settings: Data, channels: int, say: Callable[[str], None]) -> data.CropSource:
+    return data.make_source(
+        settings,
+        sample_rate=task.module.sample_rate,
+        channels=channels,
+        hop_length=task.module.hop_length,
+        seed=task.config.seed,
+        on_skip=lambda path, reason: say(skipped_line(path, reason)),
+        on_note=say,
+    )
+
+
+def batches(source: data.CropSource, config: Config, start_example: int) -> Iterator[dict[str, np.ndarray]]:
+    """This process's share of a run's batches from an example on."""
+    return data.batches(
+        source,
+        batch_size=config.batch_size,
+        start_example=start_example,
+        data=config.data,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+    )
+
+
+def logged_names(task: CodecTask, mesh: Mesh, phases: Phases, state: TrainState, source: data.CropSource) -> list[str]:
+    """Of all that a run logs from its first step to its last; nothing is computed."""
+    batch = parallel.shard_batch(next(batches(source, task.config, 0)), mesh)
+    ends = (phases[phases.at(step)] for step in (0, task.config.steps))
+    return sorted({*HELD_OUT, *(name for step in ends for name in jax.eval_shape(step, state, batch)[1])})
+
+
+def announce(name: str, task: CodecTask, source: data.CropSource, workdir: Path) -> None:
+    """Says on what, of what and to which end a run is trained."""
+    config = task.config
+    devices = jax.devices()
+    module = task.module
+    print(f"devices: {len(devices)} × {devices[0].device_kind} ({jax.default_backend()})")
+    if jax.default_backend() == "cpu" and shutil.which("nvidia-smi"):
+        hint = "pip install -e '.[cuda]'"
+        print(f"warning: an NVIDIA GPU is here, but jax only sees the CPU: {hint}", file=sys.stderr)
+    where = printable(config.data.root or "the embedded generator")
+    if source.held_out:
+        where += f", of which {len(source.held_out)} files are held out"
+    what = f"{name}'s recipe for {config.model.family}" if isinstance(config.model, Published) else name
+    print(
+        f"{what}: {module.sample_rate} Hz, {module.channels} channel(s), {module.frame_rate_hz:g} frames/s; "
+        f"crops of {source.segment_samples / source.sample_rate:.2f} s from {where}; "
+        f"{config.steps} steps of {config.batch_size}; run directory {workdir}"
+    )
+    losses = {key: value for key, value in asdict(config.loss).items() if value}
+    print("losses: " + ", ".join(losses), flush=True)
+
+
+def own_model(name: str, config: Config) -> str:
+    """What the model of a resumed run has that the configuration of that name has not, to be said; maybe nothing."""
+    theirs = loading.get(name).model if name in loading.names() else None
+    if theirs is None or type(theirs) is not type(config.model):
+        return ""
+    wanted = theirs.kwargs()
+    apart = {key: value for key, value in config.model.kwargs().items() if value != wanted[key]}
+    own = ", ".join(f"{key} {value} ({name}: {wanted[key]})" for key, value in apart.items())
+    return f", with the run's own model: {own}" if own else ""

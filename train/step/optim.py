@@ -1,0 +1,50 @@
+"""Turns the configuration's schedules and optimiser settings into optax."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import optax
+
+from configs.base import Optim, Schedule, Weight
+from train.step import freezing
+from train.step.clipping import clip_by_percentile
+from zoo.errors import ZooError
+
+
+def schedule(value: Weight) -> optax.Schedule:
+    """A number, or a configured schedule, as a function of the step; raises ZooError for a schedule that is none."""
+    if not isinstance(value, Schedule):
+        return optax.constant_schedule(float(value))
+    if value.steps < 1:
+        raise ZooError(f"a schedule needs at least one step: {value}")
+    if value.kind == "linear":
+        return optax.linear_schedule(value.start, value.end, value.steps)
+    if value.kind == "cosine":
+        falling = optax.cosine_decay_schedule(1.0, value.steps)
+        return lambda step: value.end + (value.start - value.end) * falling(step)
+    raise ZooError(f"a schedule is linear or cosine, not {value.kind!r}")
+
+
+def learning_rate(config: Optim, peak: float, steps: int) -> optax.Schedule:
+    """Linear warm-up to `peak`, then cosine decay over what is left of `steps`."""
+    warmup = min(config.warmup_steps, max(steps // 10, 1))
+    return optax.warmup_cosine_decay_schedule(
+        0.0, peak, warmup, max(steps, warmup + 1), peak * config.final_learning_rate_ratio
+    )
+
+
+def optimiser(config: Optim, peak: float, steps: int, freeze: Sequence[str] = ()) -> optax.GradientTransformation:
+    """Clipping of the global norm, then AdamW with linear warm-up and cosine decay over `steps`.
+
+    Parameters named by `freeze` have no moments, no weight decay and no part in the norm; their gradients pass through.
+    Raises ZooError for a percentile that is none.
+    """
+    if not 0 < config.clip_percentile <= 100:
+        raise ZooError(f"optim.clip_percentile must lie in (0, 100], got {config.clip_percentile:g}")
+    rate = learning_rate(config, peak, steps)
+    clips = [optax.clip_by_global_norm(config.clip_norm)]
+    if config.clip_percentile < 100:
+        clips.insert(0, clip_by_percentile(config.clip_percentile))
+    chain = optax.chain(*clips, optax.adamw(rate, b1=config.beta1, b2=config.beta2, weight_decay=config.weight_decay))
+    return optax.masked(chain, lambda params: freezing.moving(params, freeze)) if freeze else chain

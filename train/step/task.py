@@ -1,0 +1,205 @@
+"""What the loop trains: a codec's inputs, outputs and losses behind a few methods.
+
+The step and the loop know nothing of encoders or bottlenecks; a task is where they meet.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from dataclasses import fields
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from configs.base import Config, LossWeights, Published, Schedule, Weight
+from train.step import freezing, losses, optim
+from train.step.rematerialisation import rematerialised
+from zoo import families
+from zoo.codec import Codec, CodecOutput
+from zoo.errors import ZooError
+from zoo.nn.discriminators import Discriminators, Verdict
+
+Params = Any
+
+
+class CodecTask:
+    """A codec trained to reproduce its input."""
+
+    def __init__(self, config: Config) -> None:
+        """Raises ZooError for an unknown model, and for losses that cannot be had together."""
+        dtype = jnp.dtype(config.precision)
+        self.config = config
+        self.module: Codec = families.create(config.model.family, **config.model.kwargs(), dtype=dtype)
+        if not self.module.bottleneck.symbols().codebook_sizes:
+            raise ZooError(f"model {config.model.family!r} has no codes, only latents: there is nothing to train for")
+        d = config.discriminator
+        self.discriminators = Discriminators(
+            d.periods, d.fft_sizes, d.period_channels, d.stft_channels, d.max_channels, dtype
+        )
+        self.adversarial = config.adversarial_start >= 0 and _is_on(config.loss.adversarial)
+        if config.adversarial_start >= 0 and not self.adversarial:
+            raise ZooError(
+                f"adversarial_start is {config.adversarial_start}, but loss.adversarial is 0: give that a weight, or "
+                "leave adversarial_start at -1"
+            )
+        self._reconstruction = losses.reconstruction_losses(self.module.sample_rate)
+        self._weights = {
+            field.name: optim.schedule(weight)
+            for field in fields(LossWeights)
+            if _is_on(weight := getattr(config.loss, field.name))
+        }
+        bottleneck = self.module.bottleneck
+        # where codebooks are learnt entry by entry: the parameter that holds them
+        self.codebook_leaf: str | None = getattr(bottleneck, "codebook_leaf", None)
+        self.codebook_scale: float = getattr(bottleneck, "codebook_scale", 1.0)
+        on_audio = (*self._reconstruction, "adversarial", "feature_matching")
+        self.balanced = tuple(
+            name for name in on_audio if name in self._weights and self.adversarial and config.optim.balancer
+        )
+        self.optimiser = optim.optimiser(config.optim, config.optim.learning_rate, config.steps, config.freeze)
+        self.discriminator_optimiser = optim.optimiser(
+            config.optim,
+            config.optim.discriminator_learning_rate,
+            max(config.steps - max(config.adversarial_start, 0), 1),
+        )
+
+    @functools.cached_property
+    def learning_rates(self) -> dict[str, optax.Schedule]:
+        """What the log gets, as functions of the number of steps before."""
+        config = self.config
+        start = max(config.adversarial_start, 0)
+        rates = {"learning_rate": optim.learning_rate(config.optim, config.optim.learning_rate, config.steps)}
+        if self.adversarial:
+            peak = config.optim.discriminator_learning_rate
+            rate = optim.learning_rate(config.optim, peak, max(config.steps - start, 1))
+            rates["discriminator_learning_rate"] = lambda step: jnp.where(step < start, 0.0, rate(step - start))
+        return rates
+
+    def init(self, key: jax.Array) -> Params:
+        """Raises ZooError for a loss that the model does not have, and for a frozen part that it does not have."""
+        audio = self._example()
+        keys = jax.random.split(key, 1)
+        init = lambda k: self.module.init(k, audio, keys=keys)  # noqa: E731
+        shapes = jax.eval_shape(init, key)
+        self._check_losses(jax.eval_shape(lambda v: self.module.apply(v, audio, keys=keys), shapes).losses)
+        freezing.check(shapes["params"], self.config.freeze)
+        return jax.jit(init)(key)["params"]
+
+    def init_discriminator(self, key: jax.Array) -> Params:
+        if not self.adversarial:
+            return {}
+        audio = self._example()
+        return jax.jit(self.discriminators.init)(key, audio)["params"]
+
+    def codebooks_move(self, params: Params) -> bool:
+        """Whether there are learnt codebooks that are not frozen."""
+        moving = freezing.moving(params, self.config.freeze)
+        return self.codebook_leaf is not None and bool(moving["bottleneck"][self.codebook_leaf])
+
+    def restarts_codebooks(self, params: Params) -> bool:
+        """Whether dead entries begin anew; not those of others, which new audio may only rarely ask for."""
+        begun = self.config.init is not None
+        return self.config.codebooks.restart_below > 0 and not begun and self.codebooks_move(params)
+
+    def initial_usage(self, params: Params) -> Any:
+        """Uniform frequencies (Q, K) of the entries of learnt codebooks; {} where there are none."""
+        if self.codebook_leaf is None:
+            return {}
+        n_codebooks, n_entries, _ = params["bottleneck"][self.codebook_leaf].shape
+        return jnp.full((n_codebooks, n_entries), 1 / n_entries, jnp.float32)
+
+    def inputs(self, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        """Arguments of the module, and the PRNG key of each example: a function of (seed, example) alone."""
+        seed = jax.random.key(self.config.seed)
+        keys = jax.vmap(lambda index: jax.random.fold_in(seed, index))(batch["index"])
+        return {"audio": batch["audio"], "keys": keys}
+
+    def apply(self, params: Params, inputs: dict[str, jax.Array]) -> CodecOutput:
+        # no gradient is computed for what is frozen, nor for what only leads there
+        params = freezing.stopped(params, self.config.freeze)
+        with rematerialised(self.config.rematerialise):
+            output: CodecOutput = self.module.apply({"params": params}, inputs["audio"], keys=inputs["keys"])  # type: ignore[assignment]
+        return output
+
+    def discriminate(self, params: Params, audio: jax.Array) -> list[Verdict]:
+        with rematerialised(self.config.rematerialise):
+            verdicts: list[Verdict] = self.discriminators.apply({"params": params}, audio)  # type: ignore[assignment]
+        return verdicts
+
+    def own_losses(self, output: CodecOutput) -> dict[str, jax.Array]:
+        """Losses with a weight of which only the model knows, unweighted, (B,) each."""
+        return {name: loss for name, loss in output.losses.items() if name in self._weights}
+
+    def reconstruction_losses(self, real: jax.Array) -> list[Callable[[jax.Array], dict[str, jax.Array]]]:
+        """Losses with a weight that compare audio (B, T, C) with `real`, a function each: unweighted, {name: (B,)}."""
+
+        def named(name: str, function: Callable[[jax.Array, jax.Array], jax.Array]) -> Any:
+            return lambda fake: {name: function(real, fake)}
+
+        return [named(name, function) for name, function in self._reconstruction.items() if name in self._weights]
+
+    def adversarial_losses(self, discriminator: Params, real: jax.Array, fake: jax.Array) -> dict[str, jax.Array]:
+        """The generator's side, (B,) each."""
+        kind = self.config.discriminator.loss
+        # not a function of the generator, and not to be differentiated as one
+        real_verdicts = self.discriminate(discriminator, real)
+        fake_verdicts = self.discriminate(discriminator, fake)
+        named = {"adversarial": losses.generator_adversarial(fake_verdicts, kind)}
+        if "feature_matching" in self._weights:
+            named["feature_matching"] = losses.feature_matching(real_verdicts, fake_verdicts)
+        return named
+
+    def discriminator_loss(self, discriminator: Params, real: jax.Array, fake: jax.Array) -> jax.Array:
+        """The discriminators' side, (B,)."""
+        real_verdicts, fake_verdicts = self.discriminate(discriminator, real), self.discriminate(discriminator, fake)
+        return losses.discriminator_adversarial(real_verdicts, fake_verdicts, self.config.discriminator.loss)
+
+    def _check_losses(self, known: Iterable[str]) -> None:
+        asked = [name for name in ("kl", "rate", "codebook", "commitment") if name in self._weights]
+        family = self.config.model.family
+        has = ", ".join(sorted(known)) or "none of its own"
+        if isinstance(self.config.model, Published) and asked and not set(asked) & set(known):
+            off = " ".join(f"--loss.{name} 0" for name in asked) + " --freeze bottleneck"
+            raise ZooError(
+                f"{family!r} cannot be trained with the recipe of {self.config.model.recipe!r}: quantisers learn by "
+                f"the losses {', '.join(asked)}, and {family!r} has {has}; {off} trains what is around"
+            )
+        for name in asked:
+            if name not in known:
+                raise ZooError(f"loss.{name} is set, but model {family!r} has no such loss; it has: {has}")
+
+    def _example(self) -> jax.Array:
+        """Audio of the shape that initialises; parameters do not depend on its length."""
+        return jnp.zeros((1, 4 * self.module.hop_length, self.module.channels))
+
+    def weights(self, names: Iterable[str], step: jax.Array) -> dict[str, jax.Array]:
+        """The weights of these losses at a step."""
+        return {name: jnp.asarray(self._weights[name](step), jnp.float32) for name in names}
+
+    def balanced_norm(self, average: dict[str, jax.Array], weights: dict[str, jax.Array]) -> jax.Array:
+        """Norm that the balanced losses' gradients on the waveform have together: that of the reconstruction by itself.
+
+        As if only its losses were there, with their weights: what the model's own losses are weighed against stays
+        what it was before the discriminators joined. (EnCodec takes a constant.)
+        """
+        names = [name for name in average if name in self._reconstruction] or list(average)
+        return sum((weights[name] * average[name] for name in names), jnp.zeros(()))
+
+    def total(self, named: dict[str, jax.Array], step: jax.Array) -> jax.Array:
+        """Weighted sum of the batch's mean losses."""
+        return sum((self._weights[name](step) * loss.mean() for name, loss in named.items()), jnp.zeros(()))
+
+
+def _is_on(weight: Weight) -> bool:
+    return isinstance(weight, Schedule) or weight != 0
+
+
+def update(
+    optimiser: optax.GradientTransformation, gradients: Params, opt_state: Any, params: Params
+) -> tuple[Params, Any]:
+    """One optimiser step: (new parameters, new optimiser state)."""
+    updates, opt_state = optimiser.update(gradients, opt_state, params)
+    return optax.apply_updates(params, updates), opt_state

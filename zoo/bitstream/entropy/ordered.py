@@ -1,0 +1,185 @@
+"""Coding of scalar symbols (finite scalar quantisation, Gaussian grids) by the magnitudes of their neighbours."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from zoo.bitstream.entropy import contexts
+from zoo.bitstream.entropy.coder import REFUSED, Decoder, Encoder, model, uniform
+from zoo.bitstream.entropy.contexts import BAND_DIMS, MARGIN, Pass
+from zoo.bitstream.entropy.tables import PRECISION_BITS
+from zoo.errors import BitstreamError
+from zoo.nn.bottlenecks import SymbolFormat
+
+N_CELLS = 64
+N_CLUSTERS = 64
+
+
+def template(symbols: SymbolFormat) -> dict[str, tuple[tuple[int, ...], Any]]:
+    """Shape and type of each integer array; L = n_levels where the levels' statistics differ, else 1."""
+    n_levels, n_dims = symbols.n_levels if symbols.tables_per_level else 1, symbols.n_codebooks
+    shapes: dict[str, tuple[int, ...]] = {
+        "bands": (n_levels, n_bands(n_dims) + 1),
+        "base": (n_levels, contexts.N_KINDS, n_dims),
+        "weights": (n_levels, contexts.N_KINDS, contexts.N_GROUPS, contexts.N_FEATURES),
+        "thresholds": (n_levels, N_CELLS - 1),
+        "clusters": (n_levels, contexts.N_KINDS, N_CELLS),
+        "tokens": (n_levels, N_CLUSTERS, tokens(symbols).n),
+    }
+    return {name: (shape, np.int32) for name, shape in shapes.items()}
+
+
+def n_bands(n_dims: int) -> int:
+    return -(-n_dims // BAND_DIMS)
+
+
+def centres(symbols: SymbolFormat) -> np.ndarray:
+    """The symbol int32 (Q,) that stands for zero."""
+    return np.array(symbols.codebook_sizes, np.int32) // 2
+
+
+def tokens(symbols: SymbolFormat) -> contexts.Tokens:
+    return contexts.tokens(max(symbols.codebook_sizes, default=1) // 2)
+
+
+def bands_used(magnitudes: np.ndarray) -> np.ndarray:
+    """Bands (N,) that hold all nonzero numbers of (N, F, Q)."""
+    used: np.ndarray = np.any(magnitudes != 0, axis=1)
+    last = np.max(used * np.arange(1, used.shape[1] + 1), axis=1, initial=0)
+    return -(-last // BAND_DIMS)
+
+
+class ScalarCoder:
+    """Entropy coder of ordered symbols; `arrays` as in `template`."""
+
+    def __init__(self, symbols: SymbolFormat, arrays: dict[str, np.ndarray]) -> None:
+        self._arrays = arrays
+        self._tokens = tokens(symbols)
+        self._centres = centres(symbols)
+        self._sizes = np.array(symbols.codebook_sizes, np.int32)
+        self._per_level = symbols.tables_per_level
+        groups = contexts.groups(symbols.n_codebooks)
+        # one row for each dimension instead of each group
+        self._weights = np.ascontiguousarray(arrays["weights"][:, :, groups].astype(np.int32))
+        self._model = functools.cache(lambda row, cluster: model(arrays["tokens"][row, cluster]))
+        self._bands_model = functools.cache(lambda row: model(arrays["bands"][row]))
+
+    def encode(self, codes: np.ndarray, level: int) -> bytes:
+        """Payload of codes int32 (N, F, q)."""
+        coder, row = Encoder(), self._row(level)
+        magnitudes = np.abs(codes - self._centres[: codes.shape[2]])
+        bands = bands_used(magnitudes)
+        coder.encode(bands, self._bands_model(row))
+        n_dims = self._n_dims(bands, codes.shape[2])
+        magnitudes = magnitudes[:, :, :n_dims]
+        found = self._tokens.of[magnitudes]
+        for step, clusters, chosen in self._contexts(found, bands, row):
+            ordered = np.argsort(clusters, kind="stable")
+            mine = _of(found, step)[chosen][ordered]
+            for cluster, part in _runs(clusters):
+                coder.encode(mine[part], self._model(row, cluster))
+        raw_bits, low = self._tokens.raw_bits[found], magnitudes - self._tokens.base[found]
+        for n in range(1, int(self._tokens.raw_bits[-1]) + 1):
+            if (chosen := raw_bits == n).any():
+                coder.encode(low[chosen], uniform(n))
+        nonzero = magnitudes > 0
+        if nonzero.any():
+            negative = codes[:, :, :n_dims] < self._centres[:n_dims]
+            coder.encode(negative[nonzero], uniform(1))
+        return coder.finish()
+
+    def decode(self, payload: bytes, n_streams: int, n_frames: int, n_codes: int, level: int) -> np.ndarray:
+        """Inverse of `encode`: codes int32 (n_streams, n_frames, n_codes); raises BitstreamError."""
+        coder, row = Decoder(payload), self._row(level)
+        bands = coder.decode(self._bands_model(row), n_streams)
+        if (bands > n_bands(n_codes)).any():
+            raise BitstreamError(f"{REFUSED}: a stream has more dimensions than the level")
+        n_dims = self._n_dims(bands, n_codes)
+        found = np.zeros((n_streams, n_frames, n_dims), np.int32)
+        for step, clusters, chosen in self._contexts(found, bands, row):
+            mine = np.empty(len(clusters), np.int32)
+            for cluster, part in _runs(clusters):
+                mine[part] = coder.decode(self._model(row, cluster), part.stop - part.start)
+            in_order = np.empty_like(mine)
+            in_order[np.argsort(clusters, kind="stable")] = mine
+            _of(found, step)[chosen] = in_order
+        raw_bits, magnitudes = self._tokens.raw_bits[found], self._tokens.base[found]
+        for n in range(1, int(self._tokens.raw_bits[-1]) + 1):
+            if (open_ := raw_bits == n).any():
+                magnitudes[open_] += coder.decode(uniform(n), int(open_.sum()))
+        if (nonzero := magnitudes > 0).any():
+            magnitudes[nonzero] *= 1 - 2 * coder.decode(uniform(1), int(nonzero.sum()))
+        coder.finish()
+        if (bands_used(magnitudes) != bands).any():
+            raise BitstreamError(f"{REFUSED}: a stream has fewer dimensions than it says")
+        codes = np.broadcast_to(self._centres[:n_codes], (n_streams, n_frames, n_codes)).copy()
+        codes[:, :, :n_dims] += magnitudes
+        if (codes < 0).any() or (codes >= self._sizes[:n_codes]).any():
+            raise BitstreamError(f"{REFUSED}: a symbol is out of range")
+        return codes
+
+    def bits(self, codes: np.ndarray, level: int) -> float:
+        """Ideal cost of codes int32 (N, F, q)."""
+        row = self._row(level)
+        magnitudes = np.abs(codes - self._centres[: codes.shape[2]])
+        bands = bands_used(magnitudes)
+        found = self._tokens.of[magnitudes[:, :, : self._n_dims(bands, codes.shape[2])]]
+        total = (PRECISION_BITS - np.log2(self._arrays["bands"][row, bands])).sum()
+        cost = self._cost(row)
+        for step, clusters, chosen in self._contexts(found, bands, row):
+            total += cost[clusters, _of(found, step)[chosen]].sum()
+        return float(total)
+
+    @functools.cached_property
+    def _cost(self) -> Any:
+        extra = self._tokens.raw_bits + (self._tokens.base > 0)
+        return functools.cache(lambda row: PRECISION_BITS - np.log2(self._arrays["tokens"][row]) + extra)
+
+    def _contexts(
+        self, found: np.ndarray, bands: np.ndarray, row: int
+    ) -> Iterator[tuple[Pass, np.ndarray, np.ndarray]]:
+        """Passes of tokens (N, F, Q), with the clusters (n,) of the symbols that are coded and where these stand.
+
+        Tokens are read when a later pass asks for its contexts, so a decoder may fill them in between.
+        """
+        n_dims = found.shape[2]
+        if not found.size:
+            return
+        seen = contexts.margins(found.shape)
+        uneven = (bands != bands.max()).any()
+        inside = np.arange(n_dims)[None, None] < BAND_DIMS * bands[:, None, None]
+        base, weights = self._arrays["base"][row], self._weights[row]
+        thresholds, table = self._arrays["thresholds"][row], self._arrays["clusters"][row].astype(np.uint8)
+        for step in contexts.passes(found.shape[1]):
+            activity = contexts.activity(seen, step, base, weights)
+            clusters = table[step.kind][np.searchsorted(thresholds, activity.ravel(), side="right")]
+            chosen = np.ones(activity.shape, bool)
+            if uneven:
+                chosen &= inside[:, :, step.parity :: 2]
+                clusters = clusters[chosen.ravel()]
+            if len(clusters):
+                yield step, clusters, chosen
+            mine = _of(found, step)
+            seen[:, step.frames, MARGIN + step.parity : MARGIN + n_dims : 2] = self._tokens.seen[mine]
+
+    def _n_dims(self, bands: np.ndarray, n_codes: int) -> int:
+        return min(BAND_DIMS * int(bands.max(initial=0)), n_codes)
+
+    def _row(self, level: int) -> int:
+        return level if self._per_level else 0
+
+
+def _of(values: np.ndarray, step: Pass) -> np.ndarray:
+    """The view of values (N, F, Q) that a pass codes."""
+    return values[:, step.frames, step.parity :: 2]
+
+
+def _runs(clusters: np.ndarray) -> Iterator[tuple[int, slice]]:
+    """Each cluster that occurs, and where its symbols stand once they are sorted by cluster."""
+    ends = np.cumsum(np.bincount(clusters, minlength=N_CLUSTERS))
+    for cluster in np.unique(clusters):
+        yield int(cluster), slice(int(ends[cluster - 1]) if cluster else 0, int(ends[cluster]))

@@ -1,0 +1,105 @@
+"""What all commands share: arguments, errors, the compilation cache, progress.
+
+Imports nothing that computes, so that --help is quick.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from zoo.console import interrupts, terminal
+from zoo.errors import ZooError
+
+T = TypeVar("T")
+
+
+def command(
+    kind: type[T] | Any,
+    program: str,
+    run: Callable[[T], None],
+    arguments: Sequence[str] | None = None,
+    *,
+    cached: bool = True,
+) -> None:
+    """Parses an options dataclass (or one of several) and runs it.
+
+    Bad input ends in one line on standard error and exit status 2, a reader that has gone as `terminal.speaking` says.
+    With `cached`, compiled programs are kept across runs.
+    """
+    with terminal.speaking(), interrupts.heard():
+        options = parse(kind, program, arguments)
+        try:
+            if cached:
+                use_compilation_cache()
+            run(options)
+        except ZooError as error:
+            if isinstance(error.__cause__, BrokenPipeError) and terminal.is_reader_gone():
+                raise error.__cause__ from None
+            fail(str(error))
+        except KeyboardInterrupt:
+            fail("interrupted")
+
+
+def parse(kind: type[T] | Any, program: str, arguments: Sequence[str] | None = None) -> T:
+    """An options dataclass from the command line (default: this process's); exits where it is wrong."""
+    import tyro
+
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors):
+            options: T = tyro.cli(kind, prog=program, args=arguments, use_underscores=True)
+            return options
+    except SystemExit as error:
+        if not error.code:
+            raise
+        fail(unframed(errors.getvalue()))
+
+
+def unframed(text: str) -> str:
+    """What tyro complains of, as one line: without colours, frame and the hint at --help."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    lines = [line.strip(" │╭╮╰╯─") for line in plain.splitlines()]
+    # where the terminal knows ASCII alone, rules are of hyphens
+    return " ".join(line for line in lines if line.strip("-")).split(" For full helptext")[0]
+
+
+def fail(message: str) -> NoReturn:
+    """Prints one line and exits with status 2."""
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def use_compilation_cache() -> None:
+    """Keeps compiled programs across runs, where the user has not chosen a place for them.
+
+    That is ~/.cache, or $XDG_CACHE_HOME; a user who has no home, or none that can be written to, does without.
+    """
+    import jax
+
+    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        try:
+            cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "codec-zoo" / "xla"
+            cache.mkdir(parents=True, exist_ok=True)
+        except (RuntimeError, OSError):
+            return
+        jax.config.update("jax_compilation_cache_dir", str(cache))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+
+
+@contextlib.contextmanager
+def progress(total: float | None, title: str) -> Iterator[Callable[[float], None]]:
+    """A bar on standard error while it is a terminal; gives the function that advances it. None = no known end."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda amount: bar.advance(task, amount)

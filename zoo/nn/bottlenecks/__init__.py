@@ -1,0 +1,29 @@
+"""What stands between encoder and decoder: Identity, FSQ, Gaussian (KL) and residual VQ, with one signature.
+
+Every bottleneck yields integer symbols, so that a bitrate can always be counted from coded bytes:
+
+    quantised = bottleneck(latent, mask, keys=keys, level=level)   # training (keys given) or evaluation
+    codes     = quantised.codes                                    # int32 (B, F, Q), code q in [0, codebook_sizes[q])
+    latent    = bottleneck.dequantise(codes, level)                # what the decoder hears
+
+`level` is the operating point, an int32 scalar or (B,) from 0 (lowest rate) to n_levels - 1: the number of codebooks
+of a residual VQ, the grid step of a Gaussian one. `keys` are one PRNG key per example: noise is a function of the
+example and never of how a batch is spread over devices. `mask` (B, F) leaves frames out of losses and metrics.
+
+Gradients pass straight through all of them, in evaluation too: a loss on decoded audio moves what was encoded.
+"""
+
+from zoo.nn.bottlenecks.base import CodebookUse, Identity, Quantised, SymbolFormat, straight_through
+from zoo.nn.bottlenecks.residual_vq import ResidualVQ
+from zoo.nn.bottlenecks.scalar import FSQ, Gaussian
+
+__all__ = [
+    "FSQ",
+    "CodebookUse",
+    "Gaussian",
+    "Identity",
+    "Quantised",
+    "ResidualVQ",
+    "SymbolFormat",
+    "straight_through",
+]

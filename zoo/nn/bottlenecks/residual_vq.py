@@ -1,0 +1,124 @@
+"""Residual vector quantisation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from zoo.nn.bottlenecks.base import CodebookUse, Quantised, SymbolFormat, chosen_level, mean_frames
+
+
+class ResidualVQ(nn.Module):
+    """Residual vector quantisation with factorised, normalised codes and quantiser dropout (DAC, Kumar et al., 2023).
+
+    Each stage projects what is left to `code_dim` dimensions, looks up the nearest entry by cosine, and projects
+    back. Codebooks learn by gradient, so replicated parameters stay equal on all devices. A level uses its first
+    level + 1 codebooks.
+    """
+
+    latent_dim: int
+    n_codebooks: int = 8
+    codebook_size: int = 1024
+    code_dim: int = 8
+    dropout: float = 0.5
+    """share of training examples that use a random number of codebooks"""
+    input_bias: bool = False
+    """whether the projections to `code_dim` dimensions add something"""
+
+    codebook_leaf = "codebooks_tenths"
+    """name of the parameter with the entries, divided by `codebook_scale`; it learns entry by entry"""
+    codebook_scale = 10.0
+
+    def setup(self) -> None:
+        q, d, k = self.n_codebooks, self.latent_dim, self.code_dim
+        dense = nn.initializers.lecun_normal(batch_axis=(0,))
+        self.project_in = self.param("project_in", dense, (q, d, k), jnp.float32)
+        self.project_out = self.param("project_out", dense, (q, k, d), jnp.float32)
+        # in tenths: an entry is only moved by the frames that choose it, and must follow the encoder all the same
+        entries = nn.initializers.normal(0.1)
+        tenths = self.param(self.codebook_leaf, entries, (q, self.codebook_size, k), jnp.float32)
+        self.codebooks = self.codebook_scale * tenths
+        self.bias = self.param("bias", nn.initializers.zeros, (q, d), jnp.float32)
+        self.bias_in = self.param("bias_in", nn.initializers.zeros, (q, k), jnp.float32) if self.input_bias else None
+
+    @property
+    def default_level(self) -> int:
+        return self.n_codebooks - 1
+
+    def symbols(self) -> SymbolFormat:
+        return SymbolFormat((self.codebook_size,) * self.n_codebooks, self.n_codebooks)
+
+    def __call__(
+        self, latent: jax.Array, mask: jax.Array | None = None, *, keys: jax.Array | None = None, level: Any = None
+    ) -> Quantised:
+        batch = latent.shape[0]
+        used = jnp.broadcast_to(chosen_level(level, self.default_level) + 1, (batch,))
+        if keys is not None:
+            used = jax.vmap(self._draw_codebooks)(keys)
+        residual, total = latent, jnp.zeros_like(latent)
+        codes, inputs, codebook_loss, commitment_loss = [], [], jnp.zeros(batch), jnp.zeros(batch)
+        for q in range(self.n_codebooks):
+            projected = residual @ self.project_in[q]
+            if self.bias_in is not None:
+                projected = projected + self.bias_in[q][None, None]
+            entries = self.codebooks[q]
+            index = nearest_entry(projected, entries)
+            chosen = _lookup(entries, index)
+            active = (q < used).astype(jnp.float32)
+            # the mean counts the stages that an example uses, so dropout does not change the weights
+            share = active / used
+            codebook_loss += share * _squared_error(chosen, jax.lax.stop_gradient(projected), mask)
+            commitment_loss += share * _squared_error(projected, jax.lax.stop_gradient(chosen), mask)
+            straight = projected + jax.lax.stop_gradient(chosen - projected)
+            step = (straight @ self.project_out[q] + self.bias[q][None, None]) * active[:, None, None]
+            total, residual = total + step, residual - step
+            codes.append(index)
+            inputs.append(jax.lax.stop_gradient(projected))
+        stacked = jnp.stack(codes, axis=-1).astype(jnp.int32)
+        if keys is None:
+            return Quantised(total, stacked, {}, {})
+        losses = {"codebook": codebook_loss, "commitment": commitment_loss}
+        asked = jnp.arange(self.n_codebooks)[None, None] < used[:, None, None]
+        asked = jnp.broadcast_to(asked if mask is None else asked & mask[..., None], stacked.shape)
+        use = CodebookUse(self._counts(stacked, asked), jnp.stack(inputs, axis=2), asked)
+        return Quantised(total, stacked, losses, {}, use)
+
+    def dequantise(self, codes: jax.Array, level: Any = None) -> jax.Array:
+        """Latent of codes (B, F, q) with any q up to n_codebooks; stages above `level` are left out."""
+        used = jnp.reshape(chosen_level(level, self.default_level) + 1, (-1, 1, 1))
+        total = jnp.zeros((*codes.shape[:2], self.latent_dim))
+        for q in range(codes.shape[-1]):
+            step = _lookup(self.codebooks[q], codes[..., q]) @ self.project_out[q] + self.bias[q][None, None]
+            total = total + jnp.where(q < used, step, 0.0)
+        return total
+
+    def _draw_codebooks(self, key: jax.Array) -> jax.Array:
+        coin, count = jax.random.split(key)
+        drawn = jax.random.randint(count, (), 1, self.n_codebooks + 1)
+        return jnp.where(jax.random.uniform(coin) < self.dropout, drawn, self.n_codebooks)
+
+    def _counts(self, codes: jax.Array, asked: jax.Array) -> jax.Array:
+        def count(column: jax.Array, weight: jax.Array) -> jax.Array:
+            return jnp.zeros(self.codebook_size).at[column.reshape(-1)].add(weight.reshape(-1).astype(jnp.float32))
+
+        return jax.vmap(count, in_axes=2)(codes, asked)
+
+
+def nearest_entry(vectors: jax.Array, entries: jax.Array) -> jax.Array:
+    """Index (…) of the entry (K, k) with the largest cosine to each of vectors (…, k)."""
+    return jnp.argmax(normalised(vectors) @ normalised(entries).T, axis=-1)
+
+
+def normalised(x: jax.Array) -> jax.Array:
+    return x * jax.lax.rsqrt(jnp.square(x).sum(-1, keepdims=True) + 1e-12)
+
+
+def _lookup(entries: jax.Array, index: jax.Array) -> jax.Array:
+    return jnp.take(entries, index, axis=0)
+
+
+def _squared_error(a: jax.Array, b: jax.Array, mask: jax.Array | None) -> jax.Array:
+    return mean_frames(jnp.square(a - b).mean(-1), mask)

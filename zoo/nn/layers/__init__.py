@@ -1,0 +1,62 @@
+"""Building blocks of the encoders and decoders: convolutions, up- and down-sampling, residual units, memory.
+
+Conventions shared by every block:
+
+* layout (B, T, C); a `mask` is None (everything valid) or bool (B, F) at the *frame* rate, of which the
+  length of any inner signal is a whole multiple: what lies outside a clip is set to zero before every
+  convolution, or mirrored from the inside, so that edges, padded batches and chunks agree;
+* nothing but `TimeGroupNorm` normalises over time;
+* `inputs(span)` says on which input samples those of an output `Span` depend; `causal` convolutions depend on
+  nothing later than themselves;
+* `dtype` is the precision of the arithmetic, parameters are float32.
+
+The forms look unusual because the plain ones are slow on XLA: strided convolutions become space-to-depth and a
+dense product, transposed ones a sub-pixel product, depthwise ones sums of shifted slices; all give the
+numbers of the textbook operation.
+"""
+
+from __future__ import annotations
+
+from zoo.nn.layers.blocks import (
+    ConvNeXtBlock,
+    LayerNorm,
+    ResidualUnit,
+    Snake,
+    TimeGroupNorm,
+    compand,
+    elu,
+    expand,
+    snake,
+)
+from zoo.nn.layers.convolution import Conv1d, Conv2d, ConvTranspose1d, DepthwiseConv1d
+from zoo.nn.layers.edges import Edge, Span, apply_mask, pad_time
+from zoo.nn.layers.memory import LSTM, carrying
+from zoo.nn.layers.parameters import Dtype, Initializer, per_channel
+from zoo.nn.layers.windows import Steps, in_windows
+
+__all__ = [
+    "LSTM",
+    "Conv1d",
+    "Conv2d",
+    "ConvNeXtBlock",
+    "ConvTranspose1d",
+    "DepthwiseConv1d",
+    "Dtype",
+    "Edge",
+    "Initializer",
+    "LayerNorm",
+    "ResidualUnit",
+    "Snake",
+    "Span",
+    "Steps",
+    "TimeGroupNorm",
+    "apply_mask",
+    "carrying",
+    "compand",
+    "elu",
+    "expand",
+    "in_windows",
+    "pad_time",
+    "per_channel",
+    "snake",
+]

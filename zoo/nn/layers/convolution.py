@@ -1,0 +1,319 @@
+"""Convolutions over time, in the forms that are fast on XLA."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.ad_checkpoint import checkpoint_name
+
+from zoo.nn.layers import winograd
+from zoo.nn.layers.edges import Edge, Span, apply_mask, pad_time
+from zoo.nn.layers.parameters import Dtype, Initializer, per_channel
+
+
+class Conv1d(nn.Module):
+    """Convolution over time of masked (B, T, C), padded on both sides to T / stride outputs.
+
+    Of the padding, `left` samples are on the left, by default half, or all if `causal`; `edge` says what they are. A
+    stride must divide the kernel size, and is computed as space-to-depth followed by a dense convolution.
+    """
+
+    features: int
+    kernel_size: int = 1
+    stride: int = 1
+    dilation: int = 1
+    use_bias: bool = True
+    kernel_init: Initializer = nn.initializers.lecun_normal()
+    dtype: Dtype = jnp.float32
+    causal: bool = False
+    left: int | None = None
+    edge: Edge = "zero"
+
+    @nn.nowrap
+    def inputs(self, span: Span) -> Span:
+        return span.analysed((self.kernel_size - 1) * self.dilation + 1, self.stride, self._padding()[0])
+
+    @nn.nowrap
+    def _padding(self) -> tuple[int, int]:
+        return _padding((self.kernel_size - 1) * self.dilation + 1 - self.stride, self.causal, self.left)
+
+    @nn.compact
+    def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+        channels, stride, size = x.shape[-1], self.stride, self.kernel_size
+        kernel = self.param("kernel", self.kernel_init, (size, channels, self.features), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32) if self.use_bias else None
+        if stride > 1 and (size % stride or self.dilation > 1):
+            raise ValueError(f"kernel_size {size} must be a multiple of stride {stride}, undilated")
+        x = pad_time(apply_mask(x, mask).astype(self.dtype), *self._padding(), self.edge, mask)
+        kernel = kernel.astype(self.dtype)
+        if stride > 1:
+            x = x.reshape(x.shape[0], x.shape[1] // stride, stride * channels)
+            kernel = kernel.reshape(size // stride, stride * channels, self.features)
+        y = _dense_convolution(x, kernel, self.dilation)
+        return y if bias is None else y + per_channel(bias, self.dtype)
+
+
+class Conv2d(nn.Module):
+    """Convolution over time and frequency of (B, F, K, C), zero-padded to F frames and K / stride bins.
+
+    The stride, over frequency only, must divide K and the kernel's width; it is computed as space-to-depth, because the
+    gradient of a strided convolution takes a path on XLA:CPU that is a hundred times slower.
+    """
+
+    features: int
+    kernel_size: tuple[int, int]
+    stride: int = 1
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        batch, _, bins, channels = x.shape
+        (height, width), stride = self.kernel_size, self.stride
+        if width % stride or bins % stride:
+            raise ValueError(f"stride {stride} must divide the kernel's width {width} and the {bins} bins")
+        init = nn.initializers.lecun_normal()
+        kernel = self.param("kernel", init, (height, width, channels, self.features), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
+        above, left = (height - 1) // 2, (width - stride) // 2
+        padding = ((0, 0), (above, height - 1 - above), (left, width - stride - left), (0, 0))
+        x = jnp.pad(x.astype(self.dtype), padding)
+        x = x.reshape(batch, x.shape[1], -1, stride * channels)
+        kernel = kernel.astype(self.dtype).reshape(height, width // stride, stride * channels, self.features)
+        y = jax.lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        return y + per_channel(bias, self.dtype)[None]
+
+
+class ConvTranspose1d(nn.Module):
+    """Transposed convolution (B, F, C) -> (B, F * stride, features) with a kernel of twice the stride.
+
+    Its first `left` samples are dropped, by default half a stride; 0 makes it causal. Written as a sub-pixel product:
+    two neighbouring frames give one block of `stride` samples.
+    """
+
+    features: int
+    stride: int
+    use_bias: bool = True
+    kernel_init: Initializer = nn.initializers.lecun_normal()
+    dtype: Dtype = jnp.float32
+    left: int | None = None
+
+    @nn.nowrap
+    def inputs(self, span: Span) -> Span:
+        return span.synthesised(2 * self.stride, self.stride, self._left())
+
+    @nn.nowrap
+    def _left(self) -> int:
+        return self.stride // 2 if self.left is None else self.left
+
+    @nn.compact
+    def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+        batch, frames, channels = x.shape
+        stride = self.stride
+        # (2 * stride, C, features): row n is what an input frame adds to sample n of its window.
+        kernel = self.param("kernel", self.kernel_init, (2 * stride, channels, self.features), jnp.float32)
+        x, kernel = apply_mask(x, mask).astype(self.dtype), kernel.astype(self.dtype)
+        if jax.default_backend() == "cpu" and kernel.size >= _HUGE:
+            y = checkpoint_name(_sample_by_sample(x, kernel), CONVOLVED)
+        else:
+            x = jnp.pad(x, ((0, 0), (1, 1), (0, 0)))
+            first, second = jnp.split(kernel, 2)  # first half of a window, second half
+            taps = jnp.stack([second, first])  # the earlier frame's second half overlaps the later one's first
+            taps = taps.transpose(0, 2, 1, 3).reshape(2, channels, stride * self.features)
+            y = _dense_convolution(x, taps, 1).reshape(batch, (frames + 1) * stride, self.features)
+        y = y[:, self._left() : self._left() + frames * stride]
+        if self.use_bias:
+            bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
+            y = y + per_channel(bias, self.dtype)
+        return y
+
+
+class DepthwiseConv1d(nn.Module):
+    """Depthwise convolution of masked (B, T, C), as a sum of shifted slices (ten times faster on XLA:CPU)."""
+
+    kernel_size: int
+    dtype: Dtype = jnp.float32
+    causal: bool = False
+    dilation: int = 1
+
+    @nn.nowrap
+    def inputs(self, span: Span) -> Span:
+        return span.analysed((self.kernel_size - 1) * self.dilation + 1, 1, self._padding()[0])
+
+    @nn.nowrap
+    def _padding(self) -> tuple[int, int]:
+        return _padding((self.kernel_size - 1) * self.dilation, self.causal, None)
+
+    @nn.compact
+    def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+        channels, length = x.shape[-1], x.shape[1]
+        kernel = self.param("kernel", _depthwise_init, (self.kernel_size, channels), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (channels,), jnp.float32)
+        x = pad_time(apply_mask(x, mask).astype(self.dtype), *self._padding())
+        y = x[:, :length] * per_channel(kernel[0], self.dtype)
+        for tap in range(1, self.kernel_size):
+            start = tap * self.dilation
+            y = y + x[:, start : start + length] * per_channel(kernel[tap], self.dtype)
+        return y + per_channel(bias, self.dtype)
+
+
+def _sample_by_sample(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """All samples (B, (F + 1) * stride, features) of a transposed convolution with a kernel (2 * stride, C, features).
+
+    A product for each sample of a window leaves the kernel as it is; where it holds more than the signal, moving its
+    numbers around for two taps takes as long as the products.
+    """
+    (batch, frames, channels), (size, _, features) = x.shape, kernel.shape
+    windows = _by_each(x.reshape(-1, channels), kernel)
+    halves = windows.reshape(2, size // 2, batch, frames, features).transpose(0, 2, 3, 1, 4)
+    first, second = halves.reshape(2, batch, frames * size // 2, features)
+    return jnp.pad(first, ((0, 0), (0, size // 2), (0, 0))) + jnp.pad(second, ((0, 0), (size // 2, 0), (0, 0)))
+
+
+@jax.custom_vjp
+def _by_each(x: jax.Array, matrices: jax.Array) -> jax.Array:
+    """(n, M, features), the products of x (M, C) with each of the matrices (n, C, features)."""
+    return jnp.matmul(_repeated(x, len(matrices)), matrices)
+
+
+def _by_each_forward(x: jax.Array, matrices: jax.Array) -> tuple[jax.Array, Any]:
+    return _by_each(x, matrices), (x, matrices)
+
+
+def _by_each_backward(kept: Any, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+    x, matrices = kept
+
+    def add(i: Any, total: jax.Array) -> jax.Array:  # XLA:CPU takes twice as long to make a stack and sum it up
+        return total + gradient[i] @ matrices[i].T
+
+    of_x = jax.lax.fori_loop(0, len(matrices), add, jnp.zeros_like(x))
+    return of_x, jnp.einsum("nmc,nmf->ncf", _repeated(x, len(matrices)), gradient)
+
+
+_by_each.defvjp(_by_each_forward, _by_each_backward)
+
+
+def _repeated(x: jax.Array, n: int) -> jax.Array:
+    return jnp.broadcast_to(x[None], (n, *x.shape))
+
+
+def _padding(total: int, causal: bool, left: int | None) -> tuple[int, int]:
+    """Samples before and after."""
+    before = left if left is not None else total if causal else total // 2
+    return before, total - before
+
+
+def _dense_convolution(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
+    """VALID convolution of (B, T, C) with (K, C, features); what `jax.checkpoint` may keep is called CONVOLVED."""
+    return checkpoint_name(_convolution(x, kernel, dilation), CONVOLVED)
+
+
+def _convolution(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
+    """In the fastest form; a kernel of one tap is a matrix product.
+
+    So are, on XLA:CPU three to nine times faster, those of the waveform: one or two channels in or out.
+    """
+    taps, channels, features = kernel.shape
+    length = x.shape[1] - (taps - 1) * dilation
+    if taps == 1:
+        return x @ kernel[0]
+    if channels <= _FEW:
+        return _from_few(x, kernel, dilation)
+    if features <= _FEW:
+        products = x @ kernel.transpose(1, 0, 2).reshape(channels, taps * features)
+        parts = [products[..., i * features : (i + 1) * features] for i in range(taps)]
+        return functools.reduce(jnp.add, [y[:, i * dilation :][:, :length] for i, y in enumerate(parts)])
+    if winograd.pays(x, kernel, dilation):
+        return winograd.convolve(x, kernel, dilation)
+    if jax.default_backend() == "cpu" and (taps == 2 or kernel.size >= _LARGE):
+        return _with_products(x, kernel, dilation)
+    return _plain(x, kernel, dilation)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _from_few(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
+    """Of few channels: a sum of shifted samples, each times its weight; its gradients are products of matrices."""
+    taps, channels, _ = kernel.shape
+    shifted = _shifted(x, taps, dilation)
+    pairs = [(shifted[i][..., c : c + 1], kernel[i, c]) for i in range(taps) for c in range(channels)]
+    return functools.reduce(jnp.add, [sample * per_channel(weight, x.dtype) for sample, weight in pairs])
+
+
+def _from_few_forward(x: jax.Array, kernel: jax.Array, dilation: int) -> tuple[jax.Array, Any]:
+    return _from_few(x, kernel, dilation), (x, kernel)
+
+
+def _from_few_backward(dilation: int, kept: Any, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+    x, kernel = kept
+    taps, channels, features = kernel.shape
+    columns = jnp.concatenate(_shifted(x, taps, dilation), axis=-1)
+    of_kernel = jnp.einsum("btk,btf->kf", columns, gradient).reshape(kernel.shape)
+    of_columns = gradient @ kernel.reshape(taps * channels, features).T
+    parts = jnp.split(of_columns, taps, axis=-1)
+    return _overlapped(parts, x.shape[1], dilation), of_kernel
+
+
+_from_few.defvjp(_from_few_forward, _from_few_backward)
+
+
+def _shifted(x: jax.Array, taps: int, dilation: int) -> list[jax.Array]:
+    """What each tap hears of (B, T, C)."""
+    length = x.shape[1] - (taps - 1) * dilation
+    return [x[:, i * dilation : i * dilation + length] for i in range(taps)]
+
+
+def _overlapped(parts: Sequence[jax.Array], length: int, dilation: int) -> jax.Array:
+    """The sum (B, length, C) of what each tap says of what it heard: the transpose of `_shifted`."""
+    rest = length - parts[0].shape[1]
+    padded = [jnp.pad(y, ((0, 0), (i * dilation, rest - i * dilation), (0, 0))) for i, y in enumerate(parts)]
+    return functools.reduce(jnp.add, padded)
+
+
+def _plain(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
+    return jax.lax.conv_general_dilated(
+        x, kernel, (1,), "VALID", rhs_dilation=(dilation,), dimension_numbers=("NWC", "WIO", "NWC")
+    )
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _with_products(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
+    """`_plain` with gradients that are products of matrices, a batch of one for each tap.
+
+    XLA:CPU takes twenty times as long for its own gradient of a kernel of two taps inside a loop; for that of the input
+    it would first turn the kernel around, of which there is more than of the signal where channels are many.
+    """
+    return _plain(x, kernel, dilation)
+
+
+def _with_products_forward(x: jax.Array, kernel: jax.Array, dilation: int) -> tuple[jax.Array, Any]:
+    return _plain(x, kernel, dilation), (x, kernel)
+
+
+def _with_products_backward(dilation: int, kept: Any, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+    x, kernel = kept
+    taps, channels, features = kernel.shape
+    heard = jnp.stack(_shifted(x, taps, dilation)).reshape(taps, -1, channels)
+    rows = jnp.broadcast_to(gradient.reshape(1, -1, features), (taps, heard.shape[1], features))
+    of_heard = jnp.einsum("kmf,kcf->kmc", rows, kernel).reshape(taps, *gradient.shape[:2], channels)
+    return _overlapped(list(of_heard), x.shape[1], dilation), jnp.einsum("kmc,kmf->kcf", heard, rows)
+
+
+_with_products.defvjp(_with_products_forward, _with_products_backward)
+
+
+CONVOLVED = "convolved"
+_FEW = 2
+"""channels of a waveform"""
+_LARGE = 2**21
+"""numbers in a kernel of which there are more than of the signal"""
+_HUGE = 2**23
+
+
+def _depthwise_init(key: jax.Array, shape: tuple[int, ...], dtype: Dtype) -> jax.Array:
+    bound = float(np.sqrt(1.0 / shape[0]))
+    return jax.random.uniform(key, shape, dtype, -bound, bound)

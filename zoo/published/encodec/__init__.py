@@ -1,0 +1,11 @@
+"""EnCodec at 24, 32 and 48 kHz (Défossez et al., 2022)."""
+
+from zoo.published.encodec.model import default_entropy, encodec, hub_config, hyperparameters, key_maps
+
+__all__ = [
+    "default_entropy",
+    "encodec",
+    "hub_config",
+    "hyperparameters",
+    "key_maps",
+]

@@ -1,0 +1,268 @@
+"""From the files of a published model to a `ReadyCodec`, and from any codec to files in the hub's layout."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import jax
+import numpy as np
+
+from zoo import families
+from zoo.bitstream import entropy
+from zoo.codec import Codec
+from zoo.errors import CheckpointError, ZooError
+from zoo.nn.bottlenecks import SymbolFormat
+from zoo.published import hub, keymap, registry
+from zoo.published.files import torch_writer, weights
+from zoo.ready import ReadyCodec
+from zoo.saved import checkpoint
+
+OURS = "codec-zoo"
+"""`model_type` in the config.json of families that are trained here"""
+_CODEC = "codec"
+"""under which name the metadata of entropy.safetensors have family and hyper-parameters"""
+_EXACT = "params/"
+"""before the paths of parameters in entropy.safetensors, which other files can say only up to rounding"""
+_LAYOUTS = {  # what the implementation of a family reads; the others: CONFIGS[0] and WEIGHTS[0]
+    "oobleck": ("config.json", "diffusion_pytorch_model.safetensors"),
+    "snac": ("config.json", "pytorch_model.bin"),
+    "vocos": ("config.yaml", "pytorch_model.bin"),
+}
+
+
+def load_published(name: str | Path) -> ReadyCodec:
+    """The codec of a folder or file in a layout of the hub or the original authors, or of a hub id.
+
+    Raises CheckpointError, naming the model, for files that are missing, damaged or of something else; keys that are
+    missing, misshaped or not known are named.
+    """
+    files = hub.find(name)
+    stored = weights.read(files.weights)
+    tables = weights.read(files.tables) if files.tables else None
+    try:
+        family, model, extra = _identify(files, stored, tables)
+        module = families.create(family, **model)
+        params = _exact(_params(family, model, module, stored.tensors), tables)
+        model_coder = _entropy(families.module_of(family), module.bottleneck.symbols(), tables)
+    except (ZooError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{name}: {' '.join(str(error).split())}") from None
+    metadata = {**extra, "family": family, "model": model, "path": str(name)}
+    return ReadyCodec(module, {"params": jax.device_put(params)}, model_coder, metadata)
+
+
+class _Placing:
+    """Puts parameters on the device one by one, and gives back the file's memory as they are there."""
+
+    _EVERY_BYTES = 32_000_000
+
+    def __init__(self, tensors: Mapping[str, np.ndarray]) -> None:
+        self._tensors = tensors
+        self._placed_bytes = 0
+
+    def __call__(self, array: np.ndarray) -> jax.Array:
+        placed = jax.device_put(array)
+        self._placed_bytes += array.nbytes
+        if self._placed_bytes > self._EVERY_BYTES:
+            placed.block_until_ready()
+            weights.release(next(iter(self._tensors.values())))
+            self._placed_bytes = 0
+        return placed
+
+
+def export(codec: ReadyCodec, folder: str | Path, *, force: bool = False) -> None:
+    """Writes configuration, weights and tables of a codec to a folder that `zoo.load` and the hub take.
+
+    Of a published family they are those that its torch implementation loads. The folder is there when it is whole;
+    one that exists is replaced with `force`, if it is of this kind. Raises ZooError where that is not so.
+    """
+    folder = Path(folder)
+    check_folder(folder, force=force)
+    part = folder.parent / f".{folder.name}.part-{os.getpid()}"
+    try:
+        part.mkdir(parents=True)
+        _write(codec, part)
+        if folder.exists():
+            old = part.with_suffix(".old")
+            folder.rename(old)
+            part.rename(folder)
+            shutil.rmtree(old)
+        else:
+            part.rename(folder)
+    except OSError as error:
+        raise ZooError(f"{folder}: cannot be written ({error.strerror})") from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def check_folder(folder: str | Path, *, force: bool) -> None:
+    """Raises ZooError for a folder that `export` would not write."""
+    folder = Path(folder)
+    if folder.exists() and not force:
+        raise ZooError(f"{folder} exists: choose another folder, or overwrite it with --force")
+    if folder.exists() and not (hub.is_folder(folder) or (folder.is_dir() and not any(folder.iterdir()))):
+        raise ZooError(f"{folder} is no exported model: it is not replaced")
+
+
+def _write(codec: ReadyCodec, folder: Path) -> None:
+    family, model = str(codec.metadata["family"]), json.loads(json.dumps(codec.metadata["model"]))
+    params = codec.variables["params"]
+    about = {"family": family, "hyperparameters": model}
+    if "step" in codec.metadata:
+        about["step"] = codec.metadata["step"]
+    if family in families.PUBLISHED:
+        implementation = families.module_of(family)
+        config = implementation.hub_config(**model)
+        layout = next(iter(implementation.key_maps(**model).values()))
+    else:
+        config = {"model_type": OURS, "format": checkpoint.FORMAT, **about}
+        layout = _own_layout(params)
+    tensors = keymap.from_params(params, layout)
+    again = keymap.flatten(keymap.to_params(tensors, layout, params))
+    exact = {
+        _EXACT + path: np.asarray(array)
+        for path, array in keymap.flatten(params).items()
+        if not np.array_equal(array, again[path])
+    }
+    config_file, weights_file = _LAYOUTS.get(family, (hub.CONFIGS[0], hub.WEIGHTS[0]))
+    # JSON is YAML too
+    (folder / config_file).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    if weights_file.endswith(".safetensors"):
+        weights.write_safetensors(folder / weights_file, tensors)
+    else:
+        torch_writer.write(folder / weights_file, tensors)
+    weights.write_safetensors(folder / hub.TABLES, codec.entropy.arrays | exact, {_CODEC: json.dumps(about)})
+
+
+def _identify(
+    files: hub.Files, stored: weights.Checkpoint, tables: weights.Checkpoint | None
+) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """Family, hyper-parameters, and what else is known."""
+    config = _inside(stored.metadata) or (hub.read_config(files.config) if files.config else None)
+    about = _about(config) if config else None
+    if tables is not None and _CODEC in tables.metadata:  # says more than a config.json of others can
+        try:
+            about = _about({"model_type": OURS, "format": checkpoint.FORMAT, **json.loads(tables.metadata[_CODEC])})
+        except (ValueError, TypeError):
+            raise CheckpointError(f"{hub.TABLES} does not say what codec it belongs to") from None
+    if about is not None:
+        step = {"step": about["step"]} if isinstance(about.get("step"), int) else {}
+        return about["family"], about["hyperparameters"], step
+    if config is None:
+        model = _recognise(stored.tensors)
+        return model.family, _hyperparameters(model.family, model.config), {}
+    family = registry.family_of(config)
+    if family is None:
+        kind = config.get("model_type") or config.get("_class_name")
+        known = ", ".join(families.PUBLISHED)
+        raise CheckpointError(f"its configuration is of no family known here ({kind or 'unnamed'}; known: {known})")
+    return family, _hyperparameters(family, config), {}
+
+
+def _about(config: dict[str, Any]) -> dict[str, Any] | None:
+    """What we wrote ourselves into a configuration, if it is one of ours."""
+    if config.get("model_type") != OURS:
+        return None
+    if config.get("format") != checkpoint.FORMAT:
+        raise CheckpointError(f"it has format {config.get('format')}; this version reads {checkpoint.FORMAT}")
+    if not isinstance(config.get("hyperparameters"), dict) or not isinstance(config.get("family"), str):
+        raise CheckpointError("its configuration does not say family and hyperparameters")
+    return config
+
+
+def _inside(metadata: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The configuration that a file of weights carries itself: the authors' arguments, or JSON in .safetensors."""
+    inner = metadata.get("metadata", metadata)
+    for holder in (inner, metadata):
+        for name in ("kwargs", "config"):
+            found = holder.get(name) if isinstance(holder, Mapping) else None
+            if isinstance(found, str):
+                try:
+                    found = json.loads(found)
+                except ValueError:
+                    continue
+            if isinstance(found, dict) and registry.family_of(found):
+                return found
+    return None
+
+
+def _hyperparameters(family: str, config: dict[str, Any]) -> dict[str, Any]:
+    try:
+        model: dict[str, Any] = families.module_of(family).hyperparameters(config)
+    except KeyError as error:
+        raise CheckpointError(f"its configuration lacks {error}, which a {family} model has") from None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"its configuration is not that of a {family} model ({error})") from None
+    return model
+
+
+def _recognise(tensors: Mapping[str, np.ndarray]) -> registry.PublishedModel:
+    """The known model whose keys and shapes these are."""
+    fitting = []
+    for model in registry.KNOWN:
+        hyperparameters = _hyperparameters(model.family, model.config)
+        for layout in families.module_of(model.family).key_maps(**hyperparameters).values():
+            if keymap.mismatches(tensors, layout):
+                continue
+            try:
+                keymap.to_params(tensors, layout, _template(families.create(model.family, **hyperparameters)))
+            except CheckpointError:
+                continue
+            fitting.append(model)
+            break
+    if len(fitting) != 1:
+        those = f"those of {' or '.join(model.name for model in fitting)}" if fitting else "of no model known here"
+        raise CheckpointError(f"there is no configuration beside it, and its {len(tensors)} tensors are {those}")
+    return fitting[0]
+
+
+def _template(module: Codec) -> dict[str, Any]:
+    params: dict[str, Any] = checkpoint.codec_template(module)["params"]
+    return params
+
+
+def _params(family: str, model: dict[str, Any], module: Codec, tensors: dict[str, np.ndarray]) -> dict[str, Any]:
+    template = _template(module)
+    if family not in families.PUBLISHED:
+        return keymap.to_params(tensors, _own_layout(template), template, _Placing(tensors))
+    implementation = families.module_of(family)
+    layouts = list(implementation.key_maps(**model).values())
+    layout = min(layouts, key=lambda layout: keymap.mismatches(tensors, layout))
+    needed: dict[str, str] = implementation.needs(**model) if hasattr(implementation, "needs") else {}
+    if needed and keymap.mismatches(tensors, layout):  # published without the other models that it builds upon
+        for prefix, name in needed.items():
+            others = weights.read(hub.find(name).weights).tensors
+            tensors = tensors | {prefix + key: array for key, array in others.items()}
+        layout = min(layouts, key=lambda layout: keymap.mismatches(tensors, layout))
+    return keymap.to_params(tensors, layout, template, _Placing(tensors))
+
+
+def _own_layout(params: Mapping[str, Any]) -> keymap.KeyMap:
+    """Of the families trained here: parameters under their own names."""
+    paths = keymap.flatten(params)
+    return keymap.KeyMap(tuple(keymap.Entry(path, (path.replace("/", "."),), keymap.PLAIN) for path in paths))
+
+
+def _exact(params: dict[str, Any], tables: weights.Checkpoint | None) -> dict[str, Any]:
+    leaves = keymap.flatten(params)
+    for name, array in (tables.tensors if tables else {}).items():
+        leaf = leaves.get(name.removeprefix(_EXACT)) if name.startswith(_EXACT) else None
+        # unless the weights were changed since
+        if leaf is not None and leaf.shape == array.shape and np.allclose(leaf, array, rtol=1e-5, atol=0):
+            leaves[name.removeprefix(_EXACT)] = np.array(array, leaf.dtype)
+    return keymap.unflatten(leaves)
+
+
+def _entropy(family: ModuleType, symbols: SymbolFormat, tables: weights.Checkpoint | None) -> entropy.EntropyModel:
+    if tables is not None:
+        arrays = {name: np.array(array) for name, array in tables.tensors.items() if not name.startswith(_EXACT)}
+        return entropy.EntropyModel(symbols, arrays)
+    if hasattr(family, "default_entropy"):
+        default: entropy.EntropyModel = family.default_entropy(symbols)
+        return default
+    return entropy.Fitter(symbols).fit()

@@ -1,0 +1,239 @@
+"""A causal transformer whose attention reaches a fixed number of steps back, and goes on from chunk to chunk.
+
+As Mimi has it (Défossez et al., 2024): rotary positions (Su et al., 2021), LayerNorm before each half of a layer, exact
+GELU, layer scale (Touvron et al., 2021), no biases.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from zoo.nn.layers import Dtype, LayerNorm, Span, apply_mask, carrying, per_channel
+from zoo.published.keymap import LINEAR, VECTOR, Entry, Layout
+
+UNHEARD = -1e30
+"""Score of a step that is not to be heard; finite, so that one that hears nothing at all is no NaN."""
+
+
+@dataclass(frozen=True)
+class TransformerSpec:
+    """Hyper-parameters."""
+
+    n_layers: int = 8
+    n_heads: int = 8
+    head_dim: int = 64
+    hidden: int = 2048
+    """width between the two dense layers"""
+    window: int = 250
+    """steps that a step hears, itself included"""
+    rope_theta: float = 10_000.0
+    norm_eps: float = 1e-5
+    layer_scale: float = 0.01
+    """initial"""
+
+
+class Transformer(nn.Module):
+    """(B, T, C) -> (B, T, C), T a multiple of the F latent frames of the mask (B, F), which says what may be heard.
+
+    In a window whose chunk begins with latent frame `before`, the inputs are whole from step `first` on, and `beside`
+    latent frames do not belong to the chunk. Keys and values that the next window's steps will hear are carried, and
+    so is the number of the chunk's first frame.
+    """
+
+    spec: TransformerSpec
+    steps: int = 1
+    """to a latent frame"""
+    first: int = 0
+    before: int = 0
+    beside: int = 0
+    dtype: Dtype = jnp.float32
+
+    @nn.nowrap
+    def inputs(self, span: Span) -> Span:
+        """Without what is remembered."""
+        return span
+
+    @nn.compact
+    def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+        batch, length, _ = x.shape
+        heard = jnp.ones((batch, length), bool) if mask is None else jnp.repeat(mask, self.steps, axis=1)
+        x = apply_mask(x, mask).astype(self.dtype)
+        first, n, start = 0, length, jnp.int32(0)
+        if carrying(self):
+            first, n = self.first, length - self.beside * self.steps
+            position = self.variable("carry", "position", jnp.zeros, (), jnp.int32)
+            start = (position.value - self.before) * self.steps + first
+            position.value = position.value + n // self.steps
+        angles = _angles(start + jnp.arange(length - first), self.spec)
+        x, heard = x[:, first:], heard[:, first:]
+        for i in range(self.spec.n_layers):
+            x = TransformerLayer(self.spec, n, self.dtype, name=f"layer_{i}")(x, heard, angles)
+        return jnp.pad(x, ((0, 0), (first, 0), (0, 0)))
+
+
+class TransformerLayer(nn.Module):
+    """Attention and two dense layers over (B, T, C), where `heard` (B, T); in a window, n steps belong to the chunk."""
+
+    spec: TransformerSpec
+    n: int
+    dtype: Dtype
+
+    @nn.compact
+    def __call__(self, x: jax.Array, heard: jax.Array, angles: jax.Array) -> jax.Array:
+        x = x + self._scaled(self._attention(self._norm(x, "norm_attention"), heard, angles), "scale_attention")
+        y = _gelu(self._dense(self._norm(x, "norm_mlp"), self.spec.hidden, "expand"))
+        return x + self._scaled(self._dense(y, x.shape[-1], "project"), "scale_mlp")
+
+    def _attention(self, x: jax.Array, heard: jax.Array, angles: jax.Array) -> jax.Array:
+        spec, (batch, length, channels) = self.spec, x.shape
+        heads = batch, length, 3, spec.n_heads, spec.head_dim
+        qkv = self._dense(x, 3 * spec.n_heads * spec.head_dim, "qkv").reshape(heads)
+        query = _rotate(qkv[:, :, 0], angles) * jnp.asarray(spec.head_dim**-0.5, self.dtype)
+        key, value = _rotate(qkv[:, :, 1], angles), qkv[:, :, 2]
+        if carrying(self):
+            shape = batch, spec.window - 1, spec.n_heads, spec.head_dim
+            keys = self.variable("carry", "keys", jnp.zeros, shape, self.dtype)
+            values = self.variable("carry", "values", jnp.zeros, shape, self.dtype)
+            known = self.variable("carry", "heard", jnp.zeros, shape[:2], bool)
+            key, value = jnp.concatenate([keys.value, key], axis=1), jnp.concatenate([values.value, value], axis=1)
+            heard = jnp.concatenate([known.value, heard], axis=1)
+            carried = slice(self.n, self.n + spec.window - 1)
+            keys.value, values.value, known.value = key[:, carried], value[:, carried], heard[:, carried]
+        y = attend(query, key, value, heard, spec.window)
+        return self._dense(y.reshape(batch, length, -1), channels, "out")
+
+    def _norm(self, x: jax.Array, name: str) -> jax.Array:
+        return LayerNorm(self.dtype, self.spec.norm_eps, name=name)(x)
+
+    def _dense(self, x: jax.Array, features: int, name: str) -> jax.Array:
+        kernel = self.param(name, nn.initializers.lecun_normal(), (x.shape[-1], features), jnp.float32)
+        return x @ kernel.astype(self.dtype)
+
+    def _scaled(self, x: jax.Array, name: str) -> jax.Array:
+        initial = nn.initializers.constant(self.spec.layer_scale)
+        return x * per_channel(self.param(name, initial, (x.shape[-1],), jnp.float32), self.dtype)
+
+
+def attend(query: jax.Array, key: jax.Array, value: jax.Array, heard: jax.Array, window: int) -> jax.Array:
+    """Attention (B, T, H, D) of T queries to S + T keys and values, the last T of which stand where the queries do.
+
+    A query hears its own step and the window − 1 before it, of those that are `heard` (B, S + T); queries are scaled.
+    Many steps are taken `window` at a time, so that memory grows with their number and not its square.
+    """
+    length, past = query.shape[1], key.shape[1] - query.shape[1]
+    if length <= 2 * window:
+        return _attend(query, key, value, heard, window)
+    n_blocks = -(-length // window)
+    missing, spare = max(window - 1 - past, 0), max(past - window + 1, 0)
+    after = n_blocks * window - length
+
+    def padded(x: jax.Array, before: int) -> jax.Array:
+        return jnp.pad(x, ((0, 0), (before, after), *((0, 0),) * (x.ndim - 2)))
+
+    query = padded(query, 0)
+    key, value, heard = (padded(x[:, spare:], missing) for x in (key, value, heard))
+
+    def block(i: jax.Array) -> jax.Array:
+        def cut(x: jax.Array, length: int) -> jax.Array:
+            return jax.lax.dynamic_slice_in_dim(x, i * window, length, axis=1)
+
+        reach = 2 * window - 1
+        return _attend(cut(query, window), cut(key, reach), cut(value, reach), cut(heard, reach), window)
+
+    blocks = jax.lax.map(block, jnp.arange(n_blocks))
+    return jnp.moveaxis(blocks, 0, 1).reshape(query.shape)[:, :length]
+
+
+def _attend(query: jax.Array, key: jax.Array, value: jax.Array, heard: jax.Array, window: int) -> jax.Array:
+    length, past = query.shape[1], key.shape[1] - query.shape[1]
+    delay = (past + jnp.arange(length))[:, None] - jnp.arange(past + length)[None]
+    allowed = ((delay >= 0) & (delay < window))[None, None] & heard[:, None, None]
+    scores = jnp.einsum("bqhd,bkhd->bhqk", query, key).astype(jnp.float32)
+    weights = jax.nn.softmax(jnp.where(allowed, scores, UNHEARD), axis=-1)
+    return jnp.einsum("bhqk,bkhd->bqhd", weights.astype(value.dtype), value)
+
+
+def _angles(positions: jax.Array, spec: TransformerSpec) -> jax.Array:
+    """(T, head_dim / 2), radians."""
+    exponents = np.arange(0, spec.head_dim, 2, dtype=np.float32) / np.float32(spec.head_dim)
+    frequencies = (1.0 / np.float32(spec.rope_theta) ** exponents).astype(np.float32)
+    return positions.astype(jnp.float32)[:, None] * frequencies[None]
+
+
+def _rotate(x: jax.Array, angles: jax.Array) -> jax.Array:
+    """(B, T, H, D) with channels d and d + D/2 turned by angle d, as if they were a complex number."""
+    cosine, sine = (f(angles).astype(x.dtype)[None, :, None] for f in (jnp.cos, jnp.sin))
+    real, imaginary = jnp.split(x, 2, axis=-1)
+    return jnp.concatenate([real * cosine - imaginary * sine, imaginary * cosine + real * sine], axis=-1)
+
+
+def _gelu(x: jax.Array) -> jax.Array:
+    """Exact, but by erf: XLA's erfc, which jax.nn.gelu takes, has branches and is many times slower on a CPU."""
+    return 0.5 * x * (1 + jax.lax.erf(x * np.float32(np.sqrt(0.5))))
+
+
+def transformer_entries(
+    spec: TransformerSpec, path: str, keys: str, spelling: Literal["transformers", "original"] = "transformers"
+) -> list[Entry]:
+    """Entries of all layers: parameters under `path`, checkpoint keys under `keys` ("encoder_transformer.layers").
+
+    The authors' attention has one tensor for queries, keys and values, and turns neighbouring channels.
+    """
+    ours = "norm_attention", "norm_mlp", "out", "expand", "project", "scale_attention", "scale_mlp"
+    if spelling == "transformers":
+        theirs = (
+            "input_layernorm", "post_attention_layernorm", "self_attn.o_proj", "mlp.fc1", "mlp.fc2",
+            "self_attn_layer_scale", "mlp_layer_scale",
+        )  # fmt: skip
+        qkv, layout = tuple(f"self_attn.{name}_proj.weight" for name in "qkv"), STACKED
+    else:
+        theirs = (
+            "norm1", "norm2", "self_attn.out_proj", "linear1", "linear2", "layer_scale_1", "layer_scale_2",
+        )  # fmt: skip
+        qkv, layout = ("self_attn.in_proj_weight",), interleaved(spec.n_heads, spec.head_dim)
+    entries = []
+    for i in range(spec.n_layers):
+        layer, key = f"{path}/layer_{i}", f"{keys}.{i}"
+        entries.append(Entry(f"{layer}/qkv", tuple(f"{key}.{name}" for name in qkv), layout))
+        for our, their in zip(ours, theirs):
+            if our.startswith("norm"):
+                entries.append(Entry(f"{layer}/{our}/scale", (f"{key}.{their}.weight",), VECTOR))
+                entries.append(Entry(f"{layer}/{our}/bias", (f"{key}.{their}.bias",), VECTOR))
+            elif our.startswith("scale"):
+                entries.append(Entry(f"{layer}/{our}", (f"{key}.{their}.scale",), VECTOR))
+            else:
+                entries.append(Entry(f"{layer}/{our}", (f"{key}.{their}.weight",), LINEAR))
+    return entries
+
+
+STACKED = Layout(
+    "STACKED",
+    lambda *parts: np.concatenate(parts).transpose(1, 0),
+    lambda kernel: tuple(np.split(kernel.transpose(1, 0), 3)),
+)
+"""three of (O, I) -> (I, 3·O)"""
+
+
+def interleaved(n_heads: int, head_dim: int) -> Layout:
+    """(3·O, I) -> (I, 3·O), of queries and keys whose turning channels are neighbours there, half a head apart here."""
+
+    def read(weight: np.ndarray) -> np.ndarray:
+        parts = weight.reshape(3, n_heads, head_dim // 2, 2, -1)
+        turned = parts[:2].swapaxes(2, 3).reshape(2, n_heads, head_dim, -1)
+        straight = parts[2:].reshape(1, n_heads, head_dim, -1)
+        return np.concatenate([turned, straight]).reshape(weight.shape).transpose(1, 0)
+
+    def write(kernel: np.ndarray) -> tuple[np.ndarray, ...]:
+        weight = kernel.transpose(1, 0)
+        parts = weight.reshape(3, n_heads, 2, head_dim // 2, -1)
+        turned = parts[:2].swapaxes(2, 3).reshape(2, n_heads, head_dim, -1)
+        straight = parts[2:].reshape(1, n_heads, head_dim, -1)
+        return (np.concatenate([turned, straight]).reshape(weight.shape),)
+
+    return Layout("INTERLEAVED", read, write)

@@ -1,0 +1,154 @@
+"""What Vocos is made of: mel spectra, EnCodec's codes with other entries, ConvNeXt blocks and an inverse STFT."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from zoo.nn import dsp
+from zoo.nn.bottlenecks import Quantised, SymbolFormat, straight_through
+from zoo.nn.layers import Conv1d, ConvNeXtBlock, Dtype, LayerNorm, Span, apply_mask
+from zoo.published.parts.euclidean import residual_codes, residual_sum
+
+KERNEL_SIZE = 7
+_LARGEST_MAGNITUDE = 100.0
+_SMALLEST_MEL = 1e-7
+
+
+class MelSpectrogram(nn.Module):
+    """Natural logarithms of the mel magnitudes (B, F, n_mels) of a padded time line that has half a hop of lead.
+
+    Frame f is centred on sample f · hop_length of the clip, whose ends are mirrored without repeating the last sample.
+    """
+
+    sample_rate: int
+    n_fft: int
+    hop_length: int
+    n_mels: int
+
+    @nn.nowrap
+    def inputs(self, frames: Span) -> Span:
+        return frames.analysed(*_window(self.n_fft, self.hop_length))
+
+    def __call__(self, audio: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+        hop = self.hop_length
+        valid = jnp.ones((audio.shape[0], audio.shape[1] // hop), bool) if mask is None else mask
+        start = jnp.argmax(valid, axis=1) * hop + hop // 2
+        end = audio.shape[1] - jnp.argmax(valid[:, ::-1], axis=1) * hop - hop // 2
+        mirrored = jax.vmap(functools.partial(_mirrored, n_fft=self.n_fft, hop_length=hop))(audio[..., 0], start, end)
+        spectrum = dsp.magnitude(dsp.stft(mirrored, self.n_fft, hop, padding="none"), 1e-12)
+        filters = dsp.mel_filterbank(self.sample_rate, self.n_fft, self.n_mels, htk=True)
+        mel = jnp.tensordot(spectrum, filters, axes=1, precision=jax.lax.Precision.HIGHEST)
+        return jnp.log(jnp.maximum(mel, _SMALLEST_MEL))
+
+
+class ConditionedVQ(nn.Module):
+    """Residual VQ with EnCodec's codebooks, whose codes stand for other entries: latent (B, F, D) -> (B, F, D + N).
+
+    The last N numbers of what the decoder hears say how many codebooks there are, as one of `condition_codebooks`.
+    Gradients pass straight through, from the other entries to the latent.
+    """
+
+    latent_dim: int
+    condition_codebooks: Sequence[int]
+    codebook_size: int
+
+    def setup(self) -> None:
+        shape = (self._n_codebooks, self.codebook_size, self.latent_dim)
+        self.codebooks = self.param("codebooks", nn.initializers.normal(1.0), shape, jnp.float32)
+        self.entries = self.param("entries", nn.initializers.normal(1.0), shape, jnp.float32)
+
+    @property
+    def _n_codebooks(self) -> int:
+        return self.condition_codebooks[-1]
+
+    @property
+    def default_level(self) -> int:
+        return self._n_codebooks - 1
+
+    def symbols(self) -> SymbolFormat:
+        return SymbolFormat((self.codebook_size,) * self._n_codebooks, self._n_codebooks)
+
+    def __call__(
+        self, latent: jax.Array, mask: jax.Array | None = None, *, keys: jax.Array | None = None, level: Any = None
+    ) -> Quantised:
+        codes, _ = residual_codes(jax.lax.stop_gradient(latent), self.codebooks, self._used(level))
+        heard = self.dequantise(codes, level)
+        entries = straight_through(latent, heard[..., : self.latent_dim])
+        return Quantised(jnp.concatenate([entries, heard[..., self.latent_dim :]], axis=-1), codes, {}, {})
+
+    def dequantise(self, codes: jax.Array, level: Any = None) -> jax.Array:
+        """Latents and condition of codes (B, F, q) with any q up to n_codebooks."""
+        used = self._used(level)
+        total = residual_sum(codes, self.entries, used)
+        counts = jnp.asarray(self.condition_codebooks, jnp.int32)
+        chosen = jnp.searchsorted(counts, jnp.reshape(used, (-1, 1)))  # the smallest that is enough
+        condition = jax.nn.one_hot(chosen, len(self.condition_codebooks), dtype=total.dtype)
+        shape = (*total.shape[:2], len(self.condition_codebooks))
+        return jnp.concatenate([total, jnp.broadcast_to(condition, shape)], axis=-1)
+
+    def _used(self, level: Any) -> jax.Array:
+        return jnp.asarray(self.default_level if level is None else level, jnp.int32) + 1
+
+
+class Decoder(nn.Module):
+    """Features (B, F, D), with n_conditions more numbers if there are any, to audio (B, F · hop_length, 1)."""
+
+    n_fft: int
+    hop_length: int
+    width: int
+    hidden: int
+    n_blocks: int
+    n_conditions: int = 0
+    dtype: Dtype = jnp.float32
+
+    @nn.nowrap
+    def inputs(self, samples: Span) -> Span:
+        frames = samples.synthesised(*_window(self.n_fft, self.hop_length))
+        for _ in range(self.n_blocks):
+            frames = ConvNeXtBlock(1, KERNEL_SIZE).inputs(frames)
+        return Conv1d(1, KERNEL_SIZE).inputs(frames)
+
+    @nn.compact
+    def __call__(self, latent: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+        condition, n = None, self.n_conditions
+        if n:
+            latent, condition = latent[..., :-n], latent[..., -n:]
+        x = Conv1d(self.width, KERNEL_SIZE, dtype=self.dtype, name="embed")(latent, mask)
+        x = LayerNorm(self.dtype, n_conditions=n, name="norm_in")(x, condition)
+        for i in range(self.n_blocks):
+            block = (self.hidden, KERNEL_SIZE, 1.0 / self.n_blocks, self.dtype, False, True, n)
+            x = ConvNeXtBlock(*block, name=f"block_{i}")(x, mask, condition)
+        x = LayerNorm(self.dtype, name="norm_out")(x)
+        head = Conv1d(self.n_fft + 2, dtype=self.dtype, name="head")(x).astype(jnp.float32)
+        magnitude, phase = jnp.split(head, 2, axis=-1)
+        magnitude = jnp.minimum(jnp.exp(magnitude), _LARGEST_MAGNITUDE)
+        spectrum = jax.lax.complex(magnitude * jnp.cos(phase), magnitude * jnp.sin(phase))
+        audio = dsp.istft(spectrum, self.n_fft, self.hop_length, mask=mask)
+        return apply_mask(audio[..., None], mask)
+
+
+def _window(n_fft: int, hop_length: int) -> tuple[int, int, int]:
+    """Size, hop and left margin of the STFT's windows, without the first sample of each: its Hann weight is zero."""
+    return n_fft - 1, hop_length, (n_fft - hop_length) // 2 - 1
+
+
+def _mirrored(x: jax.Array, start: jax.Array, end: jax.Array, n_fft: int, hop_length: int) -> jax.Array:
+    """Time line (T,) with (n_fft - hop_length) / 2 samples more at either end, and the mirror image beside its clip.
+
+    The clip is samples start … end − 1; half a window is mirrored, what lies beyond the array counts as silence. Where
+    the array is the middle of a longer clip, only windows are wrong that reach beyond the array.
+    """
+    half, margin = n_fft // 2, (n_fft - hop_length) // 2
+    steps = jnp.arange(half)
+    padded = jnp.pad(x, (margin, margin))
+    for source, place in ((start + half - steps, start - half), (end - 2 - steps, end)):
+        inside = (source >= 0) & (source < len(x))
+        values = jnp.where(inside, x[jnp.clip(source, 0, len(x) - 1)], 0.0)
+        padded = jax.lax.dynamic_update_slice(padded, values, (place + margin,))
+    return padded
