@@ -21,8 +21,8 @@ import jax.numpy as jnp
 import zoo
 from configs import loading
 from configs.base import LossWeights, Weight
-from train.loop import run
-from train.stopping import StoppedError
+from train.run.loop import run
+from train.run.signals import StoppedError
 
 WINDOWS_PER_CROP = 50
 FLOOR = 1e-6

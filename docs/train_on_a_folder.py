@@ -17,8 +17,8 @@ from pathlib import Path
 import zoo
 from configs import loading
 from configs.base import Config
-from train.loop import run
-from train.stopping import StoppedError
+from train.run.loop import run
+from train.run.signals import StoppedError
 from zoo import audio
 
 
