@@ -109,14 +109,14 @@ def test_a_coordinator_that_does_not_answer_is_named() -> None:
 
 def test_alone_the_first_does_it_itself() -> None:
     done: list[int] = []
-    processes.first_does(lambda: done.append(1))
+    processes.on_first(lambda: done.append(1))
     assert done == [1]
 
     def refuse() -> None:
         raise ZooError("no room")
 
     with pytest.raises(ZooError, match="no room"):
-        processes.first_does(refuse)
+        processes.on_first(refuse)
 
 
 # --- two processes
