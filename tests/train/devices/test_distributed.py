@@ -169,7 +169,8 @@ def test_a_host_with_other_data_ends_the_run_everywhere(tmp_path: Path, host: st
 FAILS_ALONE = """
 import sys
 from configs.base import Distributed
-from train import cli, distributed
+from train import cli
+from train.devices import processes
 from zoo.errors import ZooError
 place = int(sys.argv[2])
 processes.initialise(Distributed(f"localhost:{sys.argv[1]}", 2, place), {})

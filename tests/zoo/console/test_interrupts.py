@@ -87,7 +87,7 @@ def test_in_an_import(tmp_path: Path, monkeypatch) -> None:
 def test_at_once_where_our_own_code_waits() -> None:
     """In a process of its own: there, nobody else's code is on the stack."""
     code = (
-        "import os, sys\nfrom zoo import interrupts\n"
+        "import os, sys\nfrom zoo.console import interrupts\n"
         "with interrupts.raising():\n    print('ready', flush=True)\n    os.read(0, 1)\n"
     )
     with subprocess.Popen(
