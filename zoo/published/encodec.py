@@ -252,7 +252,7 @@ def key_maps(**hyperparameters: Any) -> dict[str, KeyMap]:
     at = "{}/segment" if segmented else "{}"
 
     def entries(numbered: str, spelling: Spelling) -> list[Entry]:
-        encoder, decoder = spec.encoder_layers(), spec.decoder_layers()
+        encoder, decoder = spec.encoder_rows(), spec.decoder_rows()
         return [
             *seanet_entries(spec, encoder, at.format("encoder"), f"encoder.{numbered}", spelling),
             *seanet_entries(spec, decoder, at.format("decoder"), f"decoder.{numbered}", spelling),

@@ -253,7 +253,7 @@ def _decoder(h: dict[str, Any]) -> list[Entry]:
 
 def _encodec(h: dict[str, Any], prefix: str, numbered: str, spelling: Spelling, books: str) -> list[Entry]:
     spec = Seanet(h["latent_dim"], h["n_filters"], tuple(h["ratios"]), n_lstm=h["n_lstm"])
-    entries = seanet_entries(spec, spec.encoder_layers(), "encoder", f"{prefix}encoder.{numbered}", spelling)
+    entries = seanet_entries(spec, spec.encoder_rows(), "encoder", f"{prefix}encoder.{numbered}", spelling)
     return entries + [
         Entry("bottleneck/codebooks", (prefix + books.format(q),), PLAIN, q)
         for q in range(h["condition_codebooks"][-1])
