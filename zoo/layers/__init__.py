@@ -32,11 +32,12 @@ from zoo.layers.convolution import Conv1d, Conv2d, ConvTranspose1d, DepthwiseCon
 from zoo.layers.edges import Edge, Span, apply_mask, pad_time
 from zoo.layers.memory import LSTM, carrying
 from zoo.layers.network import Layers, Network, Residual, Sum, Transform, asking, inputs_of, run
-from zoo.layers.parameters import Dtype, Initializer, per_channel
+from zoo.layers.parameters import PER_TENTH, Dtype, Initializer, per_channel
 from zoo.layers.windows import Steps, in_windows, windowed
 
 __all__ = [
     "LSTM",
+    "PER_TENTH",
     "Conv1d",
     "Conv2d",
     "ConvNeXtBlock",

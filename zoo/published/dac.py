@@ -17,6 +17,7 @@ import numpy as np
 from zoo.bottlenecks import ResidualVQ
 from zoo.codec import Codec, Context
 from zoo.layers import (
+    PER_TENTH,
     Conv1d,
     ConvTranspose1d,
     Dtype,
@@ -32,7 +33,7 @@ from zoo.layers import (
 from zoo.published.keymap import CONV, CONV_TRANSPOSE, POINTWISE, SNAKE, VECTOR, Entry, KeyMap, Layout
 
 DILATIONS = (1, 3, 9)
-TENTHS = Layout("TENTHS", lambda entries: entries / np.float32(10), lambda tenths: (np.float32(10) * tenths,))
+TENTHS = Layout("TENTHS", lambda entries: entries / np.float32(PER_TENTH), lambda t: (np.float32(PER_TENTH) * t,))
 """a codebook, kept in tenths"""
 
 
