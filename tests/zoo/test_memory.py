@@ -14,7 +14,7 @@ from zoo import decoding
 from zoo.bitstream import entropy
 from zoo.bitstream.container import ContainerReader
 from zoo.bottlenecks import FSQ
-from zoo.codec import Codec, Context
+from zoo.codec import Codec, Reach
 from zoo.layers import LSTM, Conv1d, apply_mask, carrying
 from zoo.stream import Chunks, FrameDecoder, FrameEncoder, packets_to_warm_up
 
@@ -93,8 +93,8 @@ class Decoder(nn.Module):
 @functools.cache
 def remembering() -> zoo.ReadyCodec:
     encoder, decoder = Encoder(), Decoder()
-    context = Context.of_encoder(encoder, HOP), Context.of_decoder(decoder, HOP)
-    assert context == (Context(3, 3), Context(2, 2))
+    context = Reach.of_encoder(encoder, HOP), Reach.of_decoder(decoder, HOP)
+    assert context == (Reach(3, 3), Reach(2, 2))
     bottleneck = FSQ((31,) * DIM)
     module = Codec(encoder, bottleneck, decoder, RATE, HOP, *context, recurrent=True)
     params = module.init(jax.random.key(0), jnp.zeros((1, 40, 1)))["params"]

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from zoo import dsp
 from zoo.bottlenecks import FSQ
-from zoo.codec import Codec, Context
+from zoo.codec import Codec, Reach
 from zoo.layers import (
     Conv1d,
     ConvNeXtBlock,
@@ -139,8 +139,8 @@ def autoencoder(
         decoder=decoder,
         sample_rate=sample_rate,
         hop_length=hop_length,
-        encoder_context=Context.of_encoder(encoder, hop_length),
-        decoder_context=Context.of_decoder(decoder, hop_length),
+        encoder_context=Reach.of_encoder(encoder, hop_length),
+        decoder_context=Reach.of_decoder(decoder, hop_length),
         channels=channels,
         lead=hop_length // 2,
     )

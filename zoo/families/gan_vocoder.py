@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from zoo import dsp
 from zoo.bottlenecks import ResidualVQ
-from zoo.codec import Codec, Context
+from zoo.codec import Codec, Reach
 from zoo.layers import Conv1d, ConvNeXtBlock, Dtype, LayerNorm, Layers, Network, Transform, apply_mask
 
 
@@ -121,7 +121,7 @@ def gan_vocoder(
         decoder=decoder,
         sample_rate=sample_rate,
         hop_length=hop_length,
-        encoder_context=Context.of_encoder(encoder, hop_length),
-        decoder_context=Context.of_decoder(decoder, hop_length),
+        encoder_context=Reach.of_encoder(encoder, hop_length),
+        decoder_context=Reach.of_decoder(decoder, hop_length),
         channels=channels,
     )

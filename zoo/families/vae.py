@@ -17,7 +17,7 @@ import numpy as np
 
 from zoo import dsp
 from zoo.bottlenecks import Gaussian
-from zoo.codec import Codec, Context
+from zoo.codec import Codec, Reach
 from zoo.layers import (
     Conv1d,
     ConvTranspose1d,
@@ -137,8 +137,8 @@ def vae(
         decoder=decoder,
         sample_rate=sample_rate,
         hop_length=hop,
-        encoder_context=Context.of_encoder(encoder, hop),
-        decoder_context=Context.of_decoder(decoder, hop),
+        encoder_context=Reach.of_encoder(encoder, hop),
+        decoder_context=Reach.of_decoder(decoder, hop),
         channels=channels,
         lead=hop // 2,
     )

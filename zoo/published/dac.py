@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from zoo.bottlenecks import ResidualVQ
-from zoo.codec import Codec, Context
+from zoo.codec import Codec, Reach
 from zoo.layers import (
     PER_TENTH,
     Conv1d,
@@ -160,8 +160,8 @@ def dac(
         decoder=decoder,
         sample_rate=sample_rate,
         hop_length=hop,
-        encoder_context=Context.of_encoder(encoder, hop),
-        decoder_context=Context.of_decoder(decoder, hop),
+        encoder_context=Reach.of_encoder(encoder, hop),
+        decoder_context=Reach.of_decoder(decoder, hop),
     )
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from zoo.bitstream.entropy import EntropyModel, template
 from zoo.bottlenecks import SymbolFormat
-from zoo.codec import Codec, Context
+from zoo.codec import Codec, Reach
 from zoo.layers import Dtype
 from zoo.published.euclidean import EuclideanRVQ
 from zoo.published.keymap import PLAIN, Entry, KeyMap, Layout
@@ -88,8 +88,8 @@ def encodec(
         decoder=decoder,
         sample_rate=sample_rate,
         hop_length=spec.hop_length,
-        encoder_context=Context.of_encoder(encoder, spec.hop_length),
-        decoder_context=Context.of_decoder(decoder, spec.hop_length),
+        encoder_context=Reach.of_encoder(encoder, spec.hop_length),
+        decoder_context=Reach.of_decoder(decoder, spec.hop_length),
         channels=channels,
         recurrent=n_lstm > 0,
         opening=spec.opening(),
@@ -119,8 +119,8 @@ def _segmented(
         decoder=decoder,
         sample_rate=sample_rate,
         hop_length=hop,
-        encoder_context=Context.of_encoder(encoder, hop),
-        decoder_context=Context.of_decoder(decoder, hop),
+        encoder_context=Reach.of_encoder(encoder, hop),
+        decoder_context=Reach.of_decoder(decoder, hop),
         channels=spec.channels,
     )
 

@@ -14,10 +14,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from zoo.codec import Codec, Context
+from zoo.codec import Codec, Reach
 from zoo.layers import Conv1d, Dtype, Network, Span, apply_mask, asking, inputs_of, per_channel, run
 from zoo.published.keymap import CONV, DEPTHWISE, Entry, KeyMap
-from zoo.published.seanet import NO_CONTEXT, Seanet, SeanetDecoder, SeanetEncoder
+from zoo.published.seanet import NO_REACH, Seanet, SeanetDecoder, SeanetEncoder
 from zoo.published.seanet_keys import Spelling, seanet_entries
 from zoo.published.split_vq import SplitRVQ, rvq_entries
 from zoo.published.transformer import Transformer, TransformerSpec, transformer_entries
@@ -33,7 +33,7 @@ class Encoder(Network):
     transformer: TransformerSpec
     dtype: Dtype
 
-    def layers(self, context: Context = NO_CONTEXT, first: int = 0) -> list[Any]:
+    def layers(self, context: Reach = NO_REACH, first: int = 0) -> list[Any]:
         """The layers; for windows with so many frames beside the chunk, whose steps are whole from `first` on."""
         options: dict[str, Any] = {"use_bias": False, "causal": True, "edge": "replicate", "dtype": self.dtype}
         return [
@@ -44,7 +44,7 @@ class Encoder(Network):
 
     @nn.compact
     def __call__(self, audio: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        context = Context.of_encoder(self, STEPS * self.seanet.hop_length)
+        context = Reach.of_encoder(self, STEPS * self.seanet.hop_length)
         first = STEPS * context.before + _after_transformer(self, Span(0, 0)).first
         return run(self.layers(context, first), audio, mask)
 
@@ -56,7 +56,7 @@ class Decoder(Network):
     transformer: TransformerSpec
     dtype: Dtype
 
-    def layers(self, context: Context = NO_CONTEXT, first: int = 0) -> list[Any]:
+    def layers(self, context: Reach = NO_REACH, first: int = 0) -> list[Any]:
         """The layers; for windows with so many frames beside the chunk, whose steps are whole from `first` on."""
         return [
             Upsample(self.dtype, name="up"),
@@ -67,7 +67,7 @@ class Decoder(Network):
     @nn.compact
     def __call__(self, latent: jax.Array, mask: jax.Array | None = None) -> jax.Array:
         hop = STEPS * self.seanet.hop_length
-        context = Context.of_decoder(self, hop)
+        context = Reach.of_decoder(self, hop)
         first = STEPS * context.before + _after_transformer(self, Span(0, hop - 1)).first
         return run(self.layers(context, first), latent, mask)
 
@@ -159,8 +159,8 @@ def mimi(
         decoder=decoder,
         sample_rate=sample_rate,
         hop_length=hop,
-        encoder_context=Context.of_encoder(encoder, hop),
-        decoder_context=Context.of_decoder(decoder, hop),
+        encoder_context=Reach.of_encoder(encoder, hop),
+        decoder_context=Reach.of_decoder(decoder, hop),
         channels=channels,
         recurrent=True,
     )
@@ -280,6 +280,6 @@ def _key_map(h: dict[str, Any], spelling: Spelling, *keys: str) -> KeyMap:
     return KeyMap((*entries, *semantic, *acoustic), written=(*filled, *filled_too))
 
 
-def _transformer(spec: TransformerSpec, first: int, context: Context, dtype: Dtype) -> Transformer:
+def _transformer(spec: TransformerSpec, first: int, context: Reach, dtype: Dtype) -> Transformer:
     beside = context.before + context.after
     return Transformer(spec, STEPS, first, context.before, beside, dtype, name="transformer")

@@ -17,7 +17,7 @@ import numpy as np
 
 from zoo.bitstream.entropy import EntropyModel
 from zoo.bottlenecks import SymbolFormat
-from zoo.codec import Codec, Context
+from zoo.codec import Codec, Reach
 from zoo.layers import Conv1d, ConvTranspose1d, Dtype, Layers, Network, Residual, run, snake
 from zoo.published.grid import GRID_STEPS, Grid, normal_entropy
 from zoo.published.keymap import CONV, CONV_TRANSPOSE, SNAKE, VECTOR, Entry, KeyMap, Layout
@@ -128,8 +128,8 @@ def oobleck(
         decoder=decoder,
         sample_rate=sample_rate,
         hop_length=hop,
-        encoder_context=Context.of_encoder(encoder, hop),
-        decoder_context=Context.of_decoder(decoder, hop),
+        encoder_context=Reach.of_encoder(encoder, hop),
+        decoder_context=Reach.of_decoder(decoder, hop),
         channels=channels,
     )
 

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zoo.codec import Context
+from zoo.codec import Reach
 from zoo.layers import (
     LSTM,
     Conv1d,
@@ -37,7 +37,7 @@ from zoo.layers import (
     windowed,
 )
 
-NO_CONTEXT = Context(0, 0)
+NO_REACH = Reach(0, 0)
 _FRAME = Span(0, 0)
 Norm = Literal["none", "time_group_norm"]
 
@@ -141,7 +141,7 @@ class SeanetEncoder(Network):
     spec: Seanet
     dtype: Dtype = jnp.float32
 
-    def layers(self, context: Context = NO_CONTEXT) -> Layers:
+    def layers(self, context: Reach = NO_REACH) -> Layers:
         """The layers, for windows with so many frames beside the chunk."""
         rows, width = self.spec.encoder_rows(), self.spec.n_filters
         for ratio in reversed(_windowed(self.spec)):
@@ -153,7 +153,7 @@ class SeanetEncoder(Network):
 
     @nn.compact
     def __call__(self, audio: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        return run(self.layers(Context.of_encoder(self, self.spec.hop_length)), audio, mask)
+        return run(self.layers(Reach.of_encoder(self, self.spec.hop_length)), audio, mask)
 
 
 class SeanetDecoder(Network):
@@ -162,7 +162,7 @@ class SeanetDecoder(Network):
     spec: Seanet
     dtype: Dtype = jnp.float32
 
-    def layers(self, context: Context = NO_CONTEXT) -> Layers:
+    def layers(self, context: Reach = NO_REACH) -> Layers:
         """The layers, for windows with so many frames beside the chunk."""
         rows, ratios = self.spec.decoder_rows(), _windowed(self.spec)
         starts = [i for i, row in enumerate(rows) if row.stride > 1]
@@ -177,7 +177,7 @@ class SeanetDecoder(Network):
 
     @nn.compact
     def __call__(self, latent: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        return run(self.layers(Context.of_decoder(self, self.spec.hop_length)), latent, mask)
+        return run(self.layers(Reach.of_decoder(self, self.spec.hop_length)), latent, mask)
 
 
 class Stage(Network):
@@ -258,9 +258,7 @@ class _NormConvTranspose(nn.Module):
         return y[:, left : left + x.shape[1] * self.row.stride]
 
 
-def _layers(
-    spec: Seanet, rows: Sequence[Row], dtype: Dtype, context: Context = NO_CONTEXT, frame: Span = _FRAME
-) -> Layers:
+def _layers(spec: Seanet, rows: Sequence[Row], dtype: Dtype, context: Reach = NO_REACH, frame: Span = _FRAME) -> Layers:
     """The layers of so many rows of the list; `frame` is a frame of what comes out of the last of them."""
     for i, row in enumerate(rows):
         if row.activated:

@@ -26,7 +26,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from zoo.codec import Codec, Context
+from zoo.codec import Codec, Reach
 from zoo.layers import (
     Conv1d,
     ConvTranspose1d,
@@ -215,14 +215,14 @@ def snac(
     encoder = Encoder(encoder_dim, encoder_rates, steps, attn_window_size, dtype)
     decoder = Decoder(decoder_dim, decoder_rates, steps, attn_window_size, noise, dtype)
     multiple = math.lcm(steps, attn_window_size or 1) // steps
-    heard = Context.of_decoder(decoder, hop, multiple)
+    heard = Reach.of_decoder(decoder, hop, multiple)
     return Codec(
         encoder=encoder,
         bottleneck=MultiScaleVQ(latent_dim, vq_strides, codebook_size, codebook_dim),
         decoder=decoder.clone(first=heard.before, beside=heard.before + heard.after),
         sample_rate=sample_rate,
         hop_length=hop,
-        encoder_context=Context.of_encoder(encoder, hop, multiple),
+        encoder_context=Reach.of_encoder(encoder, hop, multiple),
         decoder_context=heard,
         frame_multiple=multiple,
     )

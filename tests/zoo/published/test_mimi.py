@@ -11,7 +11,7 @@ import pytest
 
 import zoo
 from zoo.bitstream.entropy import Fitter
-from zoo.codec import Context
+from zoo.codec import Reach
 from zoo.layers import Span
 from zoo.published import mimi, transformer
 from zoo.published.keymap import flatten, from_params, to_params, unflatten
@@ -223,7 +223,7 @@ def test_a_frame_can_be_given_out_when_its_last_sample_is_in():
     assert ready().module.algorithmic_latency_samples == HOP
     full = zoo.create("mimi")
     assert (full.hop_length, full.frame_rate_hz, full.algorithmic_latency_samples) == (1920, 12.5, 1920)
-    assert (full.encoder_context, full.decoder_context) == (Context(3, 0), Context(5, 0))
+    assert (full.encoder_context, full.decoder_context) == (Reach(3, 0), Reach(5, 0))
 
 
 # --- the quantiser
