@@ -17,14 +17,14 @@ from zoo.nn.layers import Span, apply_mask
 
 
 @dataclass(frozen=True)
-class Context:
+class Reach:
     """How many neighbouring frames matter: frame f depends on nothing outside frames [f - before, f + after]."""
 
     before: int
     after: int
 
     @classmethod
-    def of_encoder(cls, encoder: Any, hop_length: int, frame_multiple: int = 1) -> Context:
+    def of_encoder(cls, encoder: Any, hop_length: int, frame_multiple: int = 1) -> Reach:
         """Of a latent frame on frames of hop_length samples; `encoder.inputs` carries spans of frames to samples.
 
         In whole groups of `frame_multiple` frames.
@@ -34,7 +34,7 @@ class Context:
         return cls(max(0, -(span.first // group)) * frame_multiple, max(0, span.last // group) * frame_multiple)
 
     @classmethod
-    def of_decoder(cls, decoder: Any, hop_length: int, frame_multiple: int = 1) -> Context:
+    def of_decoder(cls, decoder: Any, hop_length: int, frame_multiple: int = 1) -> Reach:
         """Of hop_length samples on latent frames; `decoder.inputs` carries spans of samples to frames.
 
         In whole groups of `frame_multiple` frames.
@@ -75,9 +75,9 @@ class Codec(nn.Module):
     """Hz"""
     hop_length: int
     """samples per latent frame"""
-    encoder_context: Context
+    encoder_context: Reach
     """frames of the padded time line on which a latent frame depends"""
-    decoder_context: Context
+    decoder_context: Reach
     """latent frames on which a frame of the decoded time line depends"""
     channels: int = 1
     lead: int = 0

@@ -178,6 +178,7 @@ def agree(
 ) -> Agreement:
     """torch's loss and gradients by their names there, and ours."""
     import jax
+    from zoo.nn.layers import PER_TENTH
 
     from zoo import families
     from zoo.published.keymap import to_params
@@ -191,7 +192,7 @@ def agree(
         name = jax.tree_util.keystr(path, simple=True, separator="/")
         expected = np.asarray(expected)
         if name.endswith("_tenths"):  # the gradient of a tenth is ten times that of the whole
-            expected = expected * np.float32(100)
+            expected = expected * np.float32(PER_TENTH**2)
         scale = float(np.abs(expected).max())
         errors[name] = float(np.abs(np.asarray(found) - expected).max()) / max(scale, 1e-30)
     worst = max(errors, key=lambda name: (np.isnan(errors[name]), errors[name]))

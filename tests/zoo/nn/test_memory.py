@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo import coding
+from zoo import decoding
 from zoo.bitstream import entropy
 from zoo.bitstream.container import ContainerReader
-from zoo.codec import Codec, Context
-from zoo.coding.chunks import Chunks
-from zoo.coding.stream import FrameDecoder, FrameEncoder, packets_to_warm_up
+from zoo.codec import Codec, Reach
+from zoo.coding.stream import Chunks, FrameDecoder, FrameEncoder, packets_to_warm_up
 from zoo.nn.bottlenecks import FSQ
 from zoo.nn.layers import LSTM, Conv1d, apply_mask, carrying
 
@@ -94,8 +93,8 @@ class Decoder(nn.Module):
 @functools.cache
 def remembering() -> zoo.ReadyCodec:
     encoder, decoder = Encoder(), Decoder()
-    context = Context.of_encoder(encoder, HOP), Context.of_decoder(decoder, HOP)
-    assert context == (Context(3, 3), Context(2, 2))
+    context = Reach.of_encoder(encoder, HOP), Reach.of_decoder(decoder, HOP)
+    assert context == (Reach(3, 3), Reach(2, 2))
     bottleneck = FSQ((31,) * DIM)
     module = Codec(encoder, bottleneck, decoder, RATE, HOP, *context, recurrent=True)
     params = module.init(jax.random.key(0), jnp.zeros((1, 40, 1)))["params"]
@@ -161,6 +160,6 @@ def test_parts_of_a_file_are_those_of_the_whole():
     assert packets_to_warm_up(codec.module, 400) is None  # its decoder must hear all packets from the first
 
     reader = ContainerReader(io.BytesIO(blob))
-    coding.expect(codec.engine, reader)
-    part = np.concatenate(list(coding.decode_range(codec.engine, reader, 17_000, 18_500)))
+    decoding.expect(codec, reader)
+    part = np.concatenate(list(decoding.decode_range(codec, reader, 17_000, 18_500)))
     np.testing.assert_array_equal(part, whole[17_000:18_500])

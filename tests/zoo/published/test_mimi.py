@@ -11,9 +11,8 @@ import pytest
 
 import zoo
 from zoo.bitstream.entropy import Fitter
-from zoo.codec import Context
-from zoo.coding.chunks import Chunks
-from zoo.coding.stream import FrameDecoder, FrameEncoder
+from zoo.codec import Reach
+from zoo.coding.stream import Chunks, FrameDecoder, FrameEncoder
 from zoo.nn.layers import Span
 from zoo.published import mimi
 from zoo.published.keymap import flatten, from_params, to_params, unflatten
@@ -225,7 +224,7 @@ def test_a_frame_can_be_given_out_when_its_last_sample_is_in():
     assert ready().module.algorithmic_latency_samples == HOP
     full = zoo.create("mimi")
     assert (full.hop_length, full.frame_rate_hz, full.algorithmic_latency_samples) == (1920, 12.5, 1920)
-    assert (full.encoder_context, full.decoder_context) == (Context(3, 0), Context(5, 0))
+    assert (full.encoder_context, full.decoder_context) == (Reach(3, 0), Reach(5, 0))
 
 
 # --- the quantiser
@@ -320,7 +319,7 @@ def test_keys_there_and_back(layout):
 def test_configurations_there_and_back():
     small = mimi.hyperparameters(config())
     assert small["window"] == WINDOW
-    for hyperparameters in (small, {**mimi.model._DEFAULTS, "ratios": [8, 6, 5, 4]}, {**small, "rope_theta": 500.0}):
+    for hyperparameters in (small, {**mimi._DEFAULTS, "ratios": [8, 6, 5, 4]}, {**small, "rope_theta": 500.0}):
         assert mimi.hyperparameters(json.loads(json.dumps(mimi.hub_config(**hyperparameters)))) == hyperparameters
     newer = config() | {"rope_parameters": {"rope_type": "default", "rope_theta": 77.0}}
     assert mimi.hyperparameters(newer)["rope_theta"] == 77.0

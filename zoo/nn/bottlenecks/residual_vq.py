@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from zoo.nn.bottlenecks.base import CodebookUse, Quantised, SymbolFormat, chosen_level, mean_frames
+from zoo.nn.layers import PER_TENTH
 
 
 class ResidualVQ(nn.Module):
@@ -30,14 +31,14 @@ class ResidualVQ(nn.Module):
 
     codebook_leaf = "codebooks_tenths"
     """name of the parameter with the entries, divided by `codebook_scale`; it learns entry by entry"""
-    codebook_scale = 10.0
+    codebook_scale = PER_TENTH
 
     def setup(self) -> None:
         q, d, k = self.n_codebooks, self.latent_dim, self.code_dim
         dense = nn.initializers.lecun_normal(batch_axis=(0,))
         self.project_in = self.param("project_in", dense, (q, d, k), jnp.float32)
         self.project_out = self.param("project_out", dense, (q, k, d), jnp.float32)
-        # in tenths: an entry is only moved by the frames that choose it, and must follow the encoder all the same
+        # in tenths, because an entry is only moved by the frames that choose it
         entries = nn.initializers.normal(0.1)
         tenths = self.param(self.codebook_leaf, entries, (q, self.codebook_size, k), jnp.float32)
         self.codebooks = self.codebook_scale * tenths

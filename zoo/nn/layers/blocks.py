@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from zoo.nn.layers.convolution import Conv1d, DepthwiseConv1d
-from zoo.nn.layers.edges import Span
+from zoo.nn.layers.network import Layers, Residual, run
 from zoo.nn.layers.parameters import Dtype, per_channel
 
 
@@ -67,7 +67,7 @@ class Snake(nn.Module):
         return snake(x.astype(self.dtype), alpha)
 
 
-class ConvNeXtBlock(nn.Module):
+class ConvNeXtBlock(Residual):
     """Depthwise convolution, LayerNorm, two dense layers with GELU, a small layer scale, and the residual.
 
     ConvNeXt (Liu et al., 2022) in the one-dimensional form of Vocos (Siuzdak, 2023).
@@ -83,39 +83,35 @@ class ConvNeXtBlock(nn.Module):
     n_conditions: int = 0
     """of `LayerNorm`"""
 
-    @nn.nowrap
-    def inputs(self, span: Span) -> Span:
-        return span | DepthwiseConv1d(self.kernel_size, causal=self.causal).inputs(span)
+    def layers(self, channels: int | None = None) -> Layers:
+        """The branch, to as many channels as there are outside it."""
+        yield DepthwiseConv1d(self.kernel_size, dtype=self.dtype, causal=self.causal)
+        yield LayerNorm(dtype=self.dtype, n_conditions=self.n_conditions)
+        yield Conv1d(self.hidden, dtype=self.dtype, masked=False, name="expand")
+        yield functools.partial(nn.gelu, approximate=not self.exact_gelu)
+        yield Conv1d(channels, dtype=self.dtype, masked=False, name="project")
 
     @nn.compact
     def __call__(self, x: jax.Array, mask: jax.Array | None = None, condition: jax.Array | None = None) -> jax.Array:
         channels = x.shape[-1]
-        y = DepthwiseConv1d(self.kernel_size, dtype=self.dtype, causal=self.causal)(x, mask)
-        y = LayerNorm(dtype=self.dtype, n_conditions=self.n_conditions)(y, condition)
-        y = nn.gelu(Conv1d(self.hidden, dtype=self.dtype, name="expand")(y), approximate=not self.exact_gelu)
-        y = Conv1d(channels, dtype=self.dtype, name="project")(y)
+        convolution, norm, *dense = self.layers(channels)
+        y = run(dense, norm(convolution(x, mask), condition), mask)
         scale = self.param("layer_scale", nn.initializers.constant(self.layer_scale), (channels,), jnp.float32)
         return x + y * per_channel(scale, self.dtype)
 
 
-class ResidualUnit(nn.Module):
+class ResidualUnit(Residual):
     """Snake, dilated convolution, Snake, pointwise convolution, and the residual (DAC, 2023)."""
 
     dilation: int = 1
     kernel_size: int = 7
     dtype: Dtype = jnp.float32
 
-    @nn.nowrap
-    def inputs(self, span: Span) -> Span:
-        return span | Conv1d(1, self.kernel_size, dilation=self.dilation).inputs(span)
-
-    @nn.compact
-    def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        channels = x.shape[-1]
-        y = Snake(dtype=self.dtype, name="snake_in")(x)
-        y = Conv1d(channels, self.kernel_size, dilation=self.dilation, dtype=self.dtype, name="dilated")(y, mask)
-        y = Snake(dtype=self.dtype, name="snake_out")(y)
-        return x + Conv1d(channels, dtype=self.dtype, name="pointwise")(y, mask)
+    def layers(self) -> Layers:
+        yield Snake(dtype=self.dtype, name="snake_in")
+        yield Conv1d(None, self.kernel_size, dilation=self.dilation, dtype=self.dtype, name="dilated")
+        yield Snake(dtype=self.dtype, name="snake_out")
+        yield Conv1d(dtype=self.dtype, name="pointwise")
 
 
 def elu(x: jax.Array) -> jax.Array:

@@ -21,10 +21,11 @@ class Conv1d(nn.Module):
     """Convolution over time of masked (B, T, C), padded on both sides to T / stride outputs.
 
     Of the padding, `left` samples are on the left, by default half, or all if `causal`; `edge` says what they are. A
-    stride must divide the kernel size, and is computed as space-to-depth followed by a dense convolution.
+    stride must divide the kernel size, and is computed as space-to-depth followed by a dense convolution. It has as
+    many features as its input has channels where `features` is None.
     """
 
-    features: int
+    features: int | None = None
     kernel_size: int = 1
     stride: int = 1
     dilation: int = 1
@@ -34,6 +35,8 @@ class Conv1d(nn.Module):
     causal: bool = False
     left: int | None = None
     edge: Edge = "zero"
+    masked: bool = True
+    """whether its input is set to zero outside the clip first: a kernel of one tap may do without"""
 
     @nn.nowrap
     def inputs(self, span: Span) -> Span:
@@ -46,15 +49,16 @@ class Conv1d(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
         channels, stride, size = x.shape[-1], self.stride, self.kernel_size
-        kernel = self.param("kernel", self.kernel_init, (size, channels, self.features), jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32) if self.use_bias else None
+        features, mask = self.features or channels, mask if self.masked else None
+        kernel = self.param("kernel", self.kernel_init, (size, channels, features), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (features,), jnp.float32) if self.use_bias else None
         if stride > 1 and (size % stride or self.dilation > 1):
             raise ValueError(f"kernel_size {size} must be a multiple of stride {stride}, undilated")
         x = pad_time(apply_mask(x, mask).astype(self.dtype), *self._padding(), self.edge, mask)
         kernel = kernel.astype(self.dtype)
         if stride > 1:
             x = x.reshape(x.shape[0], x.shape[1] // stride, stride * channels)
-            kernel = kernel.reshape(size // stride, stride * channels, self.features)
+            kernel = kernel.reshape(size // stride, stride * channels, features)
         y = _dense_convolution(x, kernel, self.dilation)
         return y if bias is None else y + per_channel(bias, self.dtype)
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from zoo.nn.layers.convolution import CONVOLVED
 from zoo.nn.layers.edges import Span
+from zoo.nn.layers.network import Transform
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,20 @@ def in_windows(layers: nn.Module, x: jax.Array, mask: jax.Array | None, steps: S
     chunk = _even(total, chunk)
     plan = _Plan(steps, total, chunk, before, before + chunk + after)
     return _run(layers.clone(parent=None, name=None).apply, plan, layers.variables, x, mask)
+
+
+def windowed(layers: Any, steps: Steps, size: int, *, merged: bool = False) -> Transform:
+    """The module `layers`, with what it says to `in_windows`, as a layer of a `Network`.
+
+    If `merged`, its parameters are not under its name, but among those of the module that it is a part of.
+    """
+
+    def function(x: jax.Array, mask: jax.Array | None) -> jax.Array:
+        if merged:
+            nn.share_scope(layers.parent, layers)
+        return in_windows(layers, x, mask, steps, size)
+
+    return Transform(function, layers.inputs)
 
 
 def _even(total: int, chunk: int) -> int:

@@ -14,17 +14,30 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zoo.codec import Codec, Context
+from zoo.codec import Codec, Reach
 from zoo.nn.bottlenecks import ResidualVQ
-from zoo.nn.layers import Conv1d, ConvTranspose1d, Dtype, ResidualUnit, Snake, Span, Steps, apply_mask, in_windows
+from zoo.nn.layers import (
+    PER_TENTH,
+    Conv1d,
+    ConvTranspose1d,
+    Dtype,
+    Layers,
+    Network,
+    ResidualUnit,
+    Snake,
+    Steps,
+    apply_mask,
+    run,
+    windowed,
+)
 from zoo.published.keymap import CONV, CONV_TRANSPOSE, POINTWISE, SNAKE, VECTOR, Entry, KeyMap, Layout
 
 DILATIONS = (1, 3, 9)
-TENTHS = Layout("TENTHS", lambda entries: entries / np.float32(10), lambda tenths: (np.float32(10) * tenths,))
+TENTHS = Layout("TENTHS", lambda entries: entries / np.float32(PER_TENTH), lambda t: (np.float32(PER_TENTH) * t,))
 """a codebook, kept in tenths"""
 
 
-class EncoderStage(nn.Module):
+class EncoderStage(Network):
     """Residual units and a strided convolution; the first stage begins with a convolution of the waveform."""
 
     features: int
@@ -32,25 +45,17 @@ class EncoderStage(nn.Module):
     first: bool
     dtype: Dtype = jnp.float32
 
-    @nn.nowrap
-    def inputs(self, span: Span) -> Span:
-        span = Conv1d(1, 2 * self.rate, self.rate, left=_margin(self.rate)).inputs(span)
-        for dilation in reversed(DILATIONS):
-            span = ResidualUnit(dilation).inputs(span)
-        return Conv1d(1, 7).inputs(span) if self.first else span
-
-    @nn.compact
-    def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+    def layers(self) -> Layers:
         rate, dtype = self.rate, self.dtype
         if self.first:
-            x = Conv1d(self.features // 2, 7, dtype=dtype, name="conv_in")(x, mask)
+            yield Conv1d(self.features // 2, 7, dtype=dtype, name="conv_in")
         for j, dilation in enumerate(DILATIONS):
-            x = ResidualUnit(dilation, dtype=dtype, name=f"unit_{j}")(x, mask)
-        x = Snake(dtype=dtype, name="snake")(x)
-        return Conv1d(self.features, 2 * rate, rate, left=_margin(rate), dtype=dtype, name="down")(x, mask)
+            yield ResidualUnit(dilation, dtype=dtype, name=f"unit_{j}")
+        yield Snake(dtype=dtype, name="snake")
+        yield Conv1d(self.features, 2 * rate, rate, left=_margin(rate), dtype=dtype, name="down")
 
 
-class DecoderStage(nn.Module):
+class DecoderStage(Network):
     """A transposed convolution and residual units; the last stage ends with a convolution to the waveform."""
 
     features: int
@@ -58,83 +63,70 @@ class DecoderStage(nn.Module):
     last: bool
     dtype: Dtype = jnp.float32
 
-    @nn.nowrap
-    def inputs(self, span: Span) -> Span:
-        span = Conv1d(1, 7).inputs(span) if self.last else span
-        for dilation in reversed(DILATIONS):
-            span = ResidualUnit(dilation).inputs(span)
+    def layers(self) -> Layers:
+        yield Snake(dtype=self.dtype, name="snake")
         # whether the clip goes on after the last sample of a step is known from the next one, heard anyway
-        return ConvTranspose1d(1, self.rate, left=_margin(self.rate)).inputs(span)
-
-    @nn.nowrap
-    def mask_after(self, mask: jax.Array | None, length: int) -> jax.Array | None:
-        """Mask of the outputs, `length` of them: if the rate is odd, a clip has one less than its inputs · rate."""
-        if self.rate % 2 == 0:
-            return mask
-        if mask is None:
-            return (jnp.arange(length) < length - 1)[None]
-        wide = jnp.repeat(mask, length // mask.shape[1], axis=1)
-        return wide & jnp.pad(wide[:, 1:], ((0, 0), (0, 1)))
+        yield ConvTranspose1d(self.features, self.rate, left=_margin(self.rate), dtype=self.dtype, name="up")
+        for j, dilation in enumerate(DILATIONS):
+            yield ResidualUnit(dilation, dtype=self.dtype, name=f"unit_{j}")
+        if self.last:
+            yield Snake(dtype=self.dtype, name="snake_out")
+            yield Conv1d(1, 7, dtype=self.dtype, name="conv_out")
 
     @nn.compact
     def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        rate, dtype = self.rate, self.dtype
-        x = Snake(dtype=dtype, name="snake")(x)
-        x = ConvTranspose1d(self.features, rate, left=_margin(rate), dtype=dtype, name="up")(x, mask)
-        mask = self.mask_after(mask, x.shape[1])
-        for j, dilation in enumerate(DILATIONS):
-            x = ResidualUnit(dilation, dtype=dtype, name=f"unit_{j}")(x, mask)
-        if not self.last:
-            return x
-        x = Snake(dtype=dtype, name="snake_out")(x)
-        x = Conv1d(1, 7, dtype=dtype, name="conv_out")(x, mask)
-        return apply_mask(jnp.tanh(x.astype(jnp.float32)), mask)
+        snake, up, *rest = self.layers()
+        x = run([snake, up], x, mask)
+        mask = _mask_after(self.rate, mask, x.shape[1])
+        x = run(rest, x, mask)
+        return apply_mask(jnp.tanh(x.astype(jnp.float32)), mask) if self.last else x
 
 
-class Encoder(nn.Module):
+class Encoder(Network):
     latent_dim: int
     width: int
     rates: Sequence[int]
     dtype: Dtype
 
-    @nn.nowrap
-    def inputs(self, frames: Span) -> Span:
-        span = Conv1d(1, 3).inputs(frames)
-        for i in reversed(range(len(self.rates))):
-            span = EncoderStage(1, self.rates[i], i == 0).inputs(span)
-        return span
-
-    @nn.compact
-    def __call__(self, audio: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        x = audio
+    def layers(self) -> Layers:
         for i, rate in enumerate(self.rates):
             width = self.width * 2**i
             stage = EncoderStage(2 * width, rate, i == 0, self.dtype, name=f"stage_{i}")
-            x = in_windows(stage, x, mask, Steps(rate, 1), _window(width))
-        x = Snake(dtype=self.dtype, name="snake_out")(x)
-        return Conv1d(self.latent_dim, 3, dtype=self.dtype, name="conv_out")(x, mask)
+            yield windowed(stage, Steps(rate, 1), _window(width))
+        yield Snake(dtype=self.dtype, name="snake_out")
+        yield Conv1d(self.latent_dim, 3, dtype=self.dtype, name="conv_out")
 
 
-class Decoder(nn.Module):
+class Decoder(Network):
     width: int
     rates: Sequence[int]
     dtype: Dtype
 
-    @nn.nowrap
-    def inputs(self, samples: Span) -> Span:
-        for i in reversed(range(len(self.rates))):
-            samples = DecoderStage(1, self.rates[i], i == len(self.rates) - 1).inputs(samples)
-        return Conv1d(1, 7).inputs(samples)
-
-    @nn.compact
-    def __call__(self, latent: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        x = Conv1d(self.width, 7, dtype=self.dtype, name="conv_in")(latent, mask)
+    def layers(self) -> Layers:
+        yield Conv1d(self.width, 7, dtype=self.dtype, name="conv_in")
         for i, rate in enumerate(self.rates):
             width = self.width // 2 ** (i + 1)
             stage = DecoderStage(width, rate, i == len(self.rates) - 1, self.dtype, name=f"stage_{i}")
-            x = in_windows(stage, x, mask, Steps(1, rate), _window(width))
-            mask = stage.mask_after(mask, x.shape[1])
+            yield windowed(stage, Steps(1, rate), _window(width))
+
+    @nn.compact
+    def __call__(self, latent: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+        conv_in, *stages = self.layers()
+        x = conv_in(latent, mask)
+        for rate, stage in zip(self.rates, stages):
+            x = stage(x, mask)
+            mask = _mask_after(rate, mask, x.shape[1])
         return x
+
+
+def _mask_after(rate: int, mask: jax.Array | None, length: int) -> jax.Array | None:
+    """Mask of a stage's outputs, `length` of them: if the rate is odd, a clip has one less than its inputs · rate."""
+    if rate % 2 == 0:
+        return mask
+    if mask is None:
+        return (jnp.arange(length) < length - 1)[None]
+    wide = jnp.repeat(mask, length // mask.shape[1], axis=1)
+    return wide & jnp.pad(wide[:, 1:], ((0, 0), (0, 1)))
 
 
 def dac(
@@ -168,8 +160,8 @@ def dac(
         decoder=decoder,
         sample_rate=sample_rate,
         hop_length=hop,
-        encoder_context=Context.of_encoder(encoder, hop),
-        decoder_context=Context.of_decoder(decoder, hop),
+        encoder_context=Reach.of_encoder(encoder, hop),
+        decoder_context=Reach.of_decoder(decoder, hop),
     )
 
 

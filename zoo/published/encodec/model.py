@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from zoo.bitstream.entropy import EntropyModel, template
-from zoo.codec import Codec, Context
+from zoo.codec import Codec, Reach
 from zoo.nn.bottlenecks import SymbolFormat
 from zoo.nn.layers import Dtype
 from zoo.published.encodec.segments import SCALE_BYTES, SegmentDecoder, SegmentEncoder, SegmentRVQ
@@ -88,8 +88,8 @@ def encodec(
         decoder=decoder,
         sample_rate=sample_rate,
         hop_length=spec.hop_length,
-        encoder_context=Context.of_encoder(encoder, spec.hop_length),
-        decoder_context=Context.of_decoder(decoder, spec.hop_length),
+        encoder_context=Reach.of_encoder(encoder, spec.hop_length),
+        decoder_context=Reach.of_decoder(decoder, spec.hop_length),
         channels=channels,
         recurrent=n_lstm > 0,
         opening=spec.opening(),
@@ -119,8 +119,8 @@ def _segmented(
         decoder=decoder,
         sample_rate=sample_rate,
         hop_length=hop,
-        encoder_context=Context.of_encoder(encoder, hop),
-        decoder_context=Context.of_decoder(decoder, hop),
+        encoder_context=Reach.of_encoder(encoder, hop),
+        decoder_context=Reach.of_decoder(decoder, hop),
         channels=spec.channels,
     )
 
@@ -252,7 +252,7 @@ def key_maps(**hyperparameters: Any) -> dict[str, KeyMap]:
     at = "{}/segment" if segmented else "{}"
 
     def entries(numbered: str, spelling: Spelling) -> list[Entry]:
-        encoder, decoder = spec.encoder_layers(), spec.decoder_layers()
+        encoder, decoder = spec.encoder_rows(), spec.decoder_rows()
         return [
             *seanet_entries(spec, encoder, at.format("encoder"), f"encoder.{numbered}", spelling),
             *seanet_entries(spec, decoder, at.format("decoder"), f"decoder.{numbered}", spelling),

@@ -14,57 +14,68 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from zoo.codec import Codec, Context
-from zoo.nn.layers import Conv1d, Dtype, Span, apply_mask, per_channel
+from zoo.codec import Codec, Reach
+from zoo.nn.layers import Conv1d, Dtype, Network, Span, apply_mask, asking, inputs_of, per_channel, run
 from zoo.published.keymap import CONV, DEPTHWISE, Entry, KeyMap
 from zoo.published.mimi.split_vq import SplitRVQ, rvq_entries
 from zoo.published.mimi.transformer import Transformer, TransformerSpec, transformer_entries
-from zoo.published.parts.seanet import Seanet, SeanetDecoder, SeanetEncoder
+from zoo.published.parts.seanet import NO_REACH, Seanet, SeanetDecoder, SeanetEncoder
 from zoo.published.parts.seanet_keys import Spelling, seanet_entries
 
 STEPS = 2
 """of the transformers to a frame"""
 
 
-class Encoder(nn.Module):
+class Encoder(Network):
     """Audio (B, F · hop, channels) -> latents (B, F, D): SEANet, transformer, and a convolution of stride 2."""
 
     seanet: Seanet
     transformer: TransformerSpec
     dtype: Dtype
 
-    @nn.nowrap
-    def inputs(self, frames: Span) -> Span:
-        return SeanetEncoder(self.seanet).inputs(_down(1).inputs(frames))
+    def layers(self, context: Reach = NO_REACH, first: int = 0) -> list[Any]:
+        """The layers; for windows with so many frames beside the chunk, whose steps are whole from `first` on."""
+        options: dict[str, Any] = {"use_bias": False, "causal": True, "edge": "replicate", "dtype": self.dtype}
+        return [
+            SeanetEncoder(self.seanet, self.dtype, name="seanet"),
+            _transformer(self.transformer, first, context, self.dtype),
+            Conv1d(self.seanet.latent_dim, 2 * STEPS, stride=STEPS, **options, name="down"),
+        ]
 
     @nn.compact
     def __call__(self, audio: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        context = Context.of_encoder(self, STEPS * self.seanet.hop_length)
-        first = STEPS * context.before + _down(1).inputs(Span(0, 0)).first
-        x = SeanetEncoder(self.seanet, self.dtype, name="seanet")(audio, mask)
-        x = _transformer(self.transformer, first, context, self.dtype)(x, mask)
-        return _down(self.seanet.latent_dim, dtype=self.dtype, name="down")(x, mask)
+        context = Reach.of_encoder(self, STEPS * self.seanet.hop_length)
+        first = STEPS * context.before + _after_transformer(self, Span(0, 0)).first
+        return run(self.layers(context, first), audio, mask)
 
 
-class Decoder(nn.Module):
+class Decoder(Network):
     """Latents (B, F, D) -> audio (B, F · hop, channels), the mirror image of `Encoder`."""
 
     seanet: Seanet
     transformer: TransformerSpec
     dtype: Dtype
 
-    @nn.nowrap
-    def inputs(self, samples: Span) -> Span:
-        return Upsample(self.dtype).inputs(SeanetDecoder(self.seanet).inputs(samples))
+    def layers(self, context: Reach = NO_REACH, first: int = 0) -> list[Any]:
+        """The layers; for windows with so many frames beside the chunk, whose steps are whole from `first` on."""
+        return [
+            Upsample(self.dtype, name="up"),
+            _transformer(self.transformer, first, context, self.dtype),
+            SeanetDecoder(self.seanet, self.dtype, name="seanet"),
+        ]
 
     @nn.compact
     def __call__(self, latent: jax.Array, mask: jax.Array | None = None) -> jax.Array:
         hop = STEPS * self.seanet.hop_length
-        context = Context.of_decoder(self, hop)
-        first = STEPS * context.before + SeanetDecoder(self.seanet).inputs(Span(0, hop - 1)).first
-        x = Upsample(self.dtype, name="up")(latent, mask)
-        x = _transformer(self.transformer, first, context, self.dtype)(x, mask)
-        return SeanetDecoder(self.seanet, self.dtype, name="seanet")(x, mask)
+        context = Reach.of_decoder(self, hop)
+        first = STEPS * context.before + _after_transformer(self, Span(0, hop - 1)).first
+        return run(self.layers(context, first), latent, mask)
+
+
+@asking
+def _after_transformer(network: Encoder | Decoder, span: Span) -> Span:
+    """The transformer's outputs on which the network's outputs `span` depend."""
+    return inputs_of(network.layers()[2:], span)
 
 
 class Upsample(nn.Module):
@@ -148,8 +159,8 @@ def mimi(
         decoder=decoder,
         sample_rate=sample_rate,
         hop_length=hop,
-        encoder_context=Context.of_encoder(encoder, hop),
-        decoder_context=Context.of_decoder(decoder, hop),
+        encoder_context=Reach.of_encoder(encoder, hop),
+        decoder_context=Reach.of_decoder(decoder, hop),
         channels=channels,
         recurrent=True,
     )
@@ -256,8 +267,8 @@ def _key_map(h: dict[str, Any], spelling: Spelling, *keys: str) -> KeyMap:
     codec = mimi(**h)
     seanet, transformer = codec.encoder.seanet, codec.encoder.transformer
     entries = [
-        *seanet_entries(seanet, seanet.encoder_layers(), "encoder/seanet", encoder, spelling),
-        *seanet_entries(seanet, seanet.decoder_layers(), "decoder/seanet", decoder, spelling),
+        *seanet_entries(seanet, seanet.encoder_rows(), "encoder/seanet", encoder, spelling),
+        *seanet_entries(seanet, seanet.decoder_rows(), "decoder/seanet", decoder, spelling),
         *transformer_entries(transformer, "encoder/transformer", encoder_transformer, spelling),
         *transformer_entries(transformer, "decoder/transformer", decoder_transformer, spelling),
         Entry("encoder/down/kernel", (down,), CONV),
@@ -269,10 +280,6 @@ def _key_map(h: dict[str, Any], spelling: Spelling, *keys: str) -> KeyMap:
     return KeyMap((*entries, *semantic, *acoustic), written=(*filled, *filled_too))
 
 
-def _down(features: int, **options: Any) -> Conv1d:
-    return Conv1d(features, 2 * STEPS, stride=STEPS, use_bias=False, causal=True, edge="replicate", **options)
-
-
-def _transformer(spec: TransformerSpec, first: int, context: Context, dtype: Dtype) -> Transformer:
+def _transformer(spec: TransformerSpec, first: int, context: Reach, dtype: Dtype) -> Transformer:
     beside = context.before + context.after
     return Transformer(spec, STEPS, first, context.before, beside, dtype, name="transformer")

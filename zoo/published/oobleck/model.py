@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from zoo.bitstream.entropy import EntropyModel
-from zoo.codec import Codec, Context
+from zoo.codec import Codec, Reach
 from zoo.nn.bottlenecks import SymbolFormat
-from zoo.nn.layers import Conv1d, ConvTranspose1d, Dtype, Span, snake
+from zoo.nn.layers import Conv1d, ConvTranspose1d, Dtype, Layers, Network, Residual, run, snake
 from zoo.published.keymap import CONV, CONV_TRANSPOSE, SNAKE, VECTOR, Entry, KeyMap, Layout
 from zoo.published.oobleck.grid import GRID_STEPS, Grid, normal_entropy
 
@@ -37,40 +37,35 @@ class SnakeBeta(nn.Module):
         return snake(x.astype(self.dtype), jnp.exp(alpha), 1.0 / (jnp.exp(beta) + 1e-9))
 
 
-class ResidualUnit(nn.Module):
+class ResidualUnit(Residual):
     """Snake, dilated convolution, Snake, pointwise convolution, and the residual."""
 
     dilation: int
     dtype: Dtype = jnp.float32
 
-    @nn.nowrap
-    def inputs(self, span: Span) -> Span:
-        return span | Conv1d(1, 7, dilation=self.dilation).inputs(span)
-
-    @nn.compact
-    def __call__(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
-        channels = x.shape[-1]
-        y = SnakeBeta(self.dtype, name="snake_in")(x)
-        y = Conv1d(channels, 7, dilation=self.dilation, dtype=self.dtype, name="dilated")(y, mask)
-        y = SnakeBeta(self.dtype, name="snake_out")(y)
-        return x + Conv1d(channels, dtype=self.dtype, name="pointwise")(y)
+    def layers(self) -> Layers:
+        yield SnakeBeta(self.dtype, name="snake_in")
+        yield Conv1d(None, 7, dilation=self.dilation, dtype=self.dtype, name="dilated")
+        yield SnakeBeta(self.dtype, name="snake_out")
+        yield Conv1d(dtype=self.dtype, masked=False, name="pointwise")
 
 
-class Encoder(nn.Module):
+class Encoder(Network):
     latent_dim: int
     width: int
     multiples: Sequence[int]
     strides: Sequence[int]
     dtype: Dtype
 
-    @nn.nowrap
-    def inputs(self, frames: Span) -> Span:
-        samples = Conv1d(1, 3).inputs(frames)
-        for stride in reversed(self.strides):
-            samples = Conv1d(1, 2 * stride, stride=stride).inputs(samples)
-            for dilation in reversed(DILATIONS):
-                samples = ResidualUnit(dilation).inputs(samples)
-        return Conv1d(1, 7).inputs(samples)
+    def layers(self) -> Layers:
+        yield Conv1d(self.width, 7, dtype=self.dtype, name="conv_in")
+        for i, (multiple, stride) in enumerate(zip(self.multiples, self.strides)):
+            for j, dilation in enumerate(DILATIONS):
+                yield ResidualUnit(dilation, self.dtype, name=f"unit_{i}_{j}")
+            yield SnakeBeta(self.dtype, name=f"snake_{i}")
+            yield Conv1d(self.width * multiple, 2 * stride, stride=stride, dtype=self.dtype, name=f"down_{i}")
+        yield SnakeBeta(self.dtype, name="snake_out")
+        yield Conv1d(2 * self.latent_dim, 3, dtype=self.dtype, name="conv_out")
 
     def __call__(self, audio: jax.Array, mask: jax.Array | None = None) -> jax.Array:
         return self.posterior(audio, mask)[0]
@@ -78,47 +73,28 @@ class Encoder(nn.Module):
     @nn.compact
     def posterior(self, audio: jax.Array, mask: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
         """Mean and standard deviation, (B, F, latent_dim) each, of audio (B, F · hop_length, channels)."""
-        x = Conv1d(self.width, 7, dtype=self.dtype, name="conv_in")(audio, mask)
-        for i, (multiple, stride) in enumerate(zip(self.multiples, self.strides)):
-            for j, dilation in enumerate(DILATIONS):
-                x = ResidualUnit(dilation, self.dtype, name=f"unit_{i}_{j}")(x, mask)
-            x = SnakeBeta(self.dtype, name=f"snake_{i}")(x)
-            down = Conv1d(self.width * multiple, 2 * stride, stride=stride, dtype=self.dtype, name=f"down_{i}")
-            x = down(x, mask)
-        x = SnakeBeta(self.dtype, name="snake_out")(x)
-        x = Conv1d(2 * self.latent_dim, 3, dtype=self.dtype, name="conv_out")(x, mask).astype(jnp.float32)
-        mean, scale = jnp.split(x, 2, axis=-1)
+        mean, scale = jnp.split(run(self.layers(), audio, mask).astype(jnp.float32), 2, axis=-1)
         return mean, jax.nn.softplus(scale) + 1e-4
 
 
-class Decoder(nn.Module):
+class Decoder(Network):
     channels: int
     width: int
     multiples: Sequence[int]
     strides: Sequence[int]
     dtype: Dtype
 
-    @nn.nowrap
-    def inputs(self, samples: Span) -> Span:
-        samples = Conv1d(1, 7).inputs(samples)
-        for stride in self.strides:
-            for dilation in reversed(DILATIONS):
-                samples = ResidualUnit(dilation).inputs(samples)
-            samples = ConvTranspose1d(1, stride).inputs(samples)
-        return Conv1d(1, 7).inputs(samples)
-
-    @nn.compact
-    def __call__(self, latent: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        x = Conv1d(self.width * self.multiples[-1], 7, dtype=self.dtype, name="conv_in")(latent, mask)
+    def layers(self) -> Layers:
+        yield Conv1d(self.width * self.multiples[-1], 7, dtype=self.dtype, name="conv_in")
         for i in range(len(self.strides)):
             at = len(self.strides) - 1 - i
             width = self.width * (self.multiples[at - 1] if at else 1)
-            x = SnakeBeta(self.dtype, name=f"snake_{i}")(x)
-            x = ConvTranspose1d(width, self.strides[at], dtype=self.dtype, name=f"up_{i}")(x, mask)
+            yield SnakeBeta(self.dtype, name=f"snake_{i}")
+            yield ConvTranspose1d(width, self.strides[at], dtype=self.dtype, name=f"up_{i}")
             for j, dilation in enumerate(DILATIONS):
-                x = ResidualUnit(dilation, self.dtype, name=f"unit_{i}_{j}")(x, mask)
-        x = SnakeBeta(self.dtype, name="snake_out")(x)
-        return Conv1d(self.channels, 7, use_bias=False, dtype=self.dtype, name="conv_out")(x, mask)
+                yield ResidualUnit(dilation, self.dtype, name=f"unit_{i}_{j}")
+        yield SnakeBeta(self.dtype, name="snake_out")
+        yield Conv1d(self.channels, 7, use_bias=False, dtype=self.dtype, name="conv_out")
 
 
 def oobleck(
@@ -152,8 +128,8 @@ def oobleck(
         decoder=decoder,
         sample_rate=sample_rate,
         hop_length=hop,
-        encoder_context=Context.of_encoder(encoder, hop),
-        decoder_context=Context.of_decoder(decoder, hop),
+        encoder_context=Reach.of_encoder(encoder, hop),
+        decoder_context=Reach.of_decoder(decoder, hop),
         channels=channels,
     )
 

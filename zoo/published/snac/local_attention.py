@@ -27,7 +27,7 @@ class LocalAttention(nn.Module):
         return Span(span.first // self.window * self.window, (span.last // self.window + 1) * self.window - 1)
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
         batch, length, channels = x.shape
         if length % self.window:
             raise ValueError(f"{length} steps are not a whole number of windows of {self.window}")

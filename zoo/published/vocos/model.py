@@ -18,7 +18,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from zoo.codec import Codec, Context
+from zoo.codec import Codec, Reach
 from zoo.nn import dsp
 from zoo.nn.bottlenecks import Identity
 from zoo.nn.layers import Dtype
@@ -64,7 +64,7 @@ def vocos(
         "decoder": decoder,
         "sample_rate": sample_rate,
         "hop_length": hop_length,
-        "decoder_context": Context.of_decoder(decoder, hop_length),
+        "decoder_context": Reach.of_decoder(decoder, hop_length),
     }
     if n_fft % hop_length or (n_fft - hop_length) % 2:
         raise ValueError(f"n_fft {n_fft} must be a multiple of hop_length {hop_length}, and their difference even")
@@ -72,7 +72,7 @@ def vocos(
         if n_fft % (2 * hop_length) or hop_length % 2:
             raise ValueError(f"n_fft {n_fft} must be a multiple of twice hop_length {hop_length}, which must be even")
         encoder: Any = MelSpectrogram(sample_rate, n_fft, hop_length, n_mels)
-        context = Context.of_encoder(encoder, hop_length)
+        context = Reach.of_encoder(encoder, hop_length)
         return Codec(encoder, Identity(), encoder_context=context, lead=hop_length // 2, **shared)
     if list(condition_codebooks) != sorted(set(condition_codebooks)) or condition_codebooks[0] < 1:
         raise ValueError(f"condition_codebooks {condition_codebooks} must rise")
@@ -83,7 +83,7 @@ def vocos(
     return Codec(
         encoder,
         ConditionedVQ(latent_dim, condition_codebooks, codebook_size),
-        encoder_context=Context.of_encoder(encoder, hop_length),
+        encoder_context=Reach.of_encoder(encoder, hop_length),
         recurrent=n_lstm > 0,
         opening=spec.opening(),
         **shared,
@@ -253,7 +253,7 @@ def _decoder(h: dict[str, Any]) -> list[Entry]:
 
 def _encodec(h: dict[str, Any], prefix: str, numbered: str, spelling: Spelling, books: str) -> list[Entry]:
     spec = Seanet(h["latent_dim"], h["n_filters"], tuple(h["ratios"]), n_lstm=h["n_lstm"])
-    entries = seanet_entries(spec, spec.encoder_layers(), "encoder", f"{prefix}encoder.{numbered}", spelling)
+    entries = seanet_entries(spec, spec.encoder_rows(), "encoder", f"{prefix}encoder.{numbered}", spelling)
     return entries + [
         Entry("bottleneck/codebooks", (prefix + books.format(q),), PLAIN, q)
         for q in range(h["condition_codebooks"][-1])
