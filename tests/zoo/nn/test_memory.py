@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo import decoding
+from zoo import coding
 from zoo.bitstream import entropy
 from zoo.bitstream.container import ContainerReader
 from zoo.codec import Codec, Reach
@@ -160,6 +160,6 @@ def test_parts_of_a_file_are_those_of_the_whole():
     assert packets_to_warm_up(codec.module, 400) is None  # its decoder must hear all packets from the first
 
     reader = ContainerReader(io.BytesIO(blob))
-    decoding.expect(codec, reader)
-    part = np.concatenate(list(decoding.decode_range(codec, reader, 17_000, 18_500)))
+    coding.expect(codec.engine, reader)
+    part = np.concatenate(list(coding.decode_range(codec.engine, reader, 17_000, 18_500)))
     np.testing.assert_array_equal(part, whole[17_000:18_500])
