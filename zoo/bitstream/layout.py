@@ -147,9 +147,14 @@ def pack_packet(seed: int, index: int, level: int, payload: bytes, n_frames: int
     return data + _U32.pack(packet_checksum(seed, index, data))
 
 
-def packet_checksum(seed: int, index: int, data: bytes | memoryview) -> int:
+def packet_checksum(seed: int, index: int, data: bytes) -> int:
     """Checksum of a packet's bytes, marker to payload, at this place of this file."""
     return zlib.crc32(data, zlib.crc32(_U32.pack(index), seed))
+
+
+def is_intact(seed: int, index: int, packet: bytes) -> bool:
+    """Whether the last four bytes of a packet are its checksum at this place of this file."""
+    return packet_checksum(seed, index, packet[:-4]) == _U32.unpack_from(packet, len(packet) - 4)[0]
 
 
 def unpack_head(data: bytes | bytearray, start: int, packet_frames: int) -> Head | None:

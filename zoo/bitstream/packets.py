@@ -230,12 +230,9 @@ class PacketParser:
         self._step = PacketParser._take_packet
 
     def _take_packet(self) -> Packet:
-        index, head, start = self.n_packets, self._head, self._start
-        payload, checksum = start + head.payload, start + head.checksum
-        with memoryview(self._buffer) as view:
-            found = layout.packet_checksum(self.seed, index, view[start:checksum])
-            packet = Packet(index, head.level, head.n_frames, bytes(view[payload:checksum]))
-        if found != int.from_bytes(self._buffer[checksum : checksum + 4], "little"):
+        index, head, end = self.n_packets, self._head, self._start + self._needed
+        data = bytes(self._buffer[self._start : end])
+        if not layout.is_intact(self.seed, index, data):
             raise BitstreamError(f"{self._place()} is damaged: its checksum differs")
         if head.level >= self.expectations.n_levels:
             raise BitstreamError(f"{self._place()} has level {head.level}; the model has {self.expectations.n_levels}")
@@ -246,9 +243,9 @@ class PacketParser:
                 self._check_frames(self._known)
             elif head.final:
                 raise self._not_the_last(index)
-        self._start = checksum + 4
+        self._start = end
         self._await_packet()
-        return packet
+        return Packet(index, head.level, head.n_frames, data[head.payload : head.checksum])
 
     def _take_trailer_head(self) -> None:
         data = bytes(self._buffer[self._start : self._start + layout.TRAILER_HEAD_LENGTH])
