@@ -12,19 +12,17 @@ import jax
 import pytest
 
 from configs import loading
-from configs.autoencoder import Autoencoder
-from configs.base import Config, Data, Discriminator, LossWeights
+from configs.base import Config, Data, LossWeights
+from tests.train import tiny
 from train.bench import training
 from train.bench.training import StepTime, summarise
 from zoo.errors import ZooError
 
-TINY = Config(
-    model=Autoencoder(sample_rate=8000, hop_length=40, latent_dim=20, levels=(9, 5), n_blocks=0),
-    batch_size=4,
+TINY = dataclasses.replace(
+    tiny.RUN,
     adversarial_start=100,
     loss=LossWeights(waveform_l1=1.0, adversarial=1.0),
     data=Data(segment_s=0.098, prefetch=2),
-    discriminator=Discriminator(periods=(2,), period_channels=2, fft_sizes=(), max_channels=2),
 )
 
 
