@@ -124,7 +124,7 @@ class Discriminator:
     stft_channels: int = 16
     max_channels: int = 128
     warmup_steps: int = 0
-    """steps after `adversarial_start` in which the discriminators learn and the generator does not hear them"""
+    """steps after `adversarial_start` in which the discriminators learn and do not train the generator"""
 
 
 @dataclass(frozen=True)

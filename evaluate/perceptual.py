@@ -1,9 +1,9 @@
 """Perceptual metrics of other people's libraries, an optional extra: ViSQOL, wide-band PESQ, STOI and ESTOI.
 
 Each models a listener of its own, says nothing outside what it was made for, and is read beside the metrics of
-`evaluate.metrics`. The libraries are imported only when one of them is asked for. PESQ and STOI hear speech: on music
-they are defined, but mean little. One call at a time runs in a process (the libraries share state inside): processes,
-not threads, make it faster.
+`evaluate.metrics`. The libraries are imported only when one of them is asked for. PESQ and STOI are made for speech:
+on music they are defined, but mean little. One call at a time runs in a process (the libraries share state inside):
+processes, not threads, make it faster.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def stoi(reference: np.ndarray, estimate: np.ndarray) -> float | None:
 
     Hears: whether the envelopes of 15 third-octave bands (150 Hz to 4.3 kHz) go together over stretches of 0.38 s,
     that is, whether words can be understood. Misses: quality beyond being understood; gain; everything above 4.3 kHz
-    and below 130 Hz; frames of the reference 40 dB below its loudest are left out, so noise in pauses is not heard.
+    and below 130 Hz; frames of the reference 40 dB below its loudest are left out, so noise in pauses does not count.
     Range: about 0 (nothing is understood) to 1, identity; speech codecs crowd between some 0.9 and 1, so the third
     digit matters. Source: Taal et al., "An algorithm for intelligibility prediction of time-frequency weighted noisy
     speech", 2011; the package pystoi. Cost: 0.02 to 0.05 s for each 10 s and channel.

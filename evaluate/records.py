@@ -49,7 +49,7 @@ class Row:
     stoi: float | None = None
     estoi: float | None = None
     remark: str = ""
-    """`SILENT` where nothing is heard in the clip as the system got it, which is in no mean; `NOT_FINITE` where the
+    """`SILENT` where the clip as the system got it is silent; it is in no mean; `NOT_FINITE` where the
     system gave NaN or infinity; else empty"""
     coder: str = ""
     """libraries of a rival with their versions; empty for a codec of ours"""

@@ -125,7 +125,7 @@ def curves(
 ) -> dict[str, list[Point]]:
     """For each family of systems, in order of appearance, its operating points by rising rate.
 
-    A family is a codec with all its levels, or a peer with all its rates ("opus" for "opus:6" and "opus:12").
+    A family is a codec with all its levels, or a rival with all its rates ("opus" for "opus:6" and "opus:12").
     `domain` None = all clips. Systems without a value of the metric are left out. Raises ZooError for an unknown
     metric.
     """
@@ -223,7 +223,7 @@ def independent_clip(name: str) -> str:
 
 
 def family(system: str, level: int | None) -> str:
-    """The curve on which an operating point lies: "opus" for the peer "opus:12", a codec's name for its levels."""
+    """The curve on which an operating point lies: "opus" for the rival "opus:12", a codec's name for its levels."""
     return system.split(":")[0] if level is None else system
 
 

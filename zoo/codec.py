@@ -87,7 +87,7 @@ class Codec(nn.Module):
     recurrent: bool = False
     """whether frames depend on all before them beyond the contexts, through what layers remember"""
     opening: int = 1
-    """how many frames of a clip's beginning must be computed at once: causal layers that mirror it hear its future"""
+    """frames of a clip's beginning that must be computed at once: causal layers that mirror it depend on its future"""
 
     @property
     def frame_rate_hz(self) -> float:
@@ -149,7 +149,7 @@ class Codec(nn.Module):
         return self.encode_frames(padded, self.frame_mask(length, n_samples))
 
     def encode_frames(self, audio: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        """Latent (B, F, D) of a stretch (B, F * hop_length, C) of the padded time line; what is masked is not heard.
+        """Latent (B, F, D) of a stretch (B, F * hop_length, C) of the padded time line; what is masked is silence.
 
         `mask` bool (B, F), None for all: frames that belong to the clip. At its borders all is as at a clip's ends, so
         that a window of a long clip, with the frames outside the clip masked and `encoder_context` more frames on each

@@ -27,7 +27,7 @@ def example_rng(seed: int, k: int) -> np.random.Generator:
 def sound_db(samples: np.ndarray, *, full_scale: float = 1.0) -> float:
     """Root mean square of (T, C) in dBFS, of each channel about its mean; −inf for silence.
 
-    A square wave between ±`full_scale` has 0 dB. A constant offset is no sound: nothing is heard of it.
+    A square wave between ±`full_scale` has 0 dB. A constant offset is inaudible and does not count.
     """
     values = np.ascontiguousarray(samples.T, np.float64)  # sums along a short last axis take ten times as long
     offsets = float(np.sum(values.sum(axis=1) ** 2)) / len(samples)

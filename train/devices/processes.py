@@ -177,18 +177,18 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
-def say(text: str) -> None:
+def print_once(text: str) -> None:
     """Prints, in the first process only."""
     if is_first():
         print(text, flush=True)
 
 
-def first_does(action: Callable[[], None]) -> None:
+def on_first(action: Callable[[], None]) -> None:
     """Runs `action` in the first process while the others wait; where it fails, all do."""
-    all_do(action if is_first() else lambda: None)
+    on_all(action if is_first() else lambda: None)
 
 
-def all_do(action: Callable[[], T]) -> T:
+def on_all(action: Callable[[], T]) -> T:
     """What `action` gives, in each process; where it fails in one, all raise a ZooError that says what happened there.
 
     One that raised alone would leave the others waiting for it, until the coordinator ends them all without a word.
@@ -203,10 +203,10 @@ def all_do(action: Callable[[], T]) -> T:
         result, failure = None, error
     said = "" if failure is None else str(failure) or type(failure).__name__
     written = said.encode(errors="replace")[:_MESSAGE_BYTES].ljust(_MESSAGE_BYTES, b"\0")
-    heard = np.asarray(multihost_utils.process_allgather(np.frombuffer(written, np.uint8)))
+    gathered = np.asarray(multihost_utils.process_allgather(np.frombuffer(written, np.uint8)))
     if failure is not None:
         raise failure
-    for process, row in enumerate(heard):
+    for process, row in enumerate(gathered):
         if text := row.tobytes().rstrip(b"\0").decode(errors="replace"):
             raise ZooError(f"process {process}: {text}" if process else text)
     return cast(T, result)

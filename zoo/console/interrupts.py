@@ -75,7 +75,7 @@ def _running(frame: FrameType | None) -> set[str]:
 
 
 @contextlib.contextmanager
-def heard() -> Iterator[None]:
+def raising() -> Iterator[None]:
     """While inside, SIGINT raises KeyboardInterrupt and SIGTERM SystemExit with the shell's status, as said above.
 
     One that is ignored, as a shell has it for SIGINT in the background, stays so. Outside of the main thread, where

@@ -24,7 +24,7 @@ _SPELT = {
 
 
 @contextlib.contextmanager
-def speaking() -> Iterator[None]:
+def guarded_output() -> Iterator[None]:
     """Around all that a command does: nothing that it prints raises UnicodeEncodeError or BrokenPipeError.
 
     What a stream's encoding lacks is spelt out, bytes of file names that are no text included. Where the reader of

@@ -199,7 +199,7 @@ def test_a_killed_run_goes_on_to_the_same_shards(library, undisturbed, tmp_path)
     slowly = (
         "import sys, time; from train.data import packing; decode = packing.Workspace.decode\n"
         "packing.Workspace.decode = lambda *a: (time.sleep(0.03), decode(*a))[1]\n"
-        "from train import prepare; prepare.main(sys.argv[1:])"
+        "from train.data import prepare; prepare.main(sys.argv[1:])"
     )
     arguments = [str(library), str(out), "--sample_rate", str(RATE), "--shard_mb", "0.03", "--workers", "2"]
     root = Path(__file__).parents[3]

@@ -14,7 +14,7 @@ from train.devices import host_memory
 ROOT = Path(__file__).parents[3]
 PROGRAM = """
 import os, sys
-from train import host_memory
+from train.devices import host_memory
 print(os.getpid(), os.environ.get("GLIBC_TUNABLES"), sys.argv[1:], flush=True)
 host_memory._would_help = lambda environment, would=host_memory._would_help: {}
 host_memory.use_huge_pages()

@@ -31,7 +31,8 @@ import json, os, sys
 sys.path.insert(0, {root!r})
 import jax
 from configs import loading
-from train import cli, loop
+from train import cli
+from train.run import loop
 from train.run.signals import StoppedError
 from zoo.errors import ZooError
 loop.finish = lambda *_: print("finished alone", jax.process_index(), flush=True)

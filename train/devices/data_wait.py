@@ -13,7 +13,7 @@ import jax
 _WATCHER = ThreadPoolExecutor(1, thread_name_prefix="waiting")
 
 
-class Idleness:
+class DataWait:
     """Watches `running`, the results of the step that was dispatched last, from now on."""
 
     def __init__(self, running: Any) -> None:
