@@ -51,10 +51,7 @@ def test_odd_strides_leave_out_the_end():
 @pytest.mark.parametrize("name", NAMES)
 def test_a_padded_batch_is_its_clips(name):
     module, variables, given = ready(name).module, ready(name).variables, golden(name)
-    lengths = np.array([len(given[f"audio_{i}"]) for i in range(N_CLIPS)], np.int32)
-    batch = np.full((N_CLIPS, lengths.max(), 1), np.nan, np.float32)  # what is beyond a clip is not heard
-    for i, n in enumerate(lengths):
-        batch[i, :n] = given[f"audio_{i}"]
+    batch, lengths = small.padded("dac", name)
     output = jit(module.apply)(variables, batch, lengths)
     for i, n in enumerate(lengths):
         np.testing.assert_array_equal(output.codes[i, : module.n_frames(n)], given[f"codes_{i}"])

@@ -35,10 +35,7 @@ def test_codes_and_audio_are_the_references(name, clip):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_padded_batch_is_its_clips(name):
     module, variables, given = ready(name).module, ready(name).variables, golden(name)
-    lengths = np.array([len(given[f"audio_{i}"]) for i in range(N_CLIPS)], np.int32)
-    batch = np.full((N_CLIPS, lengths.max(), 1), np.nan, np.float32)  # what is beyond a clip is not heard
-    for i, n in enumerate(lengths):
-        batch[i, :n] = given[f"audio_{i}"]
+    batch, lengths = small.padded("snac", name)
     output = jit(module.apply)(variables, batch, lengths)
     assert len(np.unique(output.codes[0])) > 20
     for i, n in enumerate(lengths):

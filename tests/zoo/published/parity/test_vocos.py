@@ -203,6 +203,14 @@ def sound(n_samples: int, seed: int) -> np.ndarray:
     return (0.2 * tones + 0.02 * rng.standard_normal((n_samples, 1))).astype(np.float32)
 
 
+def padded(*lengths: int) -> tuple[np.ndarray, np.ndarray]:
+    """Clips of so many samples as a batch, and their lengths."""
+    batch = np.zeros((len(lengths), max(lengths), 1), np.float32)
+    for clip, n in zip(batch, lengths):
+        clip[:n] = sound(n, seed=n)
+    return batch, np.array(lengths, np.int32)
+
+
 def run(model, audio: np.ndarray, bandwidth: int | None = None) -> dict[str, np.ndarray]:
     """Features (F, D) and audio (T, 1) of one clip (T, 1), which is padded with zeros to whole hops; codes (F, Q)."""
     hop = model.head.istft.hop_length
@@ -252,10 +260,7 @@ def test_mels_and_audio_are_the_references(mels, n_samples):
 
 def test_a_padded_batch_of_mels_is_its_clips(mels):
     model, _, variables, _, apply = mels
-    lengths = np.array([9_001, 4_100, 6_144], np.int32)
-    batch = np.zeros((3, 9_001, 1), np.float32)
-    for clip, n in zip(batch, lengths):
-        clip[:n] = sound(n, seed=n)
+    batch, lengths = padded(9_001, 4_100, 6_144)
     together = apply(variables, batch, lengths)
     for clip, latent, out, n in zip(batch, together.latent, together.audio, lengths):
         wanted = run(model, clip[:n])
@@ -281,10 +286,7 @@ def test_codes_and_audio_are_the_references(codes, n_samples, bandwidth):
 
 def test_a_padded_batch_of_codes_is_its_clips(codes):
     model, _, variables, _, apply = codes
-    lengths = np.array([9_001, 4_100, 6_400], np.int32)
-    batch = np.zeros((3, 9_001, 1), np.float32)
-    for clip, n in zip(batch, lengths):
-        clip[:n] = sound(n, seed=n)
+    batch, lengths = padded(9_001, 4_100, 6_400)
     together = apply(variables, batch, lengths)
     for clip, found, out, n in zip(batch, together.codes, together.audio, lengths):
         wanted = run(model, clip[:n], 3)
