@@ -22,7 +22,7 @@ import numpy as np
 
 from evaluate.silence import silent
 from zoo import audio
-from zoo.errors import ZooError
+from zoo.errors import ZooError, one_line
 
 INSTALL = "pip install -e '.[perceptual]'"
 PESQ_PART_S = 16.0  # libpesq writes beyond its 50 utterances, each at least 0.4 s with its pause, and crashes
@@ -197,7 +197,7 @@ def _missing(metric: PerceptualMetric) -> str | None:
         except ModuleNotFoundError:
             return f"{metric.package} is not installed: {INSTALL}"
         except (ImportError, OSError) as error:  # its compiled part was built for something else
-            return f"{metric.package} cannot be imported ({' '.join(str(error).split())}): {INSTALL}"
+            return f"{metric.package} cannot be imported ({one_line(error)}): {INSTALL}"
     return None
 
 

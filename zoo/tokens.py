@@ -24,7 +24,7 @@ from zoo.arguments import as_path
 from zoo.bitstream.layout import Header
 from zoo.coding import StreamEncoder
 from zoo.coding.codes import UNUSED, CodePacket
-from zoo.errors import BitstreamError, ZooError
+from zoo.errors import BitstreamError, ZooError, one_line
 
 MAGIC = b"\x93NUMPY"
 _FORMAT = "codec-zoo tokens"
@@ -148,5 +148,5 @@ def _array(stream: BinaryIO) -> np.ndarray:
     try:
         array: np.ndarray = np.lib.format.read_array(stream, allow_pickle=False)
     except Exception as error:  # numpy's parser raises many kinds
-        raise ZooError(f"is no array that can be read ({' '.join(str(error).split())[:200]})") from None
+        raise ZooError(f"is no array that can be read ({one_line(error)})") from None
     return array

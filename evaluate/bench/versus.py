@@ -136,7 +136,7 @@ def compare(
         for batch_size in batch_sizes:
             pair = Pair(model, peer, codec, n_samples, batch_size)
             np.save(given, pair.given)
-            job = footprint.Job(
+            job = footprint.CodingJob(
                 "load", str(folder), model.family, model.config, str(given), n_samples, peer.encodes, pair.continuous
             )
             comparison = Comparison(

@@ -27,7 +27,7 @@ import numpy as np
 from configs import loading
 from configs.base import Config, Distributed
 from train.run.signals import StoppedError
-from zoo.errors import ZooError
+from zoo.errors import ZooError, one_line
 
 _MESSAGE_BYTES = 2048
 LOOK_EVERY_S = 1.0
@@ -140,8 +140,8 @@ def _join(found: Membership | None, timeout_s: int) -> None:
         if found is None and "coordinator_address should be defined" in str(error):
             return  # a TPU host by itself
         where = "the cluster" if found is None else f"{found.num_processes} processes at {found.coordinator}"
-        reason = " ".join(str(error).split())[:200]
-        raise ZooError(f"could not join {where} within {timeout_s} s (--distributed.timeout_s): {reason}") from None
+        flag = "--distributed.timeout_s"
+        raise ZooError(f"could not join {where} within {timeout_s} s ({flag}): {one_line(error)}") from None
 
 
 def _wait_for(address: str, timeout_s: float) -> None:

@@ -101,12 +101,16 @@ def resample(samples: np.ndarray, from_hz: int, to_hz: int, *, n_samples: int | 
     if from_hz != to_hz and len(samples):
         import soxr
 
-        # soxr rounds the length to the nearest: with a little silence behind it, the last sample is there too.
-        silence = np.zeros((-(-from_hz // to_hz), samples.shape[1]), np.float32)
+        silence = silence_behind(from_hz, to_hz, samples.shape[1])
         padded = np.concatenate([samples.astype(np.float32, copy=False), silence])
         samples = soxr.resample(padded, from_hz, to_hz, quality="HQ")[:natural]
     samples = samples.astype(np.float32, copy=False)
     return samples if n_samples is None else _fit(samples, n_samples)
+
+
+def silence_behind(from_hz: int, to_hz: int, channels: int) -> np.ndarray:
+    """What follows a signal into soxr, which rounds the length to the nearest: then the last sample is there too."""
+    return np.zeros((-(-from_hz // to_hz), channels), np.float32)
 
 
 def _fit(samples: np.ndarray, n: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from zoo.errors import CheckpointError
+from zoo.errors import CheckpointError, one_line
 
 
 @contextlib.contextmanager
@@ -28,7 +28,7 @@ def _reading(folder: Path) -> Iterator[Any]:
         with quiet_failure():
             yield ocp.options.MultiprocessingOptions(primary_host=own, active_processes={own})
     except Exception as error:  # orbax and tensorstore raise many kinds, none of which is about us
-        raise CheckpointError(f"checkpoint {folder.parent} is damaged or truncated: {reason(error)}") from None
+        raise CheckpointError(f"checkpoint {folder.parent} is damaged or truncated: {one_line(error)}") from None
 
 
 def restore(folder: Path, template: dict[str, Any]) -> dict[str, Any]:
@@ -73,11 +73,6 @@ def flat(tree: Any) -> dict[str, np.ndarray]:
 
 def path_name(path: Any) -> str:
     return jax.tree_util.keystr(path, simple=True, separator="/")
-
-
-def reason(error: BaseException) -> str:
-    """What an error of orbax says, in one line that is not a page."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 @contextlib.contextmanager

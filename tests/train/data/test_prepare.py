@@ -13,22 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 
+from tests.audio_files import RATE, noise, write
 from train.data import packing, prepare, shards
 from zoo import audio
 from zoo.errors import ZooError
-
-RATE = 8000
-
-
-def write(path: Path, samples: np.ndarray, sample_rate: int = RATE, **options) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, samples, sample_rate, **options)
-
-
-def noise(n: int, channels: int = 1, *, seed: int = 0, level: float = 0.1) -> np.ndarray:
-    return (np.random.default_rng(seed).standard_normal((n, channels)) * level).astype(np.float32)
 
 
 def prepared(root: Path, out: Path, **options) -> shards.Index:

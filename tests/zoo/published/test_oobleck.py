@@ -3,46 +3,22 @@
 import functools
 import json
 import math
-from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import zoo
+from tests.zoo.published import small
+from tests.zoo.published.small import close, jit
 from zoo.published import oobleck
 from zoo.published.files import torch_writer
 from zoo.published.keymap import flatten, from_params, to_params
 from zoo.published.oobleck.grid import GRID_STEPS, Grid, normal_entropy
 
-GOLDEN = Path(__file__).parent / "golden" / "oobleck_small.npz"
 N_CLIPS = 3
 
-# optimisations take longer than they save here
-jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-
-
-@functools.cache
-def golden() -> dict[str, np.ndarray]:
-    with np.load(GOLDEN) as arrays:
-        return {name: array.astype(np.float32) if name[:2] == "w:" else array for name, array in arrays.items()}
-
-
-@functools.cache
-def ready() -> zoo.ReadyCodec:
-    hyperparameters = oobleck.hyperparameters(json.loads(str(golden()["config"])))
-    module = zoo.create("oobleck", **hyperparameters)
-    template = jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((1, module.hop_length, 2)))["params"]
-    weights = {name[2:]: array for name, array in golden().items() if name[:2] == "w:"}
-    params = to_params(weights, oobleck.key_maps(**hyperparameters)["diffusers"], template)
-    entropy = oobleck.default_entropy(module.bottleneck.symbols())
-    return zoo.ReadyCodec(module, {"params": params}, entropy, {"family": "oobleck", "model": hyperparameters})
-
-
-def close(found: np.ndarray, wanted: np.ndarray, tolerance: float) -> None:
-    assert np.shape(found) == np.shape(wanted)
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * np.abs(wanted).max())
+golden = functools.partial(small.golden, "oobleck", "small")
+ready = functools.partial(small.ready, "oobleck", "small", layout="diffusers")
 
 
 @pytest.mark.parametrize("clip", range(N_CLIPS))
@@ -64,10 +40,7 @@ def test_the_posteriors_deviation_is_the_references():
 
 def test_a_padded_batch_is_its_clips():
     module, given = ready().module, golden()
-    lengths = np.array([len(given[f"audio_{i}"]) for i in range(N_CLIPS)], np.int32)
-    batch = np.full((N_CLIPS, lengths.max(), 2), np.nan, np.float32)  # what is beyond a clip is not heard
-    for i, n in enumerate(lengths):
-        batch[i, :n] = given[f"audio_{i}"]
+    batch, lengths = small.padded("oobleck", "small")
     latent = jit(lambda v, x, n: module.apply(v, x, n, method="encode"))(ready().variables, batch, lengths)
     decode = jit(lambda v, z, n: module.apply(v, z, batch.shape[1], n, method="decode"))
     audio = np.asarray(decode(ready().variables, latent, lengths))
@@ -86,21 +59,15 @@ def test_chunks_are_one_pass():
 
 
 def test_contexts_are_tight():
-    module, variables = ready().module, ready().variables
-    hop, rng = module.hop_length, np.random.default_rng(0)
-    for method, context, held, given, size in (
-        ("encode_frames", module.encoder_context, hop, 1, 2),
-        ("decode_frames", module.decoder_context, 1, hop, module.bottleneck.latent_dim),
+    codec = ready()
+    module = codec.module
+    for method, context, length, channels in (
+        ("encode_frames", module.encoder_context, module.hop_length, 2),
+        ("decode_frames", module.decoder_context, 1, module.bottleneck.latent_dim),
     ):
         n, f = context.before + context.after + 4, context.before + 1
-
-        def probe(x, method=method, frame=slice(f * given, (f + 1) * given)):
-            y = module.apply(variables, x, method=method)[0, frame]
-            return (y * rng.standard_normal(y.shape)).sum()
-
-        gradient = np.asarray(jit(jax.grad(probe))(rng.standard_normal((1, n * held, size)).astype(np.float32)))
-        touched = np.flatnonzero(gradient.reshape(n, -1).any(axis=1))
-        assert (touched[0], touched[-1]) == (f - context.before, f + context.after)
+        heard = small.frames_heard(codec, method, (n, length, channels), f)
+        assert heard == (f - context.before, f + context.after)
 
 
 def test_a_file_comes_back():

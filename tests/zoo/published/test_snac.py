@@ -2,50 +2,25 @@
 
 import functools
 import json
-from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import zoo
-from zoo.bitstream.entropy import Fitter
+from tests.zoo.published import small
+from tests.zoo.published.small import close, jit
 from zoo.coding.stream import FrameDecoder, FrameEncoder
 from zoo.nn.layers import Span
 from zoo.published import snac
 from zoo.published.keymap import flatten, from_params, to_params
 
-GOLDEN = Path(__file__).parent / "golden"
 NAMES = ("speech", "music")
 """two stages without attention, and one stage with windows of two frames of eight steps"""
 N_CLIPS = 3
 
-# optimisations take longer than they save here
-jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-
-
-@functools.cache
-def golden(name: str) -> dict[str, np.ndarray]:
-    with np.load(GOLDEN / f"snac_{name}.npz") as arrays:
-        return {key: array.astype(np.float32) if key[:2] == "w:" else array for key, array in arrays.items()}
-
-
-@functools.cache
-def ready(name: str) -> zoo.ReadyCodec:
-    hyperparameters = snac.hyperparameters(json.loads(str(golden(name)["config"])))
-    module = zoo.create("snac", **hyperparameters)
-    audio = jnp.zeros((1, module.hop_length, 1))
-    template = jax.eval_shape(module.init, jax.random.key(0), audio)["params"]
-    weights = {key[2:]: array for key, array in golden(name).items() if key[:2] == "w:"}
-    params = to_params(weights, snac.key_maps(**hyperparameters)["original"], template)
-    flat = Fitter(module.bottleneck.symbols()).fit()
-    return zoo.ReadyCodec(module, {"params": params}, flat, {"family": "snac", "model": hyperparameters})
-
-
-def close(found: np.ndarray, wanted: np.ndarray, tolerance: float = 1e-4) -> None:
-    assert np.shape(found) == np.shape(wanted)
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * np.abs(wanted).max())
+golden = functools.partial(small.golden, "snac")
+ready = functools.partial(small.ready, "snac", layout="original")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -60,10 +35,7 @@ def test_codes_and_audio_are_the_references(name, clip):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_padded_batch_is_its_clips(name):
     module, variables, given = ready(name).module, ready(name).variables, golden(name)
-    lengths = np.array([len(given[f"audio_{i}"]) for i in range(N_CLIPS)], np.int32)
-    batch = np.full((N_CLIPS, lengths.max(), 1), np.nan, np.float32)  # what is beyond a clip is not heard
-    for i, n in enumerate(lengths):
-        batch[i, :n] = given[f"audio_{i}"]
+    batch, lengths = small.padded("snac", name)
     output = jit(module.apply)(variables, batch, lengths)
     assert len(np.unique(output.codes[0])) > 20
     for i, n in enumerate(lengths):

@@ -1,65 +1,28 @@
 """Vocos against what its authors' package made of small models, and against itself in chunks, batches and files."""
 
 import functools
-import json
-from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import zoo
-from zoo.bitstream.entropy import Fitter
+from tests.zoo.published import small
+from tests.zoo.published.small import close, jit
 from zoo.coding.stream import FrameDecoder, FrameEncoder
 from zoo.nn import dsp
 from zoo.published import vocos
 from zoo.published.keymap import fold_weight_norm, from_params, mismatches, to_params
 
-GOLDEN = Path(__file__).parent / "golden"
 KINDS = ("mels", "codes")
 N_CLIPS = 3
 LEVELS = (3, 1, 0)
 """of the clips on codes"""
 
-# optimisations take longer than they save here
-jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-
-
-@functools.cache
-def golden(kind: str) -> dict[str, np.ndarray]:
-    with np.load(GOLDEN / f"vocos_{kind}.npz") as arrays:
-        return {name: array.astype(np.float32) if name[:2] == "w:" else array for name, array in arrays.items()}
-
-
-def weights(kind: str) -> dict[str, np.ndarray]:
-    return {name[2:]: array for name, array in golden(kind).items() if name[:2] == "w:"}
-
-
-@functools.cache
-def ready(kind: str) -> zoo.ReadyCodec:
-    hyperparameters = json.loads(str(golden(kind)["config"]))
-    module = zoo.create("vocos", **hyperparameters)
-    silence = jnp.zeros((1, 8 * module.hop_length, 1))
-    template = jax.eval_shape(module.init, jax.random.key(0), silence)["params"]
-    params = to_params(weights(kind), vocos.key_maps(**hyperparameters)["original"], template)
-    metadata = {"family": "vocos", "model": hyperparameters}
-    return zoo.ReadyCodec(module, {"params": params}, Fitter(module.bottleneck.symbols()).fit(), metadata)
-
-
-def close(found: np.ndarray, wanted: np.ndarray, tolerance: float) -> None:
-    assert np.shape(found) == np.shape(wanted)
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * np.abs(wanted).max())
-
-
-def padded(kind: str) -> tuple[np.ndarray, np.ndarray]:
-    """A batch of the golden clips, and their lengths; what is beyond a clip is not heard."""
-    clips = [golden(kind)[f"audio_{i}"] for i in range(N_CLIPS)]
-    lengths = np.array([len(clip) for clip in clips], np.int32)
-    batch = np.full((N_CLIPS, lengths.max(), 1), np.nan, np.float32)
-    for i, n in enumerate(lengths):
-        batch[i, :n] = clips[i]
-    return batch, lengths
+golden = functools.partial(small.golden, "vocos")
+weights = functools.partial(small.weights, "vocos")
+ready = functools.partial(small.ready, "vocos", layout="original")
+padded = functools.partial(small.padded, "vocos")
 
 
 # --- on mels
@@ -175,23 +138,17 @@ def test_norms_know_the_bitrate():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_contexts_are_tight(kind):
-    module, variables = ready(kind).module, ready(kind).variables
-    hop, rng = module.hop_length, np.random.default_rng(0)
-    size = golden(kind)["features_0"].shape[1]
-    methods = [("decode_frames", module.decoder_context, 1, hop, size + 3 * (kind == "codes"))]
+    codec = ready(kind)
+    module = codec.module
+    latent_dim = golden(kind)["features_0"].shape[1] + 3 * (kind == "codes")
+    methods = [("decode_frames", module.decoder_context, 1, latent_dim)]
     if kind == "mels":  # an LSTM hears all that came before
-        methods.append(("encode_frames", module.encoder_context, hop, 1, 1))
-    for method, context, held, given, size in methods:
+        methods.append(("encode_frames", module.encoder_context, module.hop_length, 1))
+    for method, context, length, channels in methods:
         # mirrored ends are out of reach
         n, f = 2 * context.before + 2 * context.after + 4, context.before + context.after + 1
-
-        def probe(x, method=method, frame=slice(f * given, (f + 1) * given)):
-            y = module.apply(variables, x, method=method)[0, frame]
-            return (y * rng.standard_normal(y.shape)).sum()
-
-        gradient = np.asarray(jit(jax.grad(probe))(rng.standard_normal((1, n * held, size)).astype(np.float32)))
-        touched = np.flatnonzero(gradient.reshape(n, -1).any(axis=1))
-        assert (touched[0], touched[-1]) == (f - context.before, f + context.after)
+        heard = small.frames_heard(codec, method, (n, length, channels), f)
+        assert heard == (f - context.before, f + context.after)
 
 
 @pytest.mark.parametrize("kind", KINDS)
