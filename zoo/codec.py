@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from zoo.errors import ZooError
-from zoo.nn.bottlenecks import CodebookUse, Quantised
+from zoo.nn.bottlenecks import Bottleneck, CodebookUse, Quantised
 from zoo.nn.layers import Span, apply_mask
 
 
@@ -69,7 +69,7 @@ class Codec(nn.Module):
     """
 
     encoder: nn.Module
-    bottleneck: nn.Module
+    bottleneck: Bottleneck
     decoder: nn.Module
     sample_rate: int
     """Hz"""

@@ -180,6 +180,7 @@ def agree(
     import jax
 
     from zoo import families
+    from zoo.nn.layers import PER_TENTH
     from zoo.published.keymap import to_params
 
     family = families.module_of(model.family)
@@ -191,7 +192,7 @@ def agree(
         name = jax.tree_util.keystr(path, simple=True, separator="/")
         expected = np.asarray(expected)
         if name.endswith("_tenths"):  # the gradient of a tenth is ten times that of the whole
-            expected = expected * np.float32(100)
+            expected = expected * np.float32(PER_TENTH**2)
         scale = float(np.abs(expected).max())
         errors[name] = float(np.abs(np.asarray(found) - expected).max()) / max(scale, 1e-30)
     worst = max(errors, key=lambda name: (np.isnan(errors[name]), errors[name]))

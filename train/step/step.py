@@ -14,7 +14,7 @@ from train.step import balancer, codebooks, freezing
 from train.step.augment import augment
 from train.step.state import Batch, Metrics, Step, TrainState
 from train.step.task import CodecTask, update
-from zoo.nn.bottlenecks import CodebookUse
+from zoo.nn.bottlenecks import CodebookUse, LearntCodebooks
 
 _RESTART_STREAM = 2**32 - 2
 """Folded into the seed before the step; no example has this number."""
@@ -107,8 +107,8 @@ def make_step(task: CodecTask, *, adversarial: bool, heard: bool = True) -> Step
             changes["balance"] = state.balance | balancer.followed(
                 state.balance, found.norms, config.optim.balancer_decay
             )
-        if found.use is not None:
-            metrics |= _tend_codebooks(task, state, found.use, changes)
+        if found.use is not None and task.learnt_codebooks is not None:
+            metrics |= _tend_codebooks(task, task.learnt_codebooks, state, found.use, changes)
         position = state.next_example + jax.lax.psum(jnp.uint32(n_examples), "data")
         return _commit(state.replace(next_example=position), changes, metrics, config.optim.skip_nonfinite)  # type: ignore[attr-defined]
 
@@ -144,7 +144,9 @@ def _in_parts(find: Callable[[TrainState, Batch], Findings], state: TrainState, 
     return Findings(gradients, discriminator_gradients, metrics, norms, use)
 
 
-def _tend_codebooks(task: CodecTask, state: TrainState, use: CodebookUse, changes: dict[str, Any]) -> Metrics:
+def _tend_codebooks(
+    task: CodecTask, learnt: LearntCodebooks, state: TrainState, use: CodebookUse, changes: dict[str, Any]
+) -> Metrics:
     """Follows how often entries are chosen, and lets dead ones begin anew in `changes`; perplexities for the log."""
     config = task.config.codebooks
     use = codebooks.gathered(use, "data")
@@ -154,7 +156,7 @@ def _tend_codebooks(task: CodecTask, state: TrainState, use: CodebookUse, change
     if task.restarts_codebooks(state.params):
         key = jax.random.fold_in(jax.random.key(task.config.seed), _RESTART_STREAM)
         revived = codebooks.revival(usage, use, jax.random.fold_in(key, state.step), config.restart_below)
-        changes |= codebooks.revive(changes, task.codebook_leaf or "", task.codebook_scale, revived)
+        changes |= codebooks.revive(changes, learnt, revived)
         # time to be chosen before they are looked at again
         usage = jnp.where(revived.dead, 1 / usage.shape[-1], usage)
         metrics["restarted"] = revived.dead.sum().astype(jnp.float32)

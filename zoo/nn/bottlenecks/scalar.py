@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from zoo.nn.bottlenecks.base import Quantised, SymbolFormat, chosen_level, mean_frames, straight_through
+from zoo.nn.layers import PER_TENTH
 
 
 class FSQ(nn.Module):
@@ -25,10 +26,12 @@ class FSQ(nn.Module):
 
     levels: Sequence[int]
 
+    loss_names = ("rate",)
+    learnt_codebooks = None
+
     def setup(self) -> None:
         n = len(self.levels)
-        # a narrow and a wide component: loud and soft passages together are heavy-tailed; in tenths, so that the
-        # optimiser's step of 1e-3 moves a scale by a per cent
+        # a narrow and a wide component: loud and soft passages together are heavy-tailed
         init = jnp.tile(jnp.array([[-0.1], [0.1]], jnp.float32), (1, n))
         self.log_scale_tenths = self.param("log_scale_tenths", lambda key: init)
         self.mix_logit_tenths = self.param("mix_logit_tenths", nn.initializers.zeros, (n,), jnp.float32)
@@ -61,10 +64,10 @@ class FSQ(nn.Module):
         return ((jnp.asarray(self.levels, jnp.float32) - 1) / 2)[None, None]
 
     def _bits(self, y: jax.Array) -> jax.Array:
-        scale = jnp.exp(10 * self.log_scale_tenths)[:, None, None, :]
+        scale = jnp.exp(PER_TENTH * self.log_scale_tenths)[:, None, None, :]
         magnitude = jnp.abs(y)[None]  # by symmetry; keeps the difference of sigmoids accurate in the tail
         probability = jax.nn.sigmoid((0.5 - magnitude) / scale) - jax.nn.sigmoid((-0.5 - magnitude) / scale)
-        mix = jax.nn.sigmoid(10 * self.mix_logit_tenths)[None, None]
+        mix = jax.nn.sigmoid(PER_TENTH * self.mix_logit_tenths)[None, None]
         return -jnp.log2(mix * probability[0] + (1 - mix) * probability[1] + 1e-9)
 
 
@@ -83,10 +86,12 @@ class Gaussian(nn.Module):
     codebook_size: int = 1023
     initial_std: float = 0.2
 
+    loss_names = ("kl",)
+    learnt_codebooks = None
+
     def setup(self) -> None:
-        # in tenths, so that an optimiser's step of 1e-3 moves a deviation by a per cent: dimensions that carry nothing
-        # must be found out within a short training
-        initial = nn.initializers.constant(float(np.log(self.initial_std)) / 10)
+        # in tenths: dimensions that carry nothing must be found out within a short training
+        initial = nn.initializers.constant(float(np.log(self.initial_std)) / PER_TENTH)
         self.log_std_tenths = self.param("log_std_tenths", initial, (self.latent_dim,), jnp.float32)
 
     @property
@@ -117,7 +122,7 @@ class Gaussian(nn.Module):
         return (codes - self.codebook_size // 2).astype(jnp.float32) * self._grid(level)
 
     def _log_std(self) -> jax.Array:
-        return jnp.clip(10 * self.log_std_tenths, -7.0, 0.5)[None, None]
+        return jnp.clip(PER_TENTH * self.log_std_tenths, -7.0, 0.5)[None, None]
 
     def _grid(self, level: Any) -> jax.Array:
         steps = jnp.asarray(self.grid_steps, jnp.float32)

@@ -18,6 +18,7 @@ numbers of the textbook operation.
 from __future__ import annotations
 
 from zoo.nn.layers.blocks import (
+    Block,
     ConvNeXtBlock,
     LayerNorm,
     ResidualUnit,
@@ -31,11 +32,13 @@ from zoo.nn.layers.blocks import (
 from zoo.nn.layers.convolution import Conv1d, Conv2d, ConvTranspose1d, DepthwiseConv1d
 from zoo.nn.layers.edges import Edge, Span, apply_mask, pad_time
 from zoo.nn.layers.memory import LSTM, carrying
-from zoo.nn.layers.parameters import Dtype, Initializer, per_channel
+from zoo.nn.layers.parameters import PER_TENTH, Dtype, Initializer, per_channel
 from zoo.nn.layers.windows import Steps, in_windows
 
 __all__ = [
     "LSTM",
+    "PER_TENTH",
+    "Block",
     "Conv1d",
     "Conv2d",
     "ConvNeXtBlock",

@@ -16,11 +16,22 @@ import numpy as np
 
 from zoo.codec import Codec, Context
 from zoo.nn.bottlenecks import ResidualVQ
-from zoo.nn.layers import Conv1d, ConvTranspose1d, Dtype, ResidualUnit, Snake, Span, Steps, apply_mask, in_windows
+from zoo.nn.layers import (
+    PER_TENTH,
+    Conv1d,
+    ConvTranspose1d,
+    Dtype,
+    ResidualUnit,
+    Snake,
+    Span,
+    Steps,
+    apply_mask,
+    in_windows,
+)
 from zoo.published.keymap import CONV, CONV_TRANSPOSE, POINTWISE, SNAKE, VECTOR, Entry, KeyMap, Layout
 
 DILATIONS = (1, 3, 9)
-TENTHS = Layout("TENTHS", lambda entries: entries / np.float32(10), lambda tenths: (np.float32(10) * tenths,))
+TENTHS = Layout("TENTHS", lambda entries: entries / np.float32(PER_TENTH), lambda t: (np.float32(PER_TENTH) * t,))
 """a codebook, kept in tenths"""
 
 
