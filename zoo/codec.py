@@ -86,7 +86,7 @@ class Codec(nn.Module):
     """clips have a multiple of so many frames, and what is computed at once as well: a window of attention, say"""
     recurrent: bool = False
     """whether frames depend on all before them beyond the contexts, through what layers remember"""
-    opening: int = 1
+    min_first_frames: int = 1
     """how many frames of a clip's beginning must be computed at once: causal layers that mirror it hear its future"""
 
     @property

@@ -91,16 +91,16 @@ class CodecTask:
         audio = self._example()
         return jax.jit(self.discriminators.init)(key, audio)["params"]
 
-    def codebooks_move(self, params: Params) -> bool:
+    def has_trainable_codebooks(self, params: Params) -> bool:
         """Whether there are learnt codebooks that are not frozen."""
         if self.learnt_codebooks is None:
             return False
-        return bool(freezing.moving(params, self.config.freeze)["bottleneck"][self.learnt_codebooks.leaf])
+        return bool(freezing.trainable_mask(params, self.config.freeze)["bottleneck"][self.learnt_codebooks.leaf])
 
     def restarts_codebooks(self, params: Params) -> bool:
         """Whether dead entries begin anew; not those of others, which new audio may only rarely ask for."""
         begun = self.config.init is not None
-        return self.config.codebooks.restart_below > 0 and not begun and self.codebooks_move(params)
+        return self.config.codebooks.restart_below > 0 and not begun and self.has_trainable_codebooks(params)
 
     def initial_usage(self, params: Params) -> Any:
         """Uniform frequencies (Q, K) of the entries of learnt codebooks; {} where there are none."""
@@ -117,7 +117,7 @@ class CodecTask:
 
     def apply(self, params: Params, inputs: dict[str, jax.Array]) -> CodecOutput:
         # no gradient is computed for what is frozen, nor for what only leads there
-        params = freezing.stopped(params, self.config.freeze)
+        params = freezing.stop_frozen(params, self.config.freeze)
         with rematerialised(self.config.rematerialise):
             output: CodecOutput = self.module.apply({"params": params}, inputs["audio"], keys=inputs["keys"])  # type: ignore[assignment]
         return output
@@ -127,7 +127,7 @@ class CodecTask:
             verdicts: list[Verdict] = self.discriminators.apply({"params": params}, audio)  # type: ignore[assignment]
         return verdicts
 
-    def own_losses(self, output: CodecOutput) -> dict[str, jax.Array]:
+    def model_losses(self, output: CodecOutput) -> dict[str, jax.Array]:
         """Losses with a weight of which only the model knows, unweighted, (B,) each."""
         return {name: loss for name, loss in output.losses.items() if name in self._weights}
 

@@ -57,11 +57,11 @@ def test_a_gradient_is_pulled_from_each_loss_alone() -> None:
     audio = jnp.asarray(RNG.standard_normal((4, 10, 1)), jnp.float32)
     one = lambda x: {"square": jnp.square(x).sum((1, 2))}  # noqa: E731
     two = lambda x: {"sum": 2 * x.sum((1, 2)), "cube": (x**3).sum((1, 2))}  # noqa: E731
-    pulled = balancer.pull([one, two], audio)
-    assert set(pulled.losses) == set(pulled.gradients) == {"square", "sum", "cube"}
-    np.testing.assert_allclose(pulled.losses["cube"], (audio**3).sum((1, 2)), rtol=1e-6)
+    found = balancer.loss_gradients([one, two], audio)
+    assert set(found.losses) == set(found.gradients) == {"square", "sum", "cube"}
+    np.testing.assert_allclose(found.losses["cube"], (audio**3).sum((1, 2)), rtol=1e-6)
     for name, expected in (("square", 2 * audio), ("sum", 2 * jnp.ones_like(audio)), ("cube", 3 * audio**2)):
-        np.testing.assert_allclose(pulled.gradients[name], expected, rtol=1e-6)
+        np.testing.assert_allclose(found.gradients[name], expected, rtol=1e-6)
 
 
 def test_averaged_norms_begin_as_the_mean_and_go_on_as_a_moving_average() -> None:

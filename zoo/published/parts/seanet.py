@@ -110,12 +110,15 @@ class Seanet:
             index += self.n_residual
         return [*layers, Layer("conv", "head", index + 1, self.channels, self.last_kernel_size, activated=True)]
 
-    def opening(self) -> int:
+    def min_first_frames(self) -> int:
         """How many first frames of a clip must be known for the first of them to be known, both ways.
 
         A causal convolution mirrors the beginning of a clip, and so hears there what is yet to come.
         """
-        return max(_opening(self, self.encoder_layers(), 1), _opening(self, self.decoder_layers(), self.hop_length))
+        return max(
+            _min_first_frames(self, self.encoder_layers(), 1),
+            _min_first_frames(self, self.decoder_layers(), self.hop_length),
+        )
 
     def _units(self, i: int, index: int, width: int) -> list[Layer]:
         size, growth = self.residual_kernel_size, self.dilation_growth
@@ -290,7 +293,7 @@ def _inputs(spec: Seanet, layers: Sequence[Layer], span: Span) -> Span:
     return span
 
 
-def _opening(spec: Seanet, layers: Sequence[Layer], samples: int) -> int:
+def _min_first_frames(spec: Seanet, layers: Sequence[Layer], samples: int) -> int:
     """Smallest n for which the first n frames, of so many samples each on the far side, need only the first n."""
     hop = spec.hop_length // samples
 
