@@ -129,7 +129,7 @@ def run(options: Options) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command; exits with status 2 and one line on standard error for input that cannot be used."""
-    command(Options, "python -m evaluate.contexts", run, arguments)
+    command(Options, "python -m evaluate.contexts", run, arguments, extra="evaluate")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import importlib
 import sys
 
 from train.devices import host_memory
-from zoo.console import interrupts, terminal
+from zoo.console import extras, interrupts, terminal
 
 COMMANDS = {"check": "train.data.check", "prepare": "train.data.prepare", "report": "train.watch.curves"}
 """What may stand in the place of options: modules with a `main(arguments)`."""
@@ -25,10 +25,15 @@ def _train() -> None:
 
     name, config = cli.parse(commands=list(COMMANDS))
     # after the arguments are known to be right: importing jax takes a second
+    from zoo.errors import ZooError
+
+    try:
+        extras.require("train")
+    except ZooError as error:
+        cli.fail(str(error))
     from train.devices import processes
     from train.run.loop import run
     from train.run.signals import StoppedError
-    from zoo.errors import ZooError
 
     try:
         run(name, config, model_overrides=cli.model_overrides())

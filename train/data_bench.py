@@ -128,7 +128,7 @@ def _wait_share(batches: Iterator[Any], mesh: Any, step_s: float, seconds: float
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line; bad input ends in one line and exit status 2."""
-    command(Options, "python -m train.data_bench", run, arguments, cached=False)
+    command(Options, "python -m train.data_bench", run, arguments, cached=False, extra="train")
 
 
 def run(options: Options) -> None:

@@ -208,7 +208,7 @@ class Options:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line; bad input ends in one line and exit status 2."""
     # compiled programs from earlier runs would hide what the first step costs
-    command(Options, "python -m train.bench", run, arguments, cached=False)
+    command(Options, "python -m train.bench", run, arguments, cached=False, extra="train")
 
 
 def run(options: Options) -> None:

@@ -47,7 +47,7 @@ class Options:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line; bad input ends in one line and exit status 2."""
-    command(Options, "python -m train check", run, arguments, cached=False)
+    command(Options, "python -m train check", run, arguments, cached=False, extra="train")
 
 
 def run(options: Options) -> None:

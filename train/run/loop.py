@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
@@ -25,6 +25,7 @@ from train.run.lock import RunLock
 from train.run.signals import Stopping
 from train.run.tables import TableFitter, TableKeeper
 from train.step import codebooks
+from train.step.losses import Reconstruction
 from train.step.phases import Phases
 from train.step.state import TrainState, create_state
 from train.step.task import CodecTask
@@ -39,17 +40,24 @@ from zoo.errors import ZooError
 from zoo.saved import runs
 
 
-def run(name: str, config: Config, *, model_overrides: Collection[str] = ()) -> None:
+def run(
+    name: str,
+    config: Config,
+    *,
+    model_overrides: Collection[str] = (),
+    extra_losses: Mapping[str, Reconstruction] | None = None,
+) -> None:
     """Trains a configuration to its last step: from scratch, `config.init`, or its workdir's newest checkpoint.
 
-    `model_overrides` are hyper-parameters that were asked for beside the configuration. Raises ZooError for whatever is
-    wrong with the input: before anything is compiled or overwritten, where that can be known. Raises StoppedError, with
-    all that was done saved, after SIGTERM or Ctrl-C.
+    `model_overrides` are hyper-parameters that were asked for beside the configuration, `extra_losses` losses of the
+    caller's own, as `CodecTask` takes them. Raises ZooError for whatever is wrong with the input: before anything is
+    compiled or overwritten, where that can be known. Raises StoppedError, with all that was done saved, after SIGTERM
+    or Ctrl-C.
     """
     workdir = Path(config.workdir or f"runs/{name}")
     lock = RunLock(workdir)
     try:
-        _run(name, config, workdir, lock, model_overrides)
+        _run(name, config, workdir, lock, model_overrides, extra_losses)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -58,7 +66,14 @@ def run(name: str, config: Config, *, model_overrides: Collection[str] = ()) -> 
         lock.release()
 
 
-def _run(name: str, config: Config, workdir: Path, lock: RunLock, model_overrides: Collection[str]) -> None:
+def _run(
+    name: str,
+    config: Config,
+    workdir: Path,
+    lock: RunLock,
+    model_overrides: Collection[str],
+    extra_losses: Mapping[str, Reconstruction] | None,
+) -> None:
     processes.initialise(config.distributed)
     processes.check_agreement(config)
     # where a process stands among others is no part of what is trained
@@ -70,7 +85,7 @@ def _run(name: str, config: Config, workdir: Path, lock: RunLock, model_override
     parallel.check_batch_size(config.batch_size, mesh, config.accumulate)
     asked = config
     config, begun_with = processes.all_do(lambda: start.initial_weights(workdir, asked, model_overrides))
-    task = CodecTask(config)
+    task = CodecTask(config, extra_losses)
     progress = Progress(config.steps, stream=processes.stream())
     source = processes.all_do(lambda: start.make_source(task, progress.message))
     audio_now = inventory.of(source)

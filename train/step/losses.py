@@ -14,6 +14,9 @@ import numpy as np
 from zoo.nn import dsp
 from zoo.nn.discriminators import Verdict
 
+Reconstruction = Callable[[jax.Array, jax.Array], jax.Array]
+"""A loss of (reference, estimate), both (B, T, C): one value per example, (B,)"""
+
 MEL_SCALES = ((2048, 160), (1024, 80), (512, 40), (256, 20), (128, 10))
 """(window, mels) of the multi-scale mel loss; hops are a quarter of the window"""
 STFT_SCALES = (2048, 1024, 512)
@@ -90,7 +93,7 @@ def stft(reference: jax.Array, estimate: jax.Array, scales: Sequence[int] = STFT
     return total / len(scales)
 
 
-def reconstruction_losses(sample_rate: int) -> dict[str, Callable[[jax.Array, jax.Array], jax.Array]]:
+def reconstruction_losses(sample_rate: int) -> dict[str, Reconstruction]:
     """Every reconstruction loss by its name in the config."""
     return {
         "waveform_l1": waveform_l1,

@@ -6,7 +6,7 @@ The step and the loop know nothing of encoders or bottlenecks; a task is where t
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -29,8 +29,13 @@ Params = Any
 class CodecTask:
     """A codec trained to reproduce its input."""
 
-    def __init__(self, config: Config) -> None:
-        """Raises ZooError for an unknown model, and for losses that cannot be had together."""
+    def __init__(self, config: Config, extra_losses: Mapping[str, losses.Reconstruction] | None = None) -> None:
+        """Builds the model of `config` and what its losses take.
+
+        `extra_losses` are reconstruction losses of the caller's own, by name; `config.loss` is then an instance of a
+        subclass of LossWeights that has a field, the weight, for each. Raises ZooError for an unknown model, for losses
+        that cannot be had together, and where extra losses and their weights do not match.
+        """
         dtype = jnp.dtype(config.precision)
         self.config = config
         self.module: Codec = families.create(config.model.family, **config.model.kwargs(), dtype=dtype)
@@ -46,11 +51,13 @@ class CodecTask:
                 f"adversarial_start is {config.adversarial_start}, but loss.adversarial is 0: give that a weight, or "
                 "leave adversarial_start at -1"
             )
-        self._reconstruction = losses.reconstruction_losses(self.module.sample_rate)
+        self._extra = dict(extra_losses or {})
+        _check_extra_names(config.loss, self._extra)
+        self._reconstruction = losses.reconstruction_losses(self.module.sample_rate) | self._extra
         self.learnt_codebooks: LearntCodebooks | None = self.module.bottleneck.learnt_codebooks
         self._weights = {
             field.name: optim.schedule(weight)
-            for field in fields(LossWeights)
+            for field in fields(config.loss)
             if _is_on(weight := getattr(config.loss, field.name))
         }
         self._on_audio = (*self._reconstruction, *losses.ADVERSARIAL)
@@ -77,8 +84,12 @@ class CodecTask:
         return rates
 
     def init(self, key: jax.Array) -> Params:
-        """Raises ZooError for a loss that the model does not have, and for a frozen part that it does not have."""
+        """Raises ZooError for a loss that the model does not have, and for a frozen part that it does not have.
+
+        And for an extra loss whose result has another shape than (B,).
+        """
         audio = self._example()
+        self._check_extra_shapes()
         keys = jax.random.split(key, 1)
         init = lambda k: self.module.init(k, audio, keys=keys)  # noqa: E731
         self._check_losses()
@@ -170,6 +181,15 @@ class CodecTask:
             if name not in known:
                 raise ZooError(f"loss.{name} is set, but model {family!r} has no such loss; it has: {has}")
 
+    def _check_extra_shapes(self) -> None:
+        module = self.module
+        n_samples = max(round(self.config.data.segment_s * module.frame_rate_hz), 1) * module.hop_length
+        crops = jax.ShapeDtypeStruct((2, n_samples, module.channels), jnp.float32)
+        for name, function in self._extra.items():
+            shape = jax.eval_shape(function, crops, crops).shape
+            if shape != (2,):
+                raise ZooError(f"extra loss {name!r} gives {shape} for a batch of 2; it must give one value each: (2,)")
+
     def _example(self) -> jax.Array:
         """Audio of the shape that initialises; parameters do not depend on its length."""
         return jnp.zeros((1, 4 * self.module.hop_length, self.module.channels))
@@ -190,6 +210,19 @@ class CodecTask:
     def total(self, named: dict[str, jax.Array], step: jax.Array) -> jax.Array:
         """Weighted sum of the batch's mean losses."""
         return sum((self._weights[name](step) * loss.mean() for name, loss in named.items()), jnp.zeros(()))
+
+
+def _check_extra_names(weights: LossWeights, extra: Iterable[str]) -> None:
+    """Raises ZooError unless the fields of `weights` beyond those of LossWeights are just the names of `extra`."""
+    ours = {field.name for field in fields(LossWeights)}
+    weighted = {field.name for field in fields(weights)} - ours
+    for name in extra:
+        if name in ours:
+            raise ZooError(f"extra loss {name!r} has the name of a loss that is there already: choose another one")
+        if name not in weighted:
+            raise ZooError(f"extra loss {name!r} has no weight: give a subclass of LossWeights the field {name!r}")
+    for name in sorted(weighted.difference(extra)):
+        raise ZooError(f"loss.{name} is a weight without a loss: pass its function in extra_losses")
 
 
 def _is_on(weight: Weight) -> bool:

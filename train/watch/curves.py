@@ -66,7 +66,7 @@ class Options:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line; bad input ends in one line and exit status 2."""
-    command(Options, "python -m train report", run, arguments)
+    command(Options, "python -m train report", run, arguments, extra="train")
 
 
 def run(options: Options) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from zoo.console import interrupts, terminal
+from zoo.console import extras, interrupts, terminal
 from zoo.errors import ZooError
 
 T = TypeVar("T")
@@ -27,15 +27,18 @@ def command(
     arguments: Sequence[str] | None = None,
     *,
     cached: bool = True,
+    extra: str = "",
 ) -> None:
     """Parses an options dataclass (or one of several) and runs it.
 
     Bad input ends in one line on standard error and exit status 2, a reader that has gone as `terminal.speaking` says.
-    With `cached`, compiled programs are kept across runs.
+    With `cached`, compiled programs are kept across runs; packages of the `extra` must be installed.
     """
     with terminal.speaking(), interrupts.heard():
         options = parse(kind, program, arguments)
         try:
+            if extra:
+                extras.require(extra)
             if cached:
                 use_compilation_cache()
             run(options)

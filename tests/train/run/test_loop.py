@@ -47,11 +47,7 @@ TINY = Config(
     data=Data(segment_s=0.1),
     evaluation=Evaluation(clips=2, clip_s=0.3, samples=1, table_s=0.5),
 )
-JAX_OPTIONS = (
-    "jax_disable_most_optimizations",
-    "jax_compilation_cache_dir",
-    "jax_persistent_cache_min_compile_time_secs",
-)
+pytestmark = pytest.mark.usefixtures("short")
 ADVERSARIAL = dataclasses.replace(
     TINY,
     steps=5,
@@ -62,26 +58,8 @@ ADVERSARIAL = dataclasses.replace(
 )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _short(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No evaluation after a run; every program is compiled once for all runs, in haste, away from the user's cache."""
-    cache = str(tmp_path_factory.mktemp("cache"))
-    before = {name: jax.config.values[name] for name in JAX_OPTIONS}
-
-    def set_up_jax() -> None:
-        for name, value in zip(JAX_OPTIONS, (True, cache, 0.0)):
-            jax.config.update(name, value)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "finish", lambda *_: None)
-        patch.setattr(loop, "use_compilation_cache", set_up_jax)
-        yield
-    for name, value in before.items():
-        jax.config.update(name, value)
-
-
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(short: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An uninterrupted run on the embedded generator to its last step; tests leave it as it is."""
     workdir = tmp_path_factory.mktemp("finished") / "run"
     loop.run("tiny", dataclasses.replace(TINY, workdir=str(workdir), tensorboard=True))
