@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from zoo.errors import ZooError
-from zoo.nn.bottlenecks import CodebookUse, Quantised
+from zoo.nn.bottlenecks import Bottleneck, CodebookUse, Quantised
 from zoo.nn.layers import Span, apply_mask
 
 
@@ -69,7 +69,7 @@ class Codec(nn.Module):
     """
 
     encoder: nn.Module
-    bottleneck: nn.Module
+    bottleneck: Bottleneck
     decoder: nn.Module
     sample_rate: int
     """Hz"""
@@ -86,7 +86,7 @@ class Codec(nn.Module):
     """clips have a multiple of so many frames, and what is computed at once as well: a window of attention, say"""
     recurrent: bool = False
     """whether frames depend on all before them beyond the contexts, through what layers remember"""
-    opening: int = 1
+    min_first_frames: int = 1
     """frames of a clip's beginning that must be computed at once: causal layers that mirror it depend on its future"""
 
     @property

@@ -3,15 +3,19 @@
 import dataclasses
 import importlib
 import inspect
+import pkgutil
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import pytest
 
 import zoo
 from configs import loading
+from configs.base import LossWeights
 from train.step.state import create_state
 from train.step.task import CodecTask
+from zoo.nn.bottlenecks import Bottleneck
 
 
 @pytest.mark.parametrize("family", zoo.names())
@@ -41,3 +45,24 @@ def test_every_configuration_initialises_in_full_size(name):
     if task.adversarial:
         verdicts = jax.eval_shape(task.discriminate, state.discriminator, audio)
         assert len(verdicts) == len(task.discriminators.periods) + len(task.discriminators.fft_sizes)
+
+
+def bottlenecks() -> dict[str, type]:
+    """Every class below zoo that quantises latents: linen modules that have symbols."""
+    found = {}
+    for module in pkgutil.walk_packages(zoo.__path__, "zoo."):
+        if module.name.startswith(("zoo.nn.", "zoo.families.", "zoo.published.")):
+            for name, cls in vars(importlib.import_module(module.name)).items():
+                if isinstance(cls, type) and issubclass(cls, nn.Module) and hasattr(cls, "symbols"):
+                    found[name] = cls
+    return found
+
+
+def test_bottlenecks_keep_to_their_protocol_and_every_loss_of_theirs_has_a_weight():
+    found = bottlenecks()
+    assert {"FSQ", "Gaussian", "ResidualVQ", "Identity", "Grid", "EuclideanRVQ", "SegmentRVQ"} <= set(found)
+    weights = {field.name for field in dataclasses.fields(LossWeights)}
+    members = [name for name in vars(Bottleneck) if not name.startswith("_")]
+    for name, cls in found.items():
+        assert [member for member in members if not hasattr(cls, member)] == [], name
+        assert set(cls.loss_names) <= weights, name

@@ -106,7 +106,7 @@ def _run(
     phases = Phases(task, mesh)
     if config.keep_best:
         check_metric(config.keep_best, start.logged_names(task, mesh, phases, state, source))
-    if config.codebooks.kmeans and task.codebooks_move(state.params) and config.init is None:
+    if config.codebooks.kmeans and task.has_trainable_codebooks(state.params) and config.init is None:
         fresh = not (config.resume and runs.steps(workdir))
         state = codebooks.initialise(state, task, mesh, start.batches(source, config, 0)) if fresh else state
     processes.on_first(lambda: folder.prepare(workdir, config, lock))

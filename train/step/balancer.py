@@ -12,17 +12,17 @@ Losses = dict[str, jax.Array]
 
 
 @flax.struct.dataclass
-class Pulled:
-    """What the losses of a waveform (B, T, C) say of it: their values (B,), and each one's gradient (B, T, C)."""
+class LossGradients:
+    """Losses of a waveform (B, T, C): their values (B,), and the gradient (B, T, C) of each."""
 
     losses: Losses
     gradients: Losses
 
 
-def pull(functions: Sequence[Callable[[jax.Array], Losses]], audio: jax.Array) -> Pulled:
+def loss_gradients(functions: Sequence[Callable[[jax.Array], Losses]], audio: jax.Array) -> LossGradients:
     """Every loss by itself: `gradients[name][b]` is that of losses[name][b], whatever the batch's size.
 
-    Each function gives some of the losses and is evaluated once, whichever number of gradients is pulled back through.
+    Each function gives some of the losses and is evaluated once, however many gradients are pulled back through it.
     """
     losses: Losses = {}
     gradients: Losses = {}
@@ -31,7 +31,7 @@ def pull(functions: Sequence[Callable[[jax.Array], Losses]], audio: jax.Array) -
         losses |= named
         for name in named:
             (gradients[name],) = back({k: jnp.full_like(v, float(k == name)) for k, v in named.items()})
-    return Pulled(losses, gradients)
+    return LossGradients(losses, gradients)
 
 
 def norms(gradients: Mapping[str, jax.Array]) -> dict[str, jax.Array]:

@@ -20,8 +20,7 @@ from jax.sharding import PartitionSpec as P
 from train.devices import parallel
 from train.step.state import TrainState
 from train.step.task import CodecTask
-from zoo.nn.bottlenecks import CodebookUse
-from zoo.nn.bottlenecks.kmeans import fit_residual_vq
+from zoo.nn.bottlenecks import CodebookUse, LearntCodebooks
 
 DEAD_SHARE = 0.03
 """An entry chosen less often than this share of the uniform frequency is counted as dead."""
@@ -82,22 +81,21 @@ def revival(usage: jax.Array, use: CodebookUse, key: jax.Array, below: float) ->
     return Revival(dead, jax.vmap(draw, in_axes=(0, 1, 1, 0))(dead, use.asked, use.inputs, keys))
 
 
-def revive(changes: dict[str, Any], leaf: str, scale: float, revived: Revival) -> dict[str, Any]:
+def revive(changes: dict[str, Any], learnt: LearntCodebooks, revived: Revival) -> dict[str, Any]:
     """New parameters, average and optimiser state in which the dead entries are what `revived` says.
 
-    `leaf` names the codebooks in the parameter tree, which holds entries / `scale`. Their average begins anew, too,
-    and an optimiser's moments as those of a parameter that has not moved.
+    Their average begins anew, too, and an optimiser's moments as those of a parameter that has not moved.
     """
     dead = revived.dead[..., None]
 
     def replaced(tree: Any, value: Any) -> Any:
         def one(path: Any, x: jax.Array) -> jax.Array:
             names = [getattr(key, "key", None) for key in path]
-            return jnp.where(dead, value, x) if names[-2:] == ["bottleneck", leaf] else x
+            return jnp.where(dead, value, x) if names[-2:] == ["bottleneck", learnt.leaf] else x
 
         return jax.tree_util.tree_map_with_path(one, tree)
 
-    entries = revived.vectors / scale
+    entries = revived.vectors / learnt.scale
     return changes | {
         "params": replaced(changes["params"], entries),
         "ema": replaced(changes["ema"], entries),
@@ -110,7 +108,8 @@ def initialise(state: TrainState, task: CodecTask, mesh: Mesh, batches: Iterator
 
     At least `codebooks.kmeans_frames` latent frames of `batches`, of all devices together, are taken.
     """
-    n_frames = task.config.codebooks.kmeans_frames
+    n_frames, learnt = task.config.codebooks.kmeans_frames, task.learnt_codebooks
+    assert learnt is not None
 
     def latents(params: Any, batch: dict[str, jax.Array]) -> jax.Array:
         latent: Any = task.module.apply({"params": params}, task.inputs(batch)["audio"], method="encode")
@@ -128,7 +127,7 @@ def initialise(state: TrainState, task: CodecTask, mesh: Mesh, batches: Iterator
     def fit(params: Any, collected: list[jax.Array]) -> Any:
         flat = jnp.concatenate([x.reshape(-1, x.shape[-1]) for x in collected])
         key = jax.random.fold_in(jax.random.key(task.config.seed), _KMEANS_STREAM)
-        bottleneck = fit_residual_vq(params["bottleneck"], flat, key)
+        bottleneck = learnt.fit(params["bottleneck"], flat, key)
         # of one device: a GPU adds up in no certain order, and a last bit can send a vector to another centroid
         bottleneck = jax.tree.map(lambda x: jax.lax.all_gather(x, "data")[0], bottleneck)
         fitted = params | {"bottleneck": bottleneck}

@@ -11,25 +11,27 @@ import jax
 from zoo.errors import ZooError
 
 
-def moving(params: Any, freeze: Sequence[str]) -> Any:
+def trainable_mask(params: Any, freeze: Sequence[str]) -> Any:
     """The tree of `params` with True where no name in `freeze` is the beginning of a leaf's path, False elsewhere."""
     prefixes = [_parts(name) for name in freeze]
 
-    def moves(path: Any, _: Any) -> bool:
+    def trainable(path: Any, _: Any) -> bool:
         parts = [str(key.key) for key in path]
         return not any(parts[: len(prefix)] == prefix for prefix in prefixes)
 
-    return jax.tree_util.tree_map_with_path(moves, params)
+    return jax.tree_util.tree_map_with_path(trainable, params)
 
 
-def stopped(params: Any, freeze: Sequence[str]) -> Any:
+def stop_frozen(params: Any, freeze: Sequence[str]) -> Any:
     """`params`, those that are frozen without a gradient."""
-    return jax.tree.map(lambda x, moves: x if moves else jax.lax.stop_gradient(x), params, moving(params, freeze))
+    mask = trainable_mask(params, freeze)
+    return jax.tree.map(lambda x, trainable: x if trainable else jax.lax.stop_gradient(x), params, mask)
 
 
-def held(new: Any, old: Any, freeze: Sequence[str]) -> Any:
+def restore_frozen(new: Any, old: Any, freeze: Sequence[str]) -> Any:
     """`new`, with `old` in the place of what is frozen: even x + 0 is another number where x is −0."""
-    return jax.tree.map(lambda x, y, moves: x if moves else y, new, old, moving(new, freeze))
+    mask = trainable_mask(new, freeze)
+    return jax.tree.map(lambda x, y, trainable: x if trainable else y, new, old, mask)
 
 
 def check(params: Any, freeze: Sequence[str]) -> None:
@@ -41,7 +43,7 @@ def check(params: Any, freeze: Sequence[str]) -> None:
                 there = ", ".join(tree) if isinstance(tree, dict) else "no parts"
                 raise ZooError(f"freeze: there is no {name!r} in the model; {known or 'it'} has: {there}")
             tree, known = tree[part], f"{known}.{part}".lstrip(".")
-    if not any(jax.tree.leaves(moving(params, freeze))):
+    if not any(jax.tree.leaves(trainable_mask(params, freeze))):
         raise ZooError(f"freeze: {' '.join(freeze)} is the whole model, which leaves nothing to train")
 
 

@@ -21,6 +21,8 @@ MEL_SCALES = ((2048, 160), (1024, 80), (512, 40), (256, 20), (128, 10))
 """(window, mels) of the multi-scale mel loss; hops are a quarter of the window"""
 STFT_SCALES = (2048, 1024, 512)
 COMPLEX_SCALES = (256, 1024)
+ADVERSARIAL = ("adversarial", "feature_matching")
+"""Names in the config of what the discriminators tell the generator."""
 
 
 def waveform_l1(reference: jax.Array, estimate: jax.Array) -> jax.Array:

@@ -47,4 +47,4 @@ def optimiser(config: Optim, peak: float, steps: int, freeze: Sequence[str] = ()
     if config.clip_percentile < 100:
         clips.insert(0, clip_by_percentile(config.clip_percentile))
     chain = optax.chain(*clips, optax.adamw(rate, b1=config.beta1, b2=config.beta2, weight_decay=config.weight_decay))
-    return optax.masked(chain, lambda params: freezing.moving(params, freeze)) if freeze else chain
+    return optax.masked(chain, lambda params: freezing.trainable_mask(params, freeze)) if freeze else chain

@@ -1,4 +1,4 @@
-"""Which step a run takes when: by itself, with discriminators that only learn, with discriminators that it hears."""
+"""Which step a run takes when: by itself, beside discriminators that only learn, against discriminators."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ class Phases:
 
     def __getitem__(self, phase: str) -> Step:
         if phase not in self._steps:
-            step = make_step(self._task, adversarial=phase != RECONSTRUCTION, heard=phase == ADVERSARIAL)
+            step = make_step(
+                self._task, adversarial=phase != RECONSTRUCTION, adversarial_generator=phase == ADVERSARIAL
+            )
             self._steps[phase] = parallel.map_step(step, self._mesh)
         return self._steps[phase]

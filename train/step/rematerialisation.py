@@ -9,16 +9,12 @@ from typing import Any
 import flax.linen as nn
 import jax
 
-from zoo.nn.discriminators import PeriodDiscriminator, STFTDiscriminator
-from zoo.nn.layers import ConvNeXtBlock, ResidualUnit
-
-BLOCKS = (ConvNeXtBlock, ResidualUnit, PeriodDiscriminator, STFTDiscriminator)
-"""What is computed again: only what goes in and out of one of these is kept."""
+from zoo.nn.layers import Block
 
 
 @contextlib.contextmanager
 def rematerialised(on: bool) -> Iterator[None]:
-    """Within it, modules that are applied keep no activations inside their blocks (Chen et al., 2016).
+    """Within it, modules that are applied keep no activations inside a `Block` (Chen et al., 2016).
 
     The values stay the same; a step computes each block's forward pass twice. Nothing happens unless `on`.
     """
@@ -30,7 +26,7 @@ def rematerialised(on: bool) -> Iterator[None]:
     def intercept(call: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
         nonlocal inside
         module = context.module
-        if inside or not isinstance(module, BLOCKS) or context.method_name != "__call__" or module.is_initializing():
+        if inside or not isinstance(module, Block) or context.method_name != "__call__" or module.is_initializing():
             return call(*args, **kwargs)
         apply = module.clone(parent=None, name=None).apply
         inside = True  # of this function's own call, while it is traced

@@ -20,6 +20,7 @@ from train.step.rematerialisation import rematerialised
 from zoo import families
 from zoo.codec import Codec, CodecOutput
 from zoo.errors import ZooError
+from zoo.nn.bottlenecks import LearntCodebooks
 from zoo.nn.discriminators import Discriminators, Verdict
 
 Params = Any
@@ -53,18 +54,15 @@ class CodecTask:
         self._extra = dict(extra_losses or {})
         _check_extra_names(config.loss, self._extra)
         self._reconstruction = losses.reconstruction_losses(self.module.sample_rate) | self._extra
+        self.learnt_codebooks: LearntCodebooks | None = self.module.bottleneck.learnt_codebooks
         self._weights = {
             field.name: optim.schedule(weight)
             for field in fields(config.loss)
             if _is_on(weight := getattr(config.loss, field.name))
         }
-        bottleneck = self.module.bottleneck
-        # where codebooks are learnt entry by entry: the parameter that holds them
-        self.codebook_leaf: str | None = getattr(bottleneck, "codebook_leaf", None)
-        self.codebook_scale: float = getattr(bottleneck, "codebook_scale", 1.0)
-        on_audio = (*self._reconstruction, "adversarial", "feature_matching")
+        self._on_audio = (*self._reconstruction, *losses.ADVERSARIAL)
         self.balanced = tuple(
-            name for name in on_audio if name in self._weights and self.adversarial and config.optim.balancer
+            name for name in self._on_audio if name in self._weights and self.adversarial and config.optim.balancer
         )
         self.optimiser = optim.optimiser(config.optim, config.optim.learning_rate, config.steps, config.freeze)
         self.discriminator_optimiser = optim.optimiser(
@@ -94,9 +92,8 @@ class CodecTask:
         self._check_extra_shapes()
         keys = jax.random.split(key, 1)
         init = lambda k: self.module.init(k, audio, keys=keys)  # noqa: E731
-        shapes = jax.eval_shape(init, key)
-        self._check_losses(jax.eval_shape(lambda v: self.module.apply(v, audio, keys=keys), shapes).losses)
-        freezing.check(shapes["params"], self.config.freeze)
+        self._check_losses()
+        freezing.check(jax.eval_shape(init, key)["params"], self.config.freeze)
         return jax.jit(init)(key)["params"]
 
     def init_discriminator(self, key: jax.Array) -> Params:
@@ -105,21 +102,22 @@ class CodecTask:
         audio = self._example()
         return jax.jit(self.discriminators.init)(key, audio)["params"]
 
-    def codebooks_move(self, params: Params) -> bool:
+    def has_trainable_codebooks(self, params: Params) -> bool:
         """Whether there are learnt codebooks that are not frozen."""
-        moving = freezing.moving(params, self.config.freeze)
-        return self.codebook_leaf is not None and bool(moving["bottleneck"][self.codebook_leaf])
+        if self.learnt_codebooks is None:
+            return False
+        return bool(freezing.trainable_mask(params, self.config.freeze)["bottleneck"][self.learnt_codebooks.leaf])
 
     def restarts_codebooks(self, params: Params) -> bool:
         """Whether dead entries begin anew; not those of others, which new audio may only rarely ask for."""
         begun = self.config.init is not None
-        return self.config.codebooks.restart_below > 0 and not begun and self.codebooks_move(params)
+        return self.config.codebooks.restart_below > 0 and not begun and self.has_trainable_codebooks(params)
 
     def initial_usage(self, params: Params) -> Any:
         """Uniform frequencies (Q, K) of the entries of learnt codebooks; {} where there are none."""
-        if self.codebook_leaf is None:
+        if self.learnt_codebooks is None:
             return {}
-        n_codebooks, n_entries, _ = params["bottleneck"][self.codebook_leaf].shape
+        n_codebooks, n_entries, _ = params["bottleneck"][self.learnt_codebooks.leaf].shape
         return jnp.full((n_codebooks, n_entries), 1 / n_entries, jnp.float32)
 
     def inputs(self, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
@@ -130,7 +128,7 @@ class CodecTask:
 
     def apply(self, params: Params, inputs: dict[str, jax.Array]) -> CodecOutput:
         # no gradient is computed for what is frozen, nor for what only leads there
-        params = freezing.stopped(params, self.config.freeze)
+        params = freezing.stop_frozen(params, self.config.freeze)
         with rematerialised(self.config.rematerialise):
             output: CodecOutput = self.module.apply({"params": params}, inputs["audio"], keys=inputs["keys"])  # type: ignore[assignment]
         return output
@@ -140,7 +138,7 @@ class CodecTask:
             verdicts: list[Verdict] = self.discriminators.apply({"params": params}, audio)  # type: ignore[assignment]
         return verdicts
 
-    def own_losses(self, output: CodecOutput) -> dict[str, jax.Array]:
+    def model_losses(self, output: CodecOutput) -> dict[str, jax.Array]:
         """Losses with a weight of which only the model knows, unweighted, (B,) each."""
         return {name: loss for name, loss in output.losses.items() if name in self._weights}
 
@@ -168,8 +166,9 @@ class CodecTask:
         real_verdicts, fake_verdicts = self.discriminate(discriminator, real), self.discriminate(discriminator, fake)
         return losses.discriminator_adversarial(real_verdicts, fake_verdicts, self.config.discriminator.loss)
 
-    def _check_losses(self, known: Iterable[str]) -> None:
-        asked = [name for name in ("kl", "rate", "codebook", "commitment") if name in self._weights]
+    def _check_losses(self) -> None:
+        known = self.module.bottleneck.loss_names
+        asked = [name for name in self._weights if name not in self._on_audio]
         family = self.config.model.family
         has = ", ".join(sorted(known)) or "none of its own"
         if isinstance(self.config.model, Published) and asked and not set(asked) & set(known):

@@ -146,7 +146,7 @@ def streams_of(engine: Engine, header: Header) -> ChannelLayout:
     except ZooError as error:
         raise BitstreamError(f"header: {error}") from None
     module = engine.module
-    if header.packet_frames % module.frame_multiple or header.packet_frames < module.opening:
+    if header.packet_frames % module.frame_multiple or header.packet_frames < module.min_first_frames:
         raise BitstreamError(f"header: packets of {header.packet_frames} frames are none of this codec's lengths")
     if layout.mid_side != header.mid_side:
         raise BitstreamError("header: mid and side, but the codec takes both channels together")

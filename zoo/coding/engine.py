@@ -87,7 +87,7 @@ class Engine(CodecParts):
         """
         wanted = PACKET_S if packet_s is None else arguments.number(packet_s, "packet_s")
         module, multiple = self.module, self.module.frame_multiple
-        shortest = max(multiple, module.opening)
+        shortest = max(multiple, module.min_first_frames)
         frames = round(wanted * module.frame_rate_hz / multiple) * multiple if 0 < wanted < 1e6 else 0
         if packet_s is None:
             frames = max(frames, shortest)  # of a codec whose frames are long

@@ -9,6 +9,7 @@ from typing import Any
 
 from zoo.codec import Codec
 from zoo.errors import ZooError
+from zoo.nn.bottlenecks import Bottleneck
 
 FAMILIES = ("autoencoder", "vae", "gan_vocoder")
 """what is trained here"""
@@ -44,4 +45,10 @@ def create(name: str, **hyperparameters: Any) -> Codec:
         codec: Codec = build(**values)
     except (TypeError, ValueError) as error:
         raise ZooError(f"model {name!r}: {error}") from None
+    if not isinstance(codec.bottleneck, Bottleneck):
+        missing = [part for part in vars(Bottleneck) if part[0] != "_" and not hasattr(codec.bottleneck, part)]
+        kind = type(codec.bottleneck).__name__
+        raise ZooError(
+            f"model {name!r}: its bottleneck {kind} has no {', '.join(missing)} (zoo/nn/bottlenecks/base.py)"
+        )
     return codec

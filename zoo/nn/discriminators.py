@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from zoo.nn import dsp
-from zoo.nn.layers import Conv1d, Conv2d, Dtype
+from zoo.nn.layers import Block, Conv1d, Conv2d, Dtype
 
 
 @flax.struct.dataclass
@@ -26,7 +26,7 @@ class Verdict:
     features: tuple[jax.Array, ...]
 
 
-class PeriodDiscriminator(nn.Module):
+class PeriodDiscriminator(Block):
     """Sees every `period`-th sample: strided convolutions over (B·period, T / period, C)."""
 
     period: int
@@ -53,7 +53,7 @@ class PeriodDiscriminator(nn.Module):
         return Verdict(_per_example(logits, batch), tuple(features))
 
 
-class STFTDiscriminator(nn.Module):
+class STFTDiscriminator(Block):
     """Two-dimensional convolutions over the real and imaginary parts of one STFT."""
 
     n_fft: int

@@ -67,6 +67,23 @@ def test_no_family_is_forgotten():
 
 
 @pytest.mark.parametrize("name", CODECS)
+def test_bottlenecks_return_the_losses_that_they_name(name):
+    module = zoo.create(name, **CODECS[name])
+    audio = jax.ShapeDtypeStruct((2, 6 * module.hop_length * module.frame_multiple, module.channels), jnp.float32)
+    keys = jax.ShapeDtypeStruct((2,), jax.random.key(0).dtype)
+
+    def train_and_evaluate(audio, keys):
+        variables = module.init(jax.random.key(0), audio)
+        return module.apply(variables, audio, keys=keys), module.apply(variables, audio)
+
+    training, evaluation = jax.eval_shape(train_and_evaluate, audio, keys)
+    assert sorted(training.losses) == sorted(module.bottleneck.loss_names)
+    assert all(loss.shape == (2,) for loss in training.losses.values())
+    assert (training.codebooks is None) == (module.bottleneck.learnt_codebooks is None)
+    assert (evaluation.losses, evaluation.codebooks) == ({}, None)
+
+
+@pytest.mark.parametrize("name", CODECS)
 def test_a_loss_on_decoded_audio_moves_what_was_encoded(name):
     module, variables, audio = variables_of(name)
     gradient = np.asarray(jit(jax.grad(lambda x: jnp.square(module.apply(variables, x).audio).sum()))(audio))

@@ -96,7 +96,7 @@ def test_chunks_are_one_pass_however_the_audio_comes(name, size):
 def test_packets_shorter_than_a_mirrored_beginning_are_refused():
     codec = ready("causal")
     module = codec.module
-    assert codec.packet_frames(7 / module.frame_rate_hz) == module.opening == 7
+    assert codec.packet_frames(7 / module.frame_rate_hz) == module.min_first_frames == 7
     with pytest.raises(zoo.ZooError, match=f"choose {7 / module.frame_rate_hz:.3f} to"):
         codec.packet_frames(6 / module.frame_rate_hz)
 
@@ -137,9 +137,9 @@ def test_contexts_and_openings_are_what_frames_hear(causal):
         if causal:
             assert context.after == 0
             openings = [n for n in range(1, 12) if last[:n].max() < n]
-            assert openings[0] == module.opening == 7
+            assert openings[0] == module.min_first_frames == 7
         else:
-            assert module.opening == 1
+            assert module.min_first_frames == 1
             assert (last[:middle] <= np.arange(middle) + context.after).all()
 
 
@@ -231,7 +231,7 @@ def test_configs_lead_there_and_back(name):
     module = zoo.create("encodec", **hyperparameters)
     hertz, codebooks, opening = {"24": (75, 32, 7), "32": (50, 4, 1), "48": (1 / 0.99, 16, 1)}[name[-5:-3]]
     assert module.frame_rate_hz == pytest.approx(hertz)
-    assert (module.bottleneck.symbols().n_levels, module.opening) == (codebooks, opening)
+    assert (module.bottleneck.symbols().n_levels, module.min_first_frames) == (codebooks, opening)
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def test_a_padded_batch_of_codes_is_its_clips():
 def test_files_of_codes_are_one_pass(n_samples):
     codec = ready("codes")
     audio = golden("codes")["audio_0"][:n_samples]
-    shortest_s = codec.module.opening / codec.module.frame_rate_hz
+    shortest_s = codec.module.min_first_frames / codec.module.frame_rate_hz
     run = jit(lambda v, x, level: codec.module.apply(v, x, level=level))
     for level in (3, 2):
         whole = run(codec.variables, audio[None], level)

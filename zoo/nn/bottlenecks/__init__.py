@@ -1,4 +1,4 @@
-"""What stands between encoder and decoder: Identity, FSQ, Gaussian (KL) and residual VQ, with one signature.
+"""What stands between encoder and decoder: Identity, FSQ, Gaussian (KL) and residual VQ, all a `Bottleneck` (base.py).
 
 Every bottleneck yields integer symbols, so that a bitrate can always be counted from coded bytes:
 
@@ -13,15 +13,25 @@ example and never of how a batch is spread over devices. `mask` (B, F) leaves fr
 Gradients pass straight through all of them, in evaluation too: a loss on decoded audio moves what was encoded.
 """
 
-from zoo.nn.bottlenecks.base import CodebookUse, Identity, Quantised, SymbolFormat, straight_through
+from zoo.nn.bottlenecks.base import (
+    Bottleneck,
+    CodebookUse,
+    Identity,
+    LearntCodebooks,
+    Quantised,
+    SymbolFormat,
+    straight_through,
+)
 from zoo.nn.bottlenecks.residual_vq import ResidualVQ
 from zoo.nn.bottlenecks.scalar import FSQ, Gaussian
 
 __all__ = [
     "FSQ",
+    "Bottleneck",
     "CodebookUse",
     "Gaussian",
     "Identity",
+    "LearntCodebooks",
     "Quantised",
     "ResidualVQ",
     "SymbolFormat",

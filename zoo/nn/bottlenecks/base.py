@@ -1,9 +1,10 @@
-"""What all bottlenecks share: their result, what an entropy coder must know, and the one that does nothing."""
+"""What every bottleneck is, what it returns, what an entropy coder must know, and the one that does nothing."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import flax.linen as nn
 import flax.struct
@@ -76,8 +77,61 @@ class SymbolFormat:
         return np.repeat(np.array(self.codebook_sizes, np.int64), self.subframes)[: self.n_codes(level)]
 
 
+@dataclass(frozen=True)
+class LearntCodebooks:
+    """Where a bottleneck keeps codebooks that training tends entry by entry: k-means at the start, dead-code restarts.
+
+    Such a bottleneck returns `Quantised.codebooks` in training.
+    """
+
+    leaf: str
+    """name of its parameter (Q, K, k): entries / `scale`"""
+    scale: float
+    fit: Callable[[Any, jax.Array, jax.Array], Any]
+    """(params, latents (N, D), key) -> params of a quantiser of these latents, with which training begins"""
+
+
+@runtime_checkable
+class Bottleneck(Protocol):
+    """What stands between encoder and decoder: a linen module with these methods and attributes.
+
+    Shapes: latent (B, F, D) float32, mask bool (B, F) or None (all frames are valid), keys (B,) or None, codes int32
+    (B, F, Q). `level` is the operating point, an int32 scalar or (B,), from 0 (lowest rate) to n_levels − 1; None is
+    `default_level`.
+    """
+
+    @property
+    def default_level(self) -> int:
+        """The operating point at which nothing else is asked for."""
+
+    @property
+    def loss_names(self) -> tuple[str, ...]:
+        """Names of all losses that it returns in training; each is a field of `configs.base.LossWeights`."""
+
+    @property
+    def learnt_codebooks(self) -> LearntCodebooks | None:
+        """Where the codebooks are that training tends; None where it has none, or they move by the gradient alone."""
+
+    def __call__(self, latent: jax.Array, mask: Any = None, *, keys: Any = None, level: Any = None) -> Quantised:
+        """Quantises latent (B, F, D).
+
+        With `keys`, one PRNG key per example, it is in training: noise or dropout is a function of the example's key,
+        and losses (B,) are means over the frames of the mask. Without, it is in evaluation, has no losses, and its
+        latent is that of `dequantise(codes, level)`. The gradient passes straight through in both.
+        """
+
+    def dequantise(self, codes: jax.Array, level: Any = None) -> jax.Array:
+        """Returns the latent (B, F, D') that the decoder gets for codes (B, F, q), q the codes that the level uses."""
+
+    def symbols(self) -> SymbolFormat:
+        """Says what an entropy coder must know of the codes; alphabets are those of `Quantised.codes`."""
+
+
 class Identity(nn.Module):
     """No quantisation: the latent itself, no symbols, no losses."""
+
+    loss_names = ()
+    learnt_codebooks = None
 
     def __call__(self, latent: jax.Array, mask: Any = None, *, keys: Any = None, level: Any = None) -> Quantised:
         codes = jnp.zeros((*latent.shape[:2], 0), jnp.int32)

@@ -1,13 +1,9 @@
-"""Codebooks that begin as centroids of what they will quantise."""
+"""Nearest entries by cosine, and codebooks that begin as centroids of what they will quantise."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
-
-from zoo.nn.bottlenecks.residual_vq import ResidualVQ, nearest_entry, normalised
 
 ITERATIONS = 10
 
@@ -42,30 +38,11 @@ def spherical_kmeans(vectors: jax.Array, n_centroids: int, key: jax.Array, itera
     return centroids
 
 
-def fit_residual_vq(params: Any, latents: jax.Array, key: jax.Array) -> Any:
-    """Parameters of a `ResidualVQ` that is a quantiser of latents (N, D) from the beginning on.
+def nearest_entry(vectors: jax.Array, entries: jax.Array) -> jax.Array:
+    """Index (…) of the entry (K, k) with the largest cosine to each of vectors (…, k)."""
+    return jnp.argmax(normalised(vectors) @ normalised(entries).T, axis=-1)
 
-    Stage by stage, on what the stages before leave: the projection becomes that on the principal components, its
-    return the transpose, and the entries are centroids of what is projected (k-means initialisation as in SoundStream,
-    Zeghidour et al., 2021; the components, because entries looked up in a random plane explain little of the rest).
-    """
-    n_stages, entries, code_dim = params[ResidualVQ.codebook_leaf].shape
-    projections, returns, codebooks, biases = [], [], [], []
-    residual = latents
-    for q in range(n_stages):
-        mean = residual.mean(axis=0)
-        centred = residual - mean[None]
-        _, vectors = jnp.linalg.eigh(centred.T @ centred)
-        basis = vectors[:, ::-1][:, :code_dim]
-        # the mean, as far as the plane does not hold it already
-        bias = mean - basis @ (basis.T @ mean)
-        projected = residual @ basis
-        centroids = spherical_kmeans(projected, entries, jax.random.fold_in(key, q))
-        nearest = nearest_entry(projected, centroids)
-        residual = residual - (centroids[nearest] @ basis.T + bias[None])
-        projections.append(basis)
-        returns.append(basis.T)
-        codebooks.append(centroids / ResidualVQ.codebook_scale)
-        biases.append(bias)
-    fitted = {"project_in": projections, "project_out": returns, ResidualVQ.codebook_leaf: codebooks, "bias": biases}
-    return params | {name: jnp.stack(parts) for name, parts in fitted.items()}
+
+def normalised(x: jax.Array) -> jax.Array:
+    """Vectors (…, k) of length 1 in the directions of x."""
+    return x * jax.lax.rsqrt(jnp.square(x).sum(-1, keepdims=True) + 1e-12)

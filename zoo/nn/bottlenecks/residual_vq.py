@@ -1,4 +1,4 @@
-"""Residual vector quantisation."""
+"""Residual vector quantisation, and its beginning as a quantiser of given latents."""
 
 from __future__ import annotations
 
@@ -8,8 +8,48 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from zoo.nn.bottlenecks.base import CodebookUse, Quantised, SymbolFormat, chosen_level, mean_frames
+from zoo.nn.bottlenecks.base import (
+    CodebookUse,
+    LearntCodebooks,
+    Quantised,
+    SymbolFormat,
+    chosen_level,
+    mean_frames,
+)
+from zoo.nn.bottlenecks.kmeans import nearest_entry, spherical_kmeans
 from zoo.nn.layers import PER_TENTH
+
+ENTRIES = "codebooks_tenths"
+"""Name of the parameter with the codebooks' entries."""
+
+
+def fit_residual_vq(params: Any, latents: jax.Array, key: jax.Array) -> Any:
+    """Parameters of a `ResidualVQ` that is a quantiser of latents (N, D) from the beginning on.
+
+    Stage by stage, on what the stages before leave: the projection becomes that on the principal components, its
+    return the transpose, and the entries are centroids of what is projected (k-means initialisation as in SoundStream,
+    Zeghidour et al., 2021; the components, because entries looked up in a random plane explain little of the rest).
+    """
+    n_stages, entries, code_dim = params[ENTRIES].shape
+    projections, returns, codebooks, biases = [], [], [], []
+    residual = latents
+    for q in range(n_stages):
+        mean = residual.mean(axis=0)
+        centred = residual - mean[None]
+        _, vectors = jnp.linalg.eigh(centred.T @ centred)
+        basis = vectors[:, ::-1][:, :code_dim]
+        # the mean, as far as the plane does not hold it already
+        bias = mean - basis @ (basis.T @ mean)
+        projected = residual @ basis
+        centroids = spherical_kmeans(projected, entries, jax.random.fold_in(key, q))
+        nearest = nearest_entry(projected, centroids)
+        residual = residual - (centroids[nearest] @ basis.T + bias[None])
+        projections.append(basis)
+        returns.append(basis.T)
+        codebooks.append(centroids / PER_TENTH)
+        biases.append(bias)
+    fitted = {"project_in": projections, "project_out": returns, ENTRIES: codebooks, "bias": biases}
+    return params | {name: jnp.stack(parts) for name, parts in fitted.items()}
 
 
 class ResidualVQ(nn.Module):
@@ -29,9 +69,8 @@ class ResidualVQ(nn.Module):
     input_bias: bool = False
     """whether the projections to `code_dim` dimensions add something"""
 
-    codebook_leaf = "codebooks_tenths"
-    """name of the parameter with the entries, divided by `codebook_scale`; it learns entry by entry"""
-    codebook_scale = PER_TENTH
+    loss_names = ("codebook", "commitment")
+    learnt_codebooks = LearntCodebooks(ENTRIES, PER_TENTH, fit_residual_vq)
 
     def setup(self) -> None:
         q, d, k = self.n_codebooks, self.latent_dim, self.code_dim
@@ -40,8 +79,8 @@ class ResidualVQ(nn.Module):
         self.project_out = self.param("project_out", dense, (q, k, d), jnp.float32)
         # in tenths, because an entry is only moved by the frames that choose it
         entries = nn.initializers.normal(0.1)
-        tenths = self.param(self.codebook_leaf, entries, (q, self.codebook_size, k), jnp.float32)
-        self.codebooks = self.codebook_scale * tenths
+        tenths = self.param(ENTRIES, entries, (q, self.codebook_size, k), jnp.float32)
+        self.codebooks = PER_TENTH * tenths
         self.bias = self.param("bias", nn.initializers.zeros, (q, d), jnp.float32)
         self.bias_in = self.param("bias_in", nn.initializers.zeros, (q, k), jnp.float32) if self.input_bias else None
 
@@ -106,15 +145,6 @@ class ResidualVQ(nn.Module):
             return jnp.zeros(self.codebook_size).at[column.reshape(-1)].add(weight.reshape(-1).astype(jnp.float32))
 
         return jax.vmap(count, in_axes=2)(codes, asked)
-
-
-def nearest_entry(vectors: jax.Array, entries: jax.Array) -> jax.Array:
-    """Index (…) of the entry (K, k) with the largest cosine to each of vectors (…, k)."""
-    return jnp.argmax(normalised(vectors) @ normalised(entries).T, axis=-1)
-
-
-def normalised(x: jax.Array) -> jax.Array:
-    return x * jax.lax.rsqrt(jnp.square(x).sum(-1, keepdims=True) + 1e-12)
 
 
 def _lookup(entries: jax.Array, index: jax.Array) -> jax.Array:

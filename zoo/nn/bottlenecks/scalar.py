@@ -26,6 +26,9 @@ class FSQ(nn.Module):
 
     levels: Sequence[int]
 
+    loss_names = ("rate",)
+    learnt_codebooks = None
+
     def setup(self) -> None:
         n = len(self.levels)
         # a narrow and a wide component: loud and soft passages together are heavy-tailed
@@ -82,6 +85,9 @@ class Gaussian(nn.Module):
     grid_steps: Sequence[float] = (28.0, 20.0, 14.0, 10.0, 7.0, 5.0, 3.5)
     codebook_size: int = 1023
     initial_std: float = 0.2
+
+    loss_names = ("kl",)
+    learnt_codebooks = None
 
     def setup(self) -> None:
         # in tenths: dimensions that carry nothing must be found out within a short training

@@ -18,6 +18,7 @@ numbers of the textbook operation.
 from __future__ import annotations
 
 from zoo.nn.layers.blocks import (
+    Block,
     ConvNeXtBlock,
     LayerNorm,
     ResidualUnit,
@@ -38,6 +39,7 @@ from zoo.nn.layers.windows import Steps, in_windows, windowed
 __all__ = [
     "LSTM",
     "PER_TENTH",
+    "Block",
     "Conv1d",
     "Conv2d",
     "ConvNeXtBlock",

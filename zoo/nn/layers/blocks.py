@@ -16,6 +16,13 @@ from zoo.nn.layers.network import Layers, Residual, run
 from zoo.nn.layers.parameters import Dtype, per_channel
 
 
+class Block(nn.Module):
+    """A part that a network repeats, and the unit of rematerialisation.
+
+    Where training saves memory, only what goes in and out of `__call__` is kept for the gradient, not what is inside.
+    """
+
+
 class LayerNorm(nn.Module):
     """Normalises over channels only, in float32.
 
@@ -67,7 +74,7 @@ class Snake(nn.Module):
         return snake(x.astype(self.dtype), alpha)
 
 
-class ConvNeXtBlock(Residual):
+class ConvNeXtBlock(Residual, Block):
     """Depthwise convolution, LayerNorm, two dense layers with GELU, a small layer scale, and the residual.
 
     ConvNeXt (Liu et al., 2022) in the one-dimensional form of Vocos (Siuzdak, 2023).
@@ -100,7 +107,7 @@ class ConvNeXtBlock(Residual):
         return x + y * per_channel(scale, self.dtype)
 
 
-class ResidualUnit(Residual):
+class ResidualUnit(Residual, Block):
     """Snake, dilated convolution, Snake, pointwise convolution, and the residual (DAC, 2023)."""
 
     dilation: int = 1

@@ -92,7 +92,7 @@ def encodec(
         decoder_context=Reach.of_decoder(decoder, spec.hop_length),
         channels=channels,
         recurrent=n_lstm > 0,
-        opening=spec.opening(),
+        min_first_frames=spec.min_first_frames(),
     )
 
 

@@ -101,6 +101,9 @@ class SegmentRVQ(nn.Module):
     n_steps: int
     """latents in a segment"""
 
+    loss_names = ()
+    learnt_codebooks = None
+
     def setup(self) -> None:
         shape = (self.n_codebooks, self.codebook_size, self.latent_dim)
         self.codebooks = self.param("codebooks", nn.initializers.normal(1.0), shape, jnp.float32)

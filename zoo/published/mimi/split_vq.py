@@ -50,6 +50,9 @@ class SplitRVQ(nn.Module):
     codebook_size: int
     code_dim: int
 
+    loss_names = ()
+    learnt_codebooks = None
+
     def setup(self) -> None:
         n_acoustic = self.n_codebooks - self.n_semantic
         self.semantic = ProjectedRVQ(self.latent_dim, self.n_semantic, self.codebook_size, self.code_dim)

@@ -31,6 +31,9 @@ class Grid(nn.Module):
     grid_steps: Sequence[float] = GRID_STEPS
     codebook_size: int = 255
 
+    loss_names = ()
+    learnt_codebooks = None
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if any(step <= 0 or abs(step * _FINE - round(step * _FINE)) > 1e-6 for step in self.grid_steps):

@@ -72,6 +72,9 @@ class EuclideanRVQ(nn.Module):
     n_codebooks: int
     codebook_size: int = 1024
 
+    loss_names = ()
+    learnt_codebooks = None
+
     def setup(self) -> None:
         shape = (self.n_codebooks, self.codebook_size, self.latent_dim)
         self.codebooks = self.param("codebooks", nn.initializers.normal(1.0), shape, jnp.float32)

@@ -118,12 +118,15 @@ class Seanet:
             index += self.n_residual
         return [*rows, Row("conv", "head", index + 1, self.channels, self.last_kernel_size, activated=True)]
 
-    def opening(self) -> int:
+    def min_first_frames(self) -> int:
         """How many first frames of a clip must be known for the first of them to be known, both ways.
 
-        A causal convolution mirrors the beginning of a clip, and so hears there what is yet to come.
+        A causal convolution mirrors the beginning of a clip, and so depends there on what is yet to come.
         """
-        return max(_opening(self, self.encoder_rows(), 1), _opening(self, self.decoder_rows(), self.hop_length))
+        return max(
+            _min_first_frames(self, self.encoder_rows(), 1),
+            _min_first_frames(self, self.decoder_rows(), self.hop_length),
+        )
 
     def _units(self, i: int, index: int, width: int) -> list[Row]:
         size, growth = self.residual_kernel_size, self.dilation_growth
@@ -252,7 +255,7 @@ class _NormConvTranspose(nn.Module):
         left = _left(self.spec, self.row)
         if self.spec.norm == "none":
             return self._conv(left)(x, mask)
-        # the norm hears what is cut off on both sides
+        # the norm is over what is cut off, too, on both sides
         whole = jnp.pad(apply_mask(x, mask), ((0, 0), (0, 1), (0, 0)))
         y = TimeGroupNorm(self.dtype, name="norm")(self._conv(0)(whole))
         return y[:, left : left + x.shape[1] * self.row.stride]
@@ -279,7 +282,7 @@ def _inputs(spec: Seanet, rows: Sequence[Row], span: Span) -> Span:
     return inputs_of(_layers(spec, rows, jnp.float32), span)
 
 
-def _opening(spec: Seanet, rows: Sequence[Row], samples: int) -> int:
+def _min_first_frames(spec: Seanet, rows: Sequence[Row], samples: int) -> int:
     """Smallest n for which the first n frames, of so many samples each on the far side, need only the first n."""
     hop = spec.hop_length // samples
 

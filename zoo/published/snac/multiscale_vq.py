@@ -28,6 +28,9 @@ class MultiScaleVQ(nn.Module):
     codebook_size: int
     codebook_dim: int
 
+    loss_names = ()
+    learnt_codebooks = None
+
     def setup(self) -> None:
         q, d, k = len(self.vq_strides), self.latent_dim, self.codebook_dim
         dense = nn.initializers.lecun_normal(batch_axis=(0,))

@@ -85,7 +85,7 @@ def vocos(
         ConditionedVQ(latent_dim, condition_codebooks, codebook_size),
         encoder_context=Reach.of_encoder(encoder, hop_length),
         recurrent=n_lstm > 0,
-        opening=spec.opening(),
+        min_first_frames=spec.min_first_frames(),
         **shared,
     )
 

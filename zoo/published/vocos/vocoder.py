@@ -58,6 +58,9 @@ class ConditionedVQ(nn.Module):
     condition_codebooks: Sequence[int]
     codebook_size: int
 
+    loss_names = ()
+    learnt_codebooks = None
+
     def setup(self) -> None:
         shape = (self._n_codebooks, self.codebook_size, self.latent_dim)
         self.codebooks = self.param("codebooks", nn.initializers.normal(1.0), shape, jnp.float32)
