@@ -38,7 +38,7 @@ class VAE(ModelConfig):
 
 CONFIG = Config(
     model=VAE(),
-    steps=560,
+    steps=300,
     batch_size=8,
     loss=LossWeights(snr=1.0, mel=10.0, complex_stft=8.0, kl=Schedule("linear", 0.0, 0.03, 100)),
     data=Data(segment_s=1.0),
