@@ -133,7 +133,7 @@ def vae(
     encoder, decoder = Encoder(latent_dim, *shared), Decoder(channels, *shared)
     return Codec(
         encoder=encoder,
-        bottleneck=Gaussian(latent_dim, grid_steps),
+        bottleneck=Gaussian(latent_dim, grid_steps, initial_std=_initial_std(latent_dim)),
         decoder=decoder,
         sample_rate=sample_rate,
         hop_length=hop,
@@ -142,6 +142,14 @@ def vae(
         channels=channels,
         lead=hop // 2,
     )
+
+
+def _initial_std(latent_dim: int) -> tuple[float, ...]:
+    """Deviations for the bottleneck to begin with: small where a latent is a low frequency, which most of a sound is.
+
+    About what they become. They move by a per cent a step, and a short training would be over before they got there.
+    """
+    return tuple(float(std) for std in np.geomspace(0.03, 0.4, latent_dim))
 
 
 def _lapped_basis(hop_length: int, channels: int, latent_dim: int) -> np.ndarray:
