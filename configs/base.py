@@ -60,7 +60,7 @@ class LossWeights:
 
 @dataclass(frozen=True)
 class Data:
-    """Where the training audio comes from and how crops are drawn from it."""
+    """The training audio: where it comes from and how crops are drawn from it."""
 
     root: str | None = None
     """a folder of audio files (wav, flac, ogg, mp3, … at any rate), or what `prepare` made of it; none = the embedded

@@ -69,7 +69,7 @@ def run_folder(codec: ReadyCodec) -> Path:
 
 
 def results_folder(codec: ReadyCodec) -> Path:
-    """Where results go if nothing is said: evaluation/ where the codec is; for what is no folder, one of its name."""
+    """The default folder of results: evaluation/ where the codec is; for what is not a folder, one of its name."""
     folder = run_folder(codec)
     return folder / "evaluation" if folder.is_dir() else Path("evaluation") / folder.name
 

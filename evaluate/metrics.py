@@ -44,7 +44,7 @@ def _inside(audio: jax.Array, n_samples: jax.Array) -> jax.Array:
 
 
 def _valid(audio: jax.Array, n_samples: jax.Array) -> jax.Array:
-    """(B, T, C) -> (B, C, T) float32, zero from n_samples on."""
+    """Transposes (B, T, C) to (B, C, T) float32, zero from n_samples on."""
     # where, not a product: padding may hold anything
     return jnp.where(_inside(audio, n_samples), jnp.moveaxis(jnp.asarray(audio, jnp.float32), 2, 1), 0.0)
 

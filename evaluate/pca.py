@@ -191,7 +191,7 @@ def fit_rival(
 
 
 def _packets(lengths: Sequence[int], packet_frames: int) -> list[slice]:
-    """Where the packets of clips of so many frames lie, when the clips are laid end to end."""
+    """Lays clips of so many frames end to end and gives the packets as slices."""
     starts = np.cumsum([0, *lengths])
     return [
         slice(i, min(i + packet_frames, int(start) + length))

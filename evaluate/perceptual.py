@@ -129,7 +129,7 @@ METRICS: dict[str, PerceptualMetric] = {
 
 
 def available() -> dict[str, str | None]:
-    """For each metric None if its library can be imported, else why not and the command that installs it."""
+    """Tells for each metric None if its library can be imported, else why not and the command that installs it."""
     return {name: _missing(metric) for name, metric in METRICS.items()}
 
 
@@ -173,7 +173,7 @@ def compute(
 
 
 def _prepare(samples: np.ndarray, sample_rate: int, rate: int) -> np.ndarray:
-    """(T, C) at `sample_rate` Hz -> float64 (C, T') at `rate` Hz, with zeros for a channel that is silent."""
+    """Converts (T, C) at `sample_rate` Hz to float64 (C, T') at `rate` Hz, with zeros for a channel that is silent."""
     # before resampling, since a constant offset rings at the ends
     audible = np.where(silent(samples), 0.0, samples).astype(np.float32)
     return np.ascontiguousarray(audio.resample(audible, sample_rate, rate).T, np.float64)

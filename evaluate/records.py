@@ -78,7 +78,7 @@ def label(system: str, level: int | None) -> str:
 
 
 def means(rows: Sequence[Row]) -> list[Mean]:
-    """For each system and level, in order of appearance: a mean per domain, then the overall one."""
+    """Averages rows: for each system and level, in order of appearance, a mean per domain, then the overall one."""
     groups: dict[tuple[str, int | None], list[Row]] = {}
     for row in rows:
         groups.setdefault((row.system, row.level), []).append(row)

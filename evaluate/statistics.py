@@ -123,7 +123,7 @@ def curves(
     seed: int = 0,
     n_resamples: int = N_RESAMPLES,
 ) -> dict[str, list[Point]]:
-    """For each family of systems, in order of appearance, its operating points by rising rate.
+    """Groups operating points by family of systems, in order of appearance, each by rising rate.
 
     A family is a codec with all its levels, or a rival with all its rates ("opus" for "opus:6" and "opus:12").
     `domain` None = all clips. Systems without a value of the metric are left out. Raises ZooError for an unknown

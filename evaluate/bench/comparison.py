@@ -81,7 +81,7 @@ class Comparison(Compared):
         return times["torch"].over(times[side])
 
     def record(self) -> dict[str, Any]:
-        """For JSON, with the ratios."""
+        """The row for JSON, with the ratios."""
         ratios = {
             f"{way}_{side}": dataclasses.asdict(found)
             for way in ("encode", "decode")

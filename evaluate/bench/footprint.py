@@ -98,7 +98,7 @@ def peak_mb(run: Callable[[], object]) -> float:
 
 
 def _load_s(job: CodingJob) -> float:
-    """Of `zoo.load`, once the files have been read, so that the system has them in its cache."""
+    """Times `zoo.load` once the files have been read, so that the system has them in its cache."""
     import jax
 
     import zoo
@@ -148,7 +148,7 @@ def _ours(job: CodingJob) -> Callable[[], None]:
 
 
 def memory_mb(field: str) -> float:
-    """Of this process, from Linux; elsewhere its peak so far.
+    """The memory of this process, from Linux; elsewhere its peak so far.
 
     Not `getrusage` where it can be helped: Linux lets a child begin with the peak of the process that started it.
     """

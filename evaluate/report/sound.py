@@ -60,7 +60,7 @@ def matching_gain_db(reference: np.ndarray, estimate: np.ndarray, sample_rate: i
 
 
 def faded(samples: np.ndarray, sample_rate: int) -> np.ndarray:
-    """(T, C) with its first and last 5 ms faded, so that neither a start nor a loop clicks."""
+    """Fades the first and last 5 ms of (T, C), so that neither a start nor a loop clicks."""
     n = min(round(FADE_S * sample_rate), len(samples) // 2)
     ramp = np.ones((len(samples), 1), np.float32)
     if n:

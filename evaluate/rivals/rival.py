@@ -85,7 +85,7 @@ class Rival(abc.ABC):
     @classmethod
     @abc.abstractmethod
     def library(cls) -> str:
-        """As `coder`; it does not depend on the setting."""
+        """The library that codes, as in `coder`; it does not depend on the setting."""
 
     @abc.abstractmethod
     def _check(self) -> None:

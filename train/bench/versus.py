@@ -73,7 +73,7 @@ class Comparison(Compared):
         return torch.over(ours)
 
     def record(self) -> dict[str, Any]:
-        """For JSON, with the ratio."""
+        """The row for JSON, with the ratio."""
         return dataclasses.asdict(self) | {"times_faster": dataclasses.asdict(self.times_faster)}
 
 

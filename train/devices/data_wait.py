@@ -22,7 +22,7 @@ class DataWait:
         self._ended: Future[float] | None = _WATCHER.submit(_ended_s, unfinished) if unfinished else None
 
     def seconds(self) -> float:
-        """For how long since then the step has been over; 0 if it still runs."""
+        """The seconds for which the step has been over since then; 0 if it still runs."""
         now = time.monotonic()
         if self._ended is None:
             return now - self._started_s

@@ -162,7 +162,7 @@ def _wait_for(address: str, timeout_s: float) -> None:
 
 
 def stream() -> TextIO | None:
-    """Where progress is shown: None for the default, and nowhere in all processes but the first."""
+    """The stream on which progress is shown: None for the default, and nothing in all processes but the first."""
     return None if is_first() else open(os.devnull, "w")
 
 
@@ -214,7 +214,7 @@ def on_all(action: Callable[[], T]) -> T:
 
 @contextlib.contextmanager
 def together() -> Iterator[None]:
-    """While inside, a process in which something fails ends all others within seconds; each says what happened there.
+    """Ends all processes within seconds where something inside fails in one of them; each says what happened there.
 
     They may be waiting for it in a computation that nothing interrupts, and would until the coordinator gives it up:
     for minutes, and then without a word. A StoppedError is no failure: all raise it.

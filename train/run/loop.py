@@ -158,7 +158,7 @@ class _Run:
     stopping: Stopping
 
     def train(self, state: TrainState) -> None:
-        """From the steps that `state` has to the last one."""
+        """Trains from the steps that `state` has to the last one."""
         config, progress, phases = self.task.config, self.progress, self.phases
         first = int(state.step)
         if first >= config.steps:

@@ -113,7 +113,7 @@ def batches(source: data.CropSource, config: Config, start_example: int) -> Iter
 
 
 def logged_names(task: CodecTask, mesh: Mesh, phases: Phases, state: TrainState, source: data.CropSource) -> list[str]:
-    """Of all that a run logs from its first step to its last; nothing is computed."""
+    """Names all that a run logs from its first step to its last; nothing is computed."""
     batch = parallel.shard_batch(next(batches(source, task.config, 0)), mesh)
     ends = (phases[phases.at(step)] for step in (0, task.config.steps))
     return sorted({*HELD_OUT, *(name for step in ends for name in jax.eval_shape(step, state, batch)[1])})

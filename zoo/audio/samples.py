@@ -75,7 +75,7 @@ def check_scale(samples: np.ndarray, name: str = "") -> None:
 
 
 def mix_channels(samples: np.ndarray, channels: int) -> np.ndarray:
-    """(T, C) → (T, channels): the mean on the way down to mono, copies on the way up; other counts go through mono."""
+    """Mixes (T, C) to (T, channels): the mean down to mono, copies on the way up; other counts go through mono."""
     if channels < 1:
         raise ZooError(f"channels must be at least 1, got {channels}")
     if samples.shape[1] == channels:
@@ -88,7 +88,7 @@ def mix_channels(samples: np.ndarray, channels: int) -> np.ndarray:
 
 
 def resample(samples: np.ndarray, from_hz: int, to_hz: int, *, n_samples: int | None = None) -> np.ndarray:
-    """(T, C) at `from_hz` → float32 (T', C) at `to_hz` by soxr HQ, without delay: sample j lies at j / to_hz seconds.
+    """Resamples (T, C) to float32 (T', C) at `to_hz` by soxr HQ, without delay: sample j lies at j / to_hz seconds.
 
     T' is ceil(T · to_hz / from_hz), or `n_samples` by trimming or appending zeros. Raises ZooError on a bad rate or
     rank.

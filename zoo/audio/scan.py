@@ -109,7 +109,7 @@ class _Index:
 
 
 def _cache() -> Path | None:
-    """Where indices lie; None where the user has no place for them."""
+    """The folder of the indices; None where the user has no place for them."""
     try:
         base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     except RuntimeError:  # no home
@@ -136,7 +136,7 @@ def _stamp(path: Path) -> list[int] | None:
 
 
 def _stored(path: Path, info: FileInfo) -> list[Any]:
-    """As JSON has it; lines that begin with the path keep what follows it, since the folder may be named otherwise."""
+    """Converts a result to JSON; lines that begin with the path keep what follows it, as the folder may be renamed."""
     warning = info.warning and info.warning.replace(str(path), "\0")
     parts = [[type(part).__name__, *_plain(dataclasses.astuple(part))] for part in info.parts]  # type: ignore[call-overload]
     return [

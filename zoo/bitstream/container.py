@@ -246,7 +246,7 @@ class ContainerReader:
         return (read.offset + len(read.data) - self._begin) // layout.MIN_PACKET
 
     def _find(self, index: int) -> int:
-        """Where packet `index` begins, by the seek table."""
+        """Finds the offset of packet `index` by the seek table."""
         if index == 0 or self._trailer is None:
             return self._begin
         offset = self._begin + self._trailer.group_starts[index // GROUP]

@@ -125,7 +125,7 @@ def header_length(prefix: bytes) -> int:
 
 
 def unpack_header(data: bytes) -> Header:
-    """Inverse of `pack_header`; `data` is the whole header, which may hold fields that were added later."""
+    """Parses a header, the inverse of `pack_header`; `data` is all of it, and may hold fields that were added later."""
     if _U32.unpack(data[-4:])[0] != zlib.crc32(data[:-4]):
         raise BitstreamError("the header is damaged: its checksum differs")
     flags, weights_hash, sample_rate, channels, packet_frames = _FIELDS.unpack_from(data, _PREFIX.size)
@@ -192,7 +192,7 @@ def unpack_trailer_head(data: bytes) -> tuple[int, int]:
 
 
 def unpack_trailer(seed: int, data: bytes) -> Trailer | None:
-    """Inverse of `pack_trailer`; None if `data` is not exactly one whole trailer of this file."""
+    """Parses a trailer, the inverse of `pack_trailer`; None if `data` is not exactly one whole trailer of this file."""
     if len(data) < MIN_TRAILER or trailer_length(data[-12:]) != len(data) or data[0] != TRAILER:
         return None
     if zlib.crc32(data[:-8], seed) != _U32.unpack(data[-8:-4])[0]:

@@ -92,7 +92,7 @@ class PacketParser:
 
     @property
     def offset(self) -> int:
-        """Where in the file the bytes belong that are to come next."""
+        """The offset in the file of the bytes that are to come next."""
         return self._offset + len(self._buffer)
 
     def expect(

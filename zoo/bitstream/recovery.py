@@ -214,7 +214,7 @@ def _back(checksum: int, n_bytes: int) -> int:
 
 @functools.cache
 def _power(place: int, digit: int) -> int:
-    """x**(-8 · digit · 256**place) modulo CRC-32's polynomial; x has order 2**32 - 1."""
+    """Computes x**(-8 · digit · 256**place) modulo CRC-32's polynomial; x has order 2**32 - 1."""
     exponent = -8 * digit * 256**place % 0xFFFFFFFF
     power, square = 1 << 31, 1 << 30
     while exponent:

@@ -25,7 +25,7 @@ _SPELT = {
 
 @contextlib.contextmanager
 def guarded_output() -> Iterator[None]:
-    """Around all that a command does: nothing that it prints raises UnicodeEncodeError or BrokenPipeError.
+    """Keeps what a command prints from raising UnicodeEncodeError or BrokenPipeError.
 
     What a stream's encoding lacks is spelt out, bytes of file names that are no text included. Where the reader of
     standard output or error has gone, as `head` does, the command ends without a word, with status READER_GONE; where

@@ -33,7 +33,7 @@ from zoo.nn.layers import (
 
 
 class Trunk(Network):
-    """x → linear(x) + ConvNeXt(x), the second of which starts at zero: (B, F, C) -> (B, F, features)."""
+    """The sum linear(x) + ConvNeXt(x), whose second term starts at zero: (B, F, C) -> (B, F, features)."""
 
     features: int
     width: int

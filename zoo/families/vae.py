@@ -153,7 +153,7 @@ def _initial_std(latent_dim: int) -> tuple[float, ...]:
 
 
 def _lapped_basis(hop_length: int, channels: int, latent_dim: int) -> np.ndarray:
-    """(2·hop, channels, latent_dim): dimension d is MDCT coefficient d // channels of mid or side."""
+    """Builds the basis (2·hop, channels, latent_dim): dimension d is MDCT coefficient d // channels of mid or side."""
     basis = dsp.mdct_basis(hop_length)
     mix = np.eye(channels) if channels != 2 else np.array([[1.0, 1.0], [1.0, -1.0]]) / np.sqrt(2.0)
     full = np.einsum("nk,cm->nckm", basis, mix).reshape(2 * hop_length, channels, hop_length * channels)

@@ -128,7 +128,7 @@ def istft(
     mask: jax.Array | None = None,
     window: jax.Array | np.ndarray | None = None,
 ) -> jax.Array:
-    """Inverse of `stft(..., padding="same")`: (..., F, n_fft // 2 + 1) -> (..., F * hop_length).
+    """Inverts `stft(..., padding="same")`: (..., F, n_fft // 2 + 1) -> (..., F * hop_length).
 
     Windowed frames are added up and divided by the sum of the squared windows (the least-squares solution: Griffin &
     Lim, 1984), so that a signal's own transform is inverted exactly, at its edges too, for n_fft >= 2 * hop_length.

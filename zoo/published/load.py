@@ -243,7 +243,7 @@ def _params(family: str, model: dict[str, Any], module: Codec, tensors: dict[str
 
 
 def _own_layout(params: Mapping[str, Any]) -> keymap.KeyMap:
-    """Of the families trained here: parameters under their own names."""
+    """The layout of families trained here: parameters under their own names."""
     paths = keymap.flatten(params)
     return keymap.KeyMap(tuple(keymap.Entry(path, (path.replace("/", "."),), keymap.PLAIN) for path in paths))
 

@@ -18,7 +18,7 @@ from zoo.errors import CheckpointError, one_line
 
 @contextlib.contextmanager
 def _reading(folder: Path) -> Iterator[Any]:
-    """Around a read by this process alone: gives orbax's options, and turns whatever is raised into CheckpointError."""
+    """Wraps a read by this process alone: gives orbax's options, and turns whatever is raised into CheckpointError."""
     import orbax.checkpoint as ocp
 
     # orbax logs what it is about to raise as well
@@ -77,7 +77,7 @@ def path_name(path: Any) -> str:
 
 @contextlib.contextmanager
 def quiet_failure() -> Iterator[None]:
-    """Around a read by orbax whose error is caught: the other reads it had begun are then thrown away in silence.
+    """Silences the other reads that orbax had begun when one of them failed and its error was caught.
 
     They end in the garbage collector or in threads, at some later time, and would print a page for each: so the filter,
     for just that complaint, stays after a failure.

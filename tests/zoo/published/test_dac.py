@@ -79,7 +79,7 @@ def test_chunks_of_any_length_are_one_pass(name, size):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_windows_within_a_pass_change_nothing(name, monkeypatch):
-    monkeypatch.setattr(dac, "_window", lambda width: 32)  # long clips at full width are computed like this
+    monkeypatch.setattr(dac.model, "_window", lambda width: 32)  # long clips at full width are computed like this
     module, variables, given = ready(name).module, ready(name).variables, golden(name)
     lengths = np.array([len(given[f"audio_{i}"]) for i in range(2)], np.int32)
     batch = np.zeros((2, lengths.max(), 1), np.float32)

@@ -64,7 +64,7 @@ class TimeGroupNorm(nn.Module):
 
 
 class Snake(nn.Module):
-    """x + sin²(αx) / α with a learnt α per channel (Ziyin, Hartwig and Ueda, 2020)."""
+    """The activation x + sin²(αx) / α with a learnt α per channel (Ziyin, Hartwig and Ueda, 2020)."""
 
     dtype: Dtype = jnp.float32
 
@@ -122,12 +122,12 @@ class ResidualUnit(Residual, Block):
 
 
 def elu(x: jax.Array) -> jax.Array:
-    """x, or exp(x) − 1 where negative; not expm1, which takes XLA:CPU twice as long."""
+    """Computes x, or exp(x) − 1 where negative; not by expm1, which takes XLA:CPU twice as long."""
     return jnp.maximum(x, 0) + (jnp.exp(jnp.minimum(x, 0)) - 1)
 
 
 def snake(x: jax.Array, alpha: jax.Array, depth: jax.Array | None = None) -> jax.Array:
-    """x + depth · sin²(αx) of (B, T, C), with α and depth (C,), in float32; depth is 1 / α where none is given.
+    """Computes x + depth · sin²(αx) of (B, T, C), with α and depth (C,), in float32; depth is 1 / α by default.
 
     Sine and cosine are Taylor series on [−π/2, π/2], to the eleventh and twelfth power: the error of sin² is below
     5e-7. Only products and sums, so that XLA vectorises them: the library's sine was two thirds of a residual unit's
@@ -139,7 +139,7 @@ def snake(x: jax.Array, alpha: jax.Array, depth: jax.Array | None = None) -> jax
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _snake(tied: bool, x: jax.Array, alpha: jax.Array, depth: jax.Array) -> jax.Array:
-    """With depth `tied` to α, its gradient is in that of α."""
+    """Computes Snake; with depth `tied` to α, its gradient is in that of α."""
     wide = x.astype(jnp.float32)
     sine = _sine(_in_half_period(per_channel(alpha) * wide))
     return (wide + sine * sine * per_channel(depth)).astype(x.dtype)
@@ -199,7 +199,7 @@ def compand(x: jax.Array, exponent: float) -> jax.Array:
 
 
 def expand(x: jax.Array, exponent: float) -> jax.Array:
-    """Inverse of `compand`."""
+    """Inverts `compand`."""
     if exponent == 1.0:
         return x
     return jnp.sign(x) * ((jnp.abs(x) + _KNEE**exponent) ** (1.0 / exponent) - _KNEE)

@@ -181,7 +181,7 @@ def _sample_by_sample(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 @jax.custom_vjp
 def _by_each(x: jax.Array, matrices: jax.Array) -> jax.Array:
-    """(n, M, features), the products of x (M, C) with each of the matrices (n, C, features)."""
+    """Multiplies x (M, C) with each of the matrices (n, C, features) to (n, M, features)."""
     return jnp.matmul(_repeated(x, len(matrices)), matrices)
 
 
@@ -218,7 +218,7 @@ def _dense_convolution(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Ar
 
 
 def _convolution(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
-    """In the fastest form; a kernel of one tap is a matrix product.
+    """Convolves in the fastest form; a kernel of one tap is a matrix product.
 
     So are, on XLA:CPU three to nine times faster, those of the waveform: one or two channels in or out.
     """
@@ -241,7 +241,7 @@ def _convolution(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _from_few(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
-    """Of few channels: a sum of shifted samples, each times its weight; its gradients are products of matrices."""
+    """Convolves few channels as a sum of shifted samples, each times its weight; gradients are matrix products."""
     taps, channels, _ = kernel.shape
     shifted = _shifted(x, taps, dilation)
     pairs = [(shifted[i][..., c : c + 1], kernel[i, c]) for i in range(taps) for c in range(channels)]

@@ -73,14 +73,14 @@ class _Plan:
         return -(-self.total // self.chunk)
 
     def twice_as_long(self) -> _Plan:
-        """Of windows for chunks of twice the length, or a little less."""
+        """The plan for chunks of twice the length, or a little less."""
         chunk = _even(self.total, 2 * self.chunk)
         return replace(self, chunk=chunk, window=self.window + chunk - self.chunk)
 
 
 @dataclass(frozen=True)
 class _Window:
-    """Where one is: samples of the input from `first` on, and of its outputs those from `kept` on are chunk's."""
+    """The place of one: samples of the input from `first` on, and of its outputs those from `kept` on are chunk's."""
 
     plan: _Plan
     chunk: Any
@@ -166,7 +166,7 @@ def _window_by_window(apply: Any, plan: _Plan, variables: Any, x: jax.Array, mas
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _cut(x: jax.Array, firsts: jax.Array, length: int, total: int) -> jax.Array:
-    """(n, B, length, C), what stands in x (B, total, C) from each of the places on."""
+    """Cuts (n, B, length, C) out of x (B, total, C), from each of the places on."""
     return jax.lax.map(lambda first: jax.lax.dynamic_slice_in_dim(x, first, length, axis=1), firsts)
 
 

@@ -40,7 +40,7 @@ class LocalAttention(nn.Module):
 
 
 def attention_entries(path: str, key: str) -> list[Entry]:
-    """Where the authors' checkpoints have the parameters of the layer at `path`."""
+    """Maps the parameters of the layer at `path` to their keys in the authors' checkpoints."""
     return [
         Entry(f"{path}/norm/scale", (f"{key}.norm.weight",), VECTOR),
         Entry(f"{path}/norm/bias", (f"{key}.norm.bias",), VECTOR),
