@@ -25,7 +25,7 @@ class Reach:
 
     @classmethod
     def of_encoder(cls, encoder: Any, hop_length: int, frame_multiple: int = 1) -> Reach:
-        """The reach of a latent frame over frames of hop_length samples; `encoder.inputs` carries spans of frames to samples.
+        """The reach of a latent frame over frames of hop_length samples; `encoder.inputs` maps frames to samples.
 
         In whole groups of `frame_multiple` frames.
         """
@@ -35,7 +35,7 @@ class Reach:
 
     @classmethod
     def of_decoder(cls, decoder: Any, hop_length: int, frame_multiple: int = 1) -> Reach:
-        """The reach of hop_length samples over latent frames; `decoder.inputs` carries spans of samples to frames.
+        """The reach of hop_length samples over latent frames; `decoder.inputs` maps samples to frames.
 
         In whole groups of `frame_multiple` frames.
         """

@@ -75,7 +75,7 @@ class Encodec(FromLibrary):
 
 
 class SegmentedEncodec(Encodec):
-    """EnCodec on overlapping segments, each divided by its loudness: a frame is a segment whose codes begin with that."""
+    """EnCodec on overlapping segments, each divided by its loudness; its codes begin with that."""
 
     @property
     def _segment(self) -> tuple[int, int]:

@@ -36,7 +36,7 @@ def function(method: str, *static: str):
 
 
 def chunks(chunk_frames: int) -> Chunks:
-    return ready().chunks(chunk_frames)
+    return ready().engine.chunks(chunk_frames)
 
 
 def sound(n_samples: int) -> np.ndarray:
@@ -291,7 +291,7 @@ def test_keys_there_and_back(layout):
 def test_configurations_there_and_back():
     small = mimi.hyperparameters(config())
     assert small["window"] == WINDOW
-    for hyperparameters in (small, {**mimi._DEFAULTS, "ratios": [8, 6, 5, 4]}, {**small, "rope_theta": 500.0}):
+    for hyperparameters in (small, {**mimi.weights._DEFAULTS, "ratios": [8, 6, 5, 4]}, {**small, "rope_theta": 500.0}):
         assert mimi.hyperparameters(json.loads(json.dumps(mimi.hub_config(**hyperparameters)))) == hyperparameters
     newer = config() | {"rope_parameters": {"rope_type": "default", "rope_theta": 77.0}}
     assert mimi.hyperparameters(newer)["rope_theta"] == 77.0

@@ -39,7 +39,7 @@ class TransformerSpec:
 
 
 class Transformer(nn.Module):
-    """A causal transformer (B, T, C) -> (B, T, C), T a multiple of the F latent frames of the mask (B, F) of valid ones.
+    """A causal transformer (B, T, C) -> (B, T, C), T a multiple of the F latent frames of the mask (B, F).
 
     In a window whose chunk begins with latent frame `before`, the inputs are whole from step `first` on, and `beside`
     latent frames do not belong to the chunk. Keys and values that the next window's steps will hear are carried, and
@@ -221,7 +221,7 @@ STACKED = Layout(
 
 
 def interleaved(n_heads: int, head_dim: int) -> Layout:
-    """Reorders (3·O, I) to (I, 3·O): turning channels of queries and keys are neighbours there, half a head apart here."""
+    """Reorders (3·O, I) to (I, 3·O): turning channels are neighbours there, half a head apart here."""
 
     def read(weight: np.ndarray) -> np.ndarray:
         parts = weight.reshape(3, n_heads, head_dim // 2, 2, -1)
