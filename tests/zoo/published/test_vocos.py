@@ -11,7 +11,6 @@ import pytest
 
 import zoo
 from zoo.bitstream.entropy import Fitter
-from zoo.coding.stream import FrameDecoder, FrameEncoder
 from zoo.nn import dsp
 from zoo.published import vocos
 from zoo.published.keymap import fold_weight_norm, from_params, mismatches, to_params
@@ -52,16 +51,6 @@ def close(found: np.ndarray, wanted: np.ndarray, tolerance: float) -> None:
     np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * np.abs(wanted).max())
 
 
-def padded(kind: str) -> tuple[np.ndarray, np.ndarray]:
-    """A batch of the golden clips, and their lengths; what is beyond a clip is not heard."""
-    clips = [golden(kind)[f"audio_{i}"] for i in range(N_CLIPS)]
-    lengths = np.array([len(clip) for clip in clips], np.int32)
-    batch = np.full((N_CLIPS, lengths.max(), 1), np.nan, np.float32)
-    for i, n in enumerate(lengths):
-        batch[i, :n] = clips[i]
-    return batch, lengths
-
-
 # --- on mels
 
 
@@ -80,35 +69,6 @@ def test_filters_are_the_references():
     )
     np.testing.assert_allclose(filters, weights("mels")["feature_extractor.mel_spec.mel_scale.fb"], atol=2e-6)
     assert filters.max() > 0.9
-
-
-def test_a_padded_batch_of_mels_is_its_clips():
-    module, variables, given = ready("mels").module, ready("mels").variables, golden("mels")
-    batch, lengths = padded("mels")
-    together = jit(module.apply)(variables, batch, lengths)
-    for i, n in enumerate(lengths):
-        close(together.latent[i, : module.n_frames(n)], given[f"features_{i}"], 1e-4)
-        close(together.audio[i, :n], given[f"out_{i}"], 1e-4)
-        assert not np.asarray(together.audio[i, n:]).any()
-
-
-def test_chunks_of_mels_are_one_pass():
-    codec, long = ready("mels"), golden("mels")["audio_0"][:333]
-    module = codec.module
-    lengths = np.array([1, 15, 16, 31, 32, 33, 47, 48, 49, 160, 333], np.int32)
-    whole = jit(module.apply)(codec.variables, np.repeat(long[None], len(lengths), axis=0), lengths)
-    for latent, audio, n_samples in zip(np.asarray(whole.latent), np.asarray(whole.audio), lengths):
-        n = module.n_frames(n_samples)
-        assert n == -(-n_samples // 16) + 1
-        for frames in (1, 3):
-            encoder = FrameEncoder(codec.engine.chunks(frames), 1)
-            half, rest = np.split(long[None, :n_samples], [n_samples // 2], axis=1)
-            parts = encoder.push(half) + encoder.push(rest)
-            found = np.concatenate(parts + encoder.finish(), axis=1)
-            close(found[0], latent[:n], 1e-5)
-        decoder = FrameDecoder(codec.engine.chunks(3), 1)
-        pieces = [decoder.push(found[:, start : start + 3]) for start in range(0, n, 3)]
-        close(np.concatenate([*pieces, decoder.finish(n_samples)], axis=1)[0], audio[:n_samples], 1e-4)
 
 
 def test_silence_is_the_smallest_mel():
@@ -133,30 +93,6 @@ def test_codes_and_audio_are_the_references(clip):
     close(codec.decode(encoded), given[f"out_{clip}"], 1e-4)
 
 
-def test_a_padded_batch_of_codes_is_its_clips():
-    module, variables, given = ready("codes").module, ready("codes").variables, golden("codes")
-    batch, lengths = padded("codes")
-    levels = np.array(LEVELS, np.int32)
-    together = jit(lambda v, x, n, level: module.apply(v, x, n, level=level))(variables, batch, lengths, levels)
-    for i, (n, level) in enumerate(zip(lengths, levels)):
-        frames = module.n_frames(n)
-        np.testing.assert_array_equal(together.codes[i, :frames, : level + 1], given[f"codes_{i}"])
-        close(together.audio[i, :n], given[f"out_{i}"], 1e-4)
-
-
-@pytest.mark.parametrize("n_samples", [200, 641])
-def test_files_of_codes_are_one_pass(n_samples):
-    codec = ready("codes")
-    audio = golden("codes")["audio_0"][:n_samples]
-    shortest_s = codec.module.min_first_frames / codec.module.frame_rate_hz
-    run = jit(lambda v, x, level: codec.module.apply(v, x, level=level))
-    for level in (3, 2):
-        whole = run(codec.variables, audio[None], level)
-        blob = codec.compress(audio, level=level, packet_s=shortest_s)
-        close(codec.decompress(blob).audio, np.asarray(whole.audio[0]), 1e-4)
-        np.testing.assert_array_equal(codec.encode(audio, level=level).codes, whole.codes[..., : level + 1])
-
-
 def test_norms_know_the_bitrate():
     codec = ready("codes")
     dequantise = functools.partial(codec.module.bottleneck.apply, {"params": codec.variables["params"]["bottleneck"]})
@@ -174,24 +110,8 @@ def test_norms_know_the_bitrate():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_contexts_are_tight(kind):
-    module, variables = ready(kind).module, ready(kind).variables
-    hop, rng = module.hop_length, np.random.default_rng(0)
-    size = golden(kind)["features_0"].shape[1]
-    methods = [("decode_frames", module.decoder_context, 1, hop, size + 3 * (kind == "codes"))]
-    if kind == "mels":  # an LSTM hears all that came before
-        methods.append(("encode_frames", module.encoder_context, hop, 1, 1))
-    for method, context, held, given, size in methods:
-        # mirrored ends are out of reach
-        n, f = 2 * context.before + 2 * context.after + 4, context.before + context.after + 1
-
-        def probe(x, method=method, frame=slice(f * given, (f + 1) * given)):
-            y = module.apply(variables, x, method=method)[0, frame]
-            return (y * rng.standard_normal(y.shape)).sum()
-
-        gradient = np.asarray(jit(jax.grad(probe))(rng.standard_normal((1, n * held, size)).astype(np.float32)))
-        touched = np.flatnonzero(gradient.reshape(n, -1).any(axis=1))
-        assert (touched[0], touched[-1]) == (f - context.before, f + context.after)
+def test_it_keeps_the_contract(kind, quick):
+    zoo.verify_codec(ready(kind), golden(kind)["audio_0"])
 
 
 @pytest.mark.parametrize("kind", KINDS)

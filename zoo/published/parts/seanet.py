@@ -115,10 +115,7 @@ class Seanet:
 
         A causal convolution mirrors the beginning of a clip, and so hears there what is yet to come.
         """
-        return max(
-            _min_first_frames(self, self.encoder_layers(), 1),
-            _min_first_frames(self, self.decoder_layers(), self.hop_length),
-        )
+        return max(_opening(self, self.encoder_layers(), 1), _opening(self, self.decoder_layers(), self.hop_length))
 
     def _units(self, i: int, index: int, width: int) -> list[Layer]:
         size, growth = self.residual_kernel_size, self.dilation_growth
@@ -293,7 +290,7 @@ def _inputs(spec: Seanet, layers: Sequence[Layer], span: Span) -> Span:
     return span
 
 
-def _min_first_frames(spec: Seanet, layers: Sequence[Layer], samples: int) -> int:
+def _opening(spec: Seanet, layers: Sequence[Layer], samples: int) -> int:
     """Smallest n for which the first n frames, of so many samples each on the far side, need only the first n."""
     hop = spec.hop_length // samples
 
