@@ -60,7 +60,7 @@ class LossWeights:
 
 @dataclass(frozen=True)
 class Data:
-    """Where the training audio comes from and how crops are drawn from it."""
+    """The training audio: where it comes from and how crops are drawn from it."""
 
     root: str | None = None
     """a folder of audio files (wav, flac, ogg, mp3, … at any rate), or what `prepare` made of it; none = the embedded
@@ -124,7 +124,7 @@ class Discriminator:
     stft_channels: int = 16
     max_channels: int = 128
     warmup_steps: int = 0
-    """steps after `adversarial_start` in which the discriminators learn and the generator does not hear them"""
+    """steps after `adversarial_start` in which the discriminators learn and do not train the generator"""
 
 
 @dataclass(frozen=True)

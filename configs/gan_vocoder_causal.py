@@ -9,7 +9,7 @@ virtual machine (Xeon), 26 min 36 s with its evaluation, some minutes of them be
     python -m train --model gan_vocoder_causal --data.root DIR --steps 1700 --adversarial_start 1670
 
 on four hours of music, speech and sounds gave, on 31 clips of other recordings, a mel distance of 0.699 at 5.1 kbps,
-0.717 at 2.4 and 0.741 at 1.16 kbps: 1 to 2 % more than `gan_vocoder`, which hears what comes next.
+0.717 at 2.4 and 0.741 at 1.16 kbps: 1 to 2 % more than `gan_vocoder`, which sees what comes next.
 """
 
 from __future__ import annotations

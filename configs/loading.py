@@ -69,7 +69,7 @@ def to_dict(config: Config) -> dict[str, Any]:
 
 
 def from_dict(values: dict[str, Any]) -> Config:
-    """Inverse of `to_dict`, after JSON too; raises ConfigError for an unknown key or a wrong type."""
+    """Reads what `to_dict` gave, after JSON too; raises ConfigError for an unknown key or a wrong type."""
     if not isinstance(values, dict) or not isinstance(values.get("model"), dict):
         raise ConfigError("no configuration: expected keys and values, among them model")
     model = dict(values["model"])

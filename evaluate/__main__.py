@@ -137,7 +137,7 @@ def run(options: Options) -> None:
 
 
 def write_report(directory: str, rows: list[Row], systems: list[System], clips: Iterable[Clip], title: str) -> None:
-    """The page of all systems, and prints where it is; every clip is coded once more, to be heard."""
+    """The page of all systems, and prints where it is; every clip is coded once more, for its players."""
     import numpy as np
 
     from evaluate import report
@@ -150,8 +150,8 @@ def write_report(directory: str, rows: list[Row], systems: list[System], clips: 
                 trials = {report.label(system.name, system.level): process(system, piece) for system in systems}
                 original = next(iter(trials.values())).reference
                 # where a system failed there is nothing to play
-                heard = {name: np.nan_to_num(x.estimate, posinf=0.0, neginf=0.0) for name, x in trials.items()}
-                yield report.Example(piece.name, piece.domain, systems[0].sample_rate, original, heard)
+                estimates = {name: np.nan_to_num(x.estimate, posinf=0.0, neginf=0.0) for name, x in trials.items()}
+                yield report.Example(piece.name, piece.domain, systems[0].sample_rate, original, estimates)
                 advance(1)
 
     names = {row.clip for row in rows}

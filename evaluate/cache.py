@@ -66,7 +66,7 @@ class Cache:
 
 
 def key(system: System, clip: Clip, perceptual: Sequence[str] = ()) -> str:
-    """Of a clip through a system, with these perceptual scores."""
+    """The key of a clip through a system, with these perceptual scores."""
     content = hashlib.sha256()
     settings = (system.identity, system.coder, system.name, system.level, system.sample_rate, system.channels)
     for part in (REVISION, *settings):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,30 @@ from zoo.errors import ZooError
 if TYPE_CHECKING:
     from evaluate.clips import Clip, FolderClips
     from zoo.ready import ReadyCodec
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder of audio files."""
+
+    root: str | None = None
+    """its path"""
+
+
+@dataclass(frozen=True)
+class FittedOptions:
+    """A checkpoint, the audio on which tables are fitted for it, and that on which they are measured."""
+
+    ckpt: str
+    """run directory, or one checkpoint inside it"""
+    data: Folder = field(default_factory=Folder)
+    """audio on which tables are fitted; None = what the codec was trained on"""
+    eval: Folder = field(default_factory=Folder)
+    """clips that are measured; None = held-out clips of the embedded generator"""
+    train_s: float = 900.0
+    """seconds of training audio"""
+    limit: int | None = None
+    """measured clips of each domain; None = all"""
 
 
 def load_codecs(paths: Sequence[str]) -> dict[str, ReadyCodec]:
@@ -44,7 +69,7 @@ def run_folder(codec: ReadyCodec) -> Path:
 
 
 def results_folder(codec: ReadyCodec) -> Path:
-    """Where results go if nothing is said: evaluation/ where the codec is; for what is no folder, one of its name."""
+    """The default folder of results: evaluation/ where the codec is; for what is not a folder, one of its name."""
     folder = run_folder(codec)
     return folder / "evaluation" if folder.is_dir() else Path("evaluation") / folder.name
 

@@ -214,7 +214,7 @@ def sign_flip_p(differences: np.ndarray, *, seed: int = 0, n_flips: int = N_FLIP
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """p values corrected for their number (Holm, "A simple sequentially rejective multiple test procedure", 1979)."""
+    """Corrects p values for their number (Holm, "A simple sequentially rejective multiple test procedure", 1979)."""
     adjusted, highest = [0.0] * len(p), 0.0
     for rank, i in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
         highest = max(highest, min(1.0, (len(p) - rank) * p[i]))

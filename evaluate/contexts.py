@@ -11,21 +11,21 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from evaluate import cli
 from evaluate.clips import Clip, pieces
-from evaluate.pca import Folder, training_clips
+from evaluate.pca import training_clips
 from zoo.bitstream.entropy import Fitter, tables
 from zoo.console.command import command
 from zoo.ready import ReadyCodec
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(cli.FittedOptions):
     """Measures what contexts save over static tables, and how fast the entropy coder is.
 
     Examples:
@@ -33,16 +33,6 @@ class Options:
       python -m evaluate.contexts --ckpt runs/vae --data.root TRAIN --eval.root EVAL --train_s 900
     """
 
-    ckpt: str
-    """run directory, or one checkpoint inside it"""
-    data: Folder = field(default_factory=Folder)
-    """audio on which tables are fitted; None = what the codec was trained on"""
-    eval: Folder = field(default_factory=Folder)
-    """clips that are measured; None = held-out clips of the embedded generator"""
-    train_s: float = 900.0
-    """seconds of training audio"""
-    limit: int | None = None
-    """measured clips of each domain; None = all"""
     output: str | None = None
     """JSON file; None = none"""
 

@@ -44,7 +44,7 @@ def _inside(audio: jax.Array, n_samples: jax.Array) -> jax.Array:
 
 
 def _valid(audio: jax.Array, n_samples: jax.Array) -> jax.Array:
-    """(B, T, C) -> (B, C, T) float32, zero from n_samples on."""
+    """Transposes (B, T, C) to (B, C, T) float32, zero from n_samples on."""
     # where, not a product: padding may hold anything
     return jnp.where(_inside(audio, n_samples), jnp.moveaxis(jnp.asarray(audio, jnp.float32), 2, 1), 0.0)
 
@@ -254,21 +254,20 @@ class Metric:
 
     function: Callable[[jax.Array, jax.Array, jax.Array, int], jax.Array]
     unit: str
-    higher_is_better: bool
     needs_signal: bool
     """whether it says nothing of a silent clip"""
 
 
 METRICS: dict[str, Metric] = {
-    "snr_db": Metric(lambda x, y, n, _: snr_db(x, y, n), "dB", True, True),
-    "si_sdr_db": Metric(lambda x, y, n, _: si_sdr_db(x, y, n), "dB", True, True),
-    "segmental_snr_db": Metric(segmental_snr_db, "dB", True, True),
-    "stft": Metric(lambda x, y, n, _: stft_distance(x, y, n), "", False, False),
-    "mel": Metric(mel_distance, "", False, False),
-    "stft_dac": Metric(lambda x, y, n, _: stft_distance(x, y, n, clamp="magnitude"), "", False, False),
-    "mel_dac": Metric(partial(mel_distance, clamp="magnitude"), "", False, False),
-    "lsd_db": Metric(lambda x, y, n, _: log_spectral_distance_db(x, y, n), "dB", False, True),
-    "bandwidth_hz": Metric(retained_bandwidth_hz, "Hz", True, True),
+    "snr_db": Metric(lambda x, y, n, _: snr_db(x, y, n), "dB", True),
+    "si_sdr_db": Metric(lambda x, y, n, _: si_sdr_db(x, y, n), "dB", True),
+    "segmental_snr_db": Metric(segmental_snr_db, "dB", True),
+    "stft": Metric(lambda x, y, n, _: stft_distance(x, y, n), "", False),
+    "mel": Metric(mel_distance, "", False),
+    "stft_dac": Metric(lambda x, y, n, _: stft_distance(x, y, n, clamp="magnitude"), "", False),
+    "mel_dac": Metric(partial(mel_distance, clamp="magnitude"), "", False),
+    "lsd_db": Metric(lambda x, y, n, _: log_spectral_distance_db(x, y, n), "dB", True),
+    "bandwidth_hz": Metric(retained_bandwidth_hz, "Hz", True),
 }
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +191,7 @@ def fit_rival(
 
 
 def _packets(lengths: Sequence[int], packet_frames: int) -> list[slice]:
-    """Where the packets of clips of so many frames lie, when the clips are laid end to end."""
+    """Lays clips of so many frames end to end and gives the packets as slices."""
     starts = np.cumsum([0, *lengths])
     return [
         slice(i, min(i + packet_frames, int(start) + length))
@@ -220,15 +220,7 @@ def training_clips(root: str | None, codec: ReadyCodec, seconds: float) -> Itera
 
 
 @dataclass(frozen=True)
-class Folder:
-    """A folder of audio files."""
-
-    root: str | None = None
-    """its path"""
-
-
-@dataclass(frozen=True)
-class Options:
+class Options(cli.FittedOptions):
     """Measures an autoencoder against MDCT + PCA with the same quantiser at the same bytes: a table, JSON and CSV.
 
     Examples:
@@ -236,16 +228,8 @@ class Options:
       python -m evaluate.pca --ckpt runs/autoencoder --data.root TRAIN --eval.root EVAL
     """
 
-    ckpt: str
-    """run directory of an autoencoder, or one checkpoint inside it"""
-    data: Folder = field(default_factory=Folder)
-    """audio on which PCA and its tables are fitted; None = what the autoencoder was trained on"""
-    eval: Folder = field(default_factory=Folder)
-    """clips that are measured; None = held-out clips of the embedded generator"""
     train_s: float = 1200.0
-    """seconds of training audio"""
-    limit: int | None = None
-    """measured clips of each domain; None = all"""
+    """seconds of training audio, for PCA too"""
     output: str | None = None
     """folder for pca.json and pca.csv; None = evaluation/ in the run directory"""
 

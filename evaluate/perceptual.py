@@ -1,9 +1,9 @@
 """Perceptual metrics of other people's libraries, an optional extra: ViSQOL, wide-band PESQ, STOI and ESTOI.
 
 Each models a listener of its own, says nothing outside what it was made for, and is read beside the metrics of
-`evaluate.metrics`. The libraries are imported only when one of them is asked for. PESQ and STOI hear speech: on music
-they are defined, but mean little. One call at a time runs in a process (the libraries share state inside): processes,
-not threads, make it faster.
+`evaluate.metrics`. The libraries are imported only when one of them is asked for. PESQ and STOI are made for speech:
+on music they are defined, but mean little. One call at a time runs in a process (the libraries share state inside):
+processes, not threads, make it faster.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 
 from evaluate.silence import silent
 from zoo import audio
-from zoo.errors import ZooError
+from zoo.errors import ZooError, one_line
 
 INSTALL = "pip install -e '.[perceptual]'"
 PESQ_PART_S = 16.0  # libpesq writes beyond its 50 utterances, each at least 0.4 s with its pause, and crashes
@@ -83,7 +83,7 @@ def stoi(reference: np.ndarray, estimate: np.ndarray) -> float | None:
 
     Hears: whether the envelopes of 15 third-octave bands (150 Hz to 4.3 kHz) go together over stretches of 0.38 s,
     that is, whether words can be understood. Misses: quality beyond being understood; gain; everything above 4.3 kHz
-    and below 130 Hz; frames of the reference 40 dB below its loudest are left out, so noise in pauses is not heard.
+    and below 130 Hz; frames of the reference 40 dB below its loudest are left out, so noise in pauses does not count.
     Range: about 0 (nothing is understood) to 1, identity; speech codecs crowd between some 0.9 and 1, so the third
     digit matters. Source: Taal et al., "An algorithm for intelligibility prediction of time-frequency weighted noisy
     speech", 2011; the package pystoi. Cost: 0.02 to 0.05 s for each 10 s and channel.
@@ -129,7 +129,7 @@ METRICS: dict[str, PerceptualMetric] = {
 
 
 def available() -> dict[str, str | None]:
-    """For each metric None if its library can be imported, else why not and the command that installs it."""
+    """Tells for each metric None if its library can be imported, else why not and the command that installs it."""
     return {name: _missing(metric) for name, metric in METRICS.items()}
 
 
@@ -173,7 +173,7 @@ def compute(
 
 
 def _prepare(samples: np.ndarray, sample_rate: int, rate: int) -> np.ndarray:
-    """(T, C) at `sample_rate` Hz -> float64 (C, T') at `rate` Hz, with zeros for a channel that is silent."""
+    """Converts (T, C) at `sample_rate` Hz to float64 (C, T') at `rate` Hz, with zeros for a channel that is silent."""
     # before resampling, since a constant offset rings at the ends
     audible = np.where(silent(samples), 0.0, samples).astype(np.float32)
     return np.ascontiguousarray(audio.resample(audible, sample_rate, rate).T, np.float64)
@@ -197,7 +197,7 @@ def _missing(metric: PerceptualMetric) -> str | None:
         except ModuleNotFoundError:
             return f"{metric.package} is not installed: {INSTALL}"
         except (ImportError, OSError) as error:  # its compiled part was built for something else
-            return f"{metric.package} cannot be imported ({' '.join(str(error).split())}): {INSTALL}"
+            return f"{metric.package} cannot be imported ({one_line(error)}): {INSTALL}"
     return None
 
 

@@ -49,7 +49,7 @@ class Row:
     stoi: float | None = None
     estoi: float | None = None
     remark: str = ""
-    """`SILENT` where nothing is heard in the clip as the system got it, which is in no mean; `NOT_FINITE` where the
+    """`SILENT` where the clip as the system got it is silent; it is in no mean; `NOT_FINITE` where the
     system gave NaN or infinity; else empty"""
     coder: str = ""
     """libraries of a rival with their versions; empty for a codec of ours"""
@@ -78,7 +78,7 @@ def label(system: str, level: int | None) -> str:
 
 
 def means(rows: Sequence[Row]) -> list[Mean]:
-    """For each system and level, in order of appearance: a mean per domain, then the overall one."""
+    """Averages rows: for each system and level, in order of appearance, a mean per domain, then the overall one."""
     groups: dict[tuple[str, int | None], list[Row]] = {}
     for row in rows:
         groups.setdefault((row.system, row.level), []).append(row)

@@ -77,7 +77,7 @@ def check(rows: Sequence[Row], requirements: Sequence[Requirement]) -> list[Fail
     """What each system's overall means miss, in order of systems and of requirements; empty = all is kept.
 
     A mean that is nan misses everything; silent clips are in none. Give only the rows of systems that are to be judged
-    (not the peers). Raises ZooError if there are none, or if no clip has a value of a required metric.
+    (not the rivals). Raises ZooError if there are none, or if no clip has a value of a required metric.
     """
     from evaluate import statistics
 

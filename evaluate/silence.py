@@ -1,4 +1,4 @@
-"""What counts as silence: a clip in which nothing can be heard, so that there is nothing to compare a codec's with."""
+"""What counts as silence: an inaudible clip, to which no output can be compared."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ STEP = 2.0**-15
 def silent(samples: np.ndarray) -> np.ndarray:
     """Whether each channel of (T, C) stays within a step of 16 bits of one value: bool (C,); of (T,), a single bool.
 
-    So a constant offset is silence, which is not heard either; a single sample is not, being a click.
+    So a constant offset is silence, being inaudible; a single sample is not, being a click.
     """
     if len(samples) == 1:
         return np.asarray(np.abs(samples[0]) <= STEP)

@@ -22,6 +22,7 @@ import numpy as np
 from evaluate.bjontegaard import BdRate, delta_rate
 from evaluate.records import SILENT
 from zoo.errors import ZooError
+from zoo.saved import ranking
 
 Rate = Literal["payload_kbps", "kbps"]
 Rows = Sequence[Any]
@@ -29,9 +30,9 @@ Rows = Sequence[Any]
 
 N_RESAMPLES = 2000
 CONFIDENCE = 0.95
-LOWER_IS_BETTER = {"kbps", "payload_kbps"}
-"""What is judged though it is none of `metrics.METRICS`; and the opposite:"""
-HIGHER_IS_BETTER = {"encode_rtf", "decode_rtf", "visqol", "pesq", "stoi", "estoi"}
+RATES = ("kbps", "payload_kbps")
+OTHER_VALUES = ("decode_rtf", "encode_rtf", "estoi", "pesq", "stoi", "visqol")
+"""Speeds and perceptual scores: what is judged beside rates and `metrics.METRICS`."""
 
 
 @dataclass(frozen=True)
@@ -122,9 +123,9 @@ def curves(
     seed: int = 0,
     n_resamples: int = N_RESAMPLES,
 ) -> dict[str, list[Point]]:
-    """For each family of systems, in order of appearance, its operating points by rising rate.
+    """Groups operating points by family of systems, in order of appearance, each by rising rate.
 
-    A family is a codec with all its levels, or a peer with all its rates ("opus" for "opus:6" and "opus:12").
+    A family is a codec with all its levels, or a rival with all its rates ("opus" for "opus:6" and "opus:12").
     `domain` None = all clips. Systems without a value of the metric are left out. Raises ZooError for an unknown
     metric.
     """
@@ -194,20 +195,16 @@ def bd_rates(
 
 def higher_is_better(name: str) -> bool:
     """Whether more of a value is better; raises ZooError for a name that is none, listing those there are."""
-    from evaluate.metrics import METRICS
-
-    if name in METRICS:
-        return METRICS[name].higher_is_better
-    if name not in LOWER_IS_BETTER | HIGHER_IS_BETTER:
-        raise ZooError(f"unknown metric {name!r}; there are {', '.join(known_values())}")
-    return name in HIGHER_IS_BETTER
+    if name not in (known := known_values()):
+        raise ZooError(f"unknown metric {name!r}; there are {', '.join(known)}")
+    return ranking.higher_is_better(name)
 
 
 def known_values() -> list[str]:
     """Names of all values that can be judged: rates, metrics, speeds."""
     from evaluate.metrics import METRICS
 
-    return ["kbps", "payload_kbps", *METRICS, *sorted(HIGHER_IS_BETTER - set(METRICS))]
+    return [*RATES, *METRICS, *OTHER_VALUES]
 
 
 def get(row: Any, name: str) -> Any:
@@ -226,7 +223,7 @@ def independent_clip(name: str) -> str:
 
 
 def family(system: str, level: int | None) -> str:
-    """The curve on which an operating point lies: "opus" for the peer "opus:12", a codec's name for its levels."""
+    """The curve on which an operating point lies: "opus" for the rival "opus:12", a codec's name for its levels."""
     return system.split(":")[0] if level is None else system
 
 

@@ -16,7 +16,7 @@ def main() -> None:
     if len(sys.argv) > 1 and sys.argv[1] in COMMANDS:
         importlib.import_module(COMMANDS[sys.argv[1]]).main(sys.argv[2:])
         return
-    with terminal.speaking(), interrupts.heard():
+    with terminal.guarded_output(), interrupts.raising():
         _train()
 
 
@@ -38,7 +38,7 @@ def _train() -> None:
     try:
         run(name, config, model_overrides=cli.model_overrides())
     except StoppedError as stopped:
-        processes.say(str(stopped))
+        processes.print_once(str(stopped))
         raise SystemExit(stopped.exit_status) from None
     except (ZooError, KeyboardInterrupt) as error:
         cli.fail(str(error) or "interrupted; --resume continues from the last checkpoint")

@@ -139,7 +139,7 @@ def parse_weight(text: str) -> Weight:
 
 
 def format_weight(weight: Weight) -> str:
-    """Inverse of `parse_weight`."""
+    """Writes a weight as `parse_weight` reads it."""
     if isinstance(weight, Schedule):
         return f"{weight.kind}:{weight.start:g}:{weight.end:g}:{weight.steps}"
     return f"{weight:g}"

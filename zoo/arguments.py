@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from zoo.bitstream.layout import MAX_SAMPLE_RATE
-from zoo.errors import ZooError
+from zoo.errors import ZooError, one_line
 
 
 def as_array(values: Any, name: str) -> np.ndarray:
@@ -24,8 +24,7 @@ def as_array(values: Any, name: str) -> np.ndarray:
     except Exception as error:  # whatever its library raises: of tensors on a GPU, say
         if isinstance(values, list | tuple) and isinstance(error, ValueError):
             raise ZooError(f"{name} must be an array, got parts of different shapes") from None
-        reason = " ".join(str(error).split())[:200]
-        raise ZooError(f"{name} cannot be read as an array ({type(values).__name__}): {reason}") from None
+        raise ZooError(f"{name} cannot be read as an array ({type(values).__name__}): {one_line(error)}") from None
     if array.dtype.kind in "OSU":
         raise ZooError(f"{name} must be an array of numbers, got {type(values).__name__} ({array.dtype})")
     return array

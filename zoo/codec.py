@@ -17,15 +17,15 @@ from zoo.nn.layers import Span, apply_mask
 
 
 @dataclass(frozen=True)
-class Context:
+class Reach:
     """How many neighbouring frames matter: frame f depends on nothing outside frames [f - before, f + after]."""
 
     before: int
     after: int
 
     @classmethod
-    def of_encoder(cls, encoder: Any, hop_length: int, frame_multiple: int = 1) -> Context:
-        """Of a latent frame on frames of hop_length samples; `encoder.inputs` carries spans of frames to samples.
+    def of_encoder(cls, encoder: Any, hop_length: int, frame_multiple: int = 1) -> Reach:
+        """The reach of a latent frame over frames of hop_length samples; `encoder.inputs` carries spans of frames to samples.
 
         In whole groups of `frame_multiple` frames.
         """
@@ -34,8 +34,8 @@ class Context:
         return cls(max(0, -(span.first // group)) * frame_multiple, max(0, span.last // group) * frame_multiple)
 
     @classmethod
-    def of_decoder(cls, decoder: Any, hop_length: int, frame_multiple: int = 1) -> Context:
-        """Of hop_length samples on latent frames; `decoder.inputs` carries spans of samples to frames.
+    def of_decoder(cls, decoder: Any, hop_length: int, frame_multiple: int = 1) -> Reach:
+        """The reach of hop_length samples over latent frames; `decoder.inputs` carries spans of samples to frames.
 
         In whole groups of `frame_multiple` frames.
         """
@@ -75,9 +75,9 @@ class Codec(nn.Module):
     """Hz"""
     hop_length: int
     """samples per latent frame"""
-    encoder_context: Context
+    encoder_context: Reach
     """frames of the padded time line on which a latent frame depends"""
-    decoder_context: Context
+    decoder_context: Reach
     """latent frames on which a frame of the decoded time line depends"""
     channels: int = 1
     lead: int = 0
@@ -87,7 +87,7 @@ class Codec(nn.Module):
     recurrent: bool = False
     """whether frames depend on all before them beyond the contexts, through what layers remember"""
     min_first_frames: int = 1
-    """how many frames of a clip's beginning must be computed at once: causal layers that mirror it hear its future"""
+    """frames of a clip's beginning that must be computed at once: causal layers that mirror it depend on its future"""
 
     @property
     def frame_rate_hz(self) -> float:
@@ -149,7 +149,7 @@ class Codec(nn.Module):
         return self.encode_frames(padded, self.frame_mask(length, n_samples))
 
     def encode_frames(self, audio: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        """Latent (B, F, D) of a stretch (B, F * hop_length, C) of the padded time line; what is masked is not heard.
+        """Latent (B, F, D) of a stretch (B, F * hop_length, C) of the padded time line; what is masked is silence.
 
         `mask` bool (B, F), None for all: frames that belong to the clip. At its borders all is as at a clip's ends, so
         that a window of a long clip, with the frames outside the clip masked and `encoder_context` more frames on each

@@ -11,3 +11,8 @@ class CheckpointError(ZooError):
 
 class BitstreamError(ZooError):
     """A coded file or payload that is damaged, truncated, or of something else."""
+
+
+def one_line(error: BaseException, limit: int | None = 200) -> str:
+    """What an error says, in one line that is not a page; its type where it says nothing."""
+    return " ".join(str(error).split())[:limit] or type(error).__name__

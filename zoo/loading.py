@@ -63,7 +63,7 @@ def load(path: str | bytes | Path) -> ReadyCodec:
 
 
 def _loadable_before(path: Path, newest: Path) -> Path | None:
-    """Where the newest checkpoint of a run was asked for, the next older one that can be loaded."""
+    """Finds the next older checkpoint that can be loaded, where the newest of a run was asked for."""
     if path.absolute() == newest.absolute() or runs.means_best(path):
         return None
     for step in reversed([step for step in runs.steps(newest.parent.parent) if step < int(newest.name)]):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -14,8 +13,6 @@ import numpy as np
 from zoo import arguments, coding
 from zoo.arguments import as_array
 from zoo.audio.arrays import as_audio
-from zoo.bitstream.entropy import EntropyModel
-from zoo.codec import Codec
 from zoo.coding import codes as bare_codes
 from zoo.coding.clips import Encoded, from_model, to_model
 from zoo.errors import ZooError
@@ -24,18 +21,8 @@ from zoo.tokens import Tokens
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ReadyCodec:
+class ReadyCodec(coding.CodecParts):
     """What `zoo.load` returns; `module` and `variables` are the pure linen codec and its weights."""
-
-    module: Codec
-    variables: dict[str, Any]
-    entropy: EntropyModel
-    """coder of the codes, with the integer tables that were fitted to them"""
-    metadata: dict[str, Any] = field(default_factory=dict)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """The fields alone: what was compiled for them is made again where a copy, or another process, needs it."""
-        return {part.name: getattr(self, part.name) for part in dataclasses.fields(self)}
 
     def __repr__(self) -> str:
         module = self.module

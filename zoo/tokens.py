@@ -24,7 +24,7 @@ from zoo.arguments import as_path
 from zoo.bitstream.layout import Header
 from zoo.coding import StreamEncoder
 from zoo.coding.codes import UNUSED, CodePacket
-from zoo.errors import BitstreamError, ZooError
+from zoo.errors import BitstreamError, ZooError, one_line
 
 MAGIC = b"\x93NUMPY"
 _FORMAT = "codec-zoo tokens"
@@ -59,7 +59,7 @@ class Tokens:
 
     @property
     def sample_rate(self) -> int:
-        """Of the audio that went in, Hz."""
+        """The sample rate of the audio that went in, Hz."""
         return self.header.sample_rate
 
     def packets(self, first: int = 0) -> Iterator[CodePacket]:
@@ -69,7 +69,7 @@ class Tokens:
             yield CodePacket(index, self.levels[index], self.codes[:, index * size : (index + 1) * size])
 
     def expect(self, *, n_frames: Callable[[int], int], **_: Any) -> None:
-        """As that of a `.zac` file: all frames must be n_frames(n_samples), or BitstreamError is raised."""
+        """Checks that all frames are n_frames(n_samples), as that of a `.zac` file does; raises BitstreamError."""
         wanted = n_frames(self.n_samples)
         if wanted != self.codes.shape[1]:
             raise BitstreamError(f"{self.n_samples} samples take {wanted} frames, the tokens are {self.codes.shape[1]}")
@@ -122,7 +122,7 @@ def load(path: str | Path) -> Tokens:
 
 
 def read(stream: BinaryIO) -> Tokens:
-    """As `load`, of an open file; its errors name none."""
+    """Reads an open token file as `load` does; its errors name no file."""
     codes = _array(stream)
     if not (rest := stream.read()):
         raise ZooError(
@@ -148,5 +148,5 @@ def _array(stream: BinaryIO) -> np.ndarray:
     try:
         array: np.ndarray = np.lib.format.read_array(stream, allow_pickle=False)
     except Exception as error:  # numpy's parser raises many kinds
-        raise ZooError(f"is no array that can be read ({' '.join(str(error).split())[:200]})") from None
+        raise ZooError(f"is no array that can be read ({one_line(error)})") from None
     return array

@@ -26,6 +26,10 @@ class Timing:
     median_s: float
     best_s: float
 
+    def over(self, other: Timing) -> Timing:
+        """These seconds over another's, median over median and best over best."""
+        return Timing(self.median_s / other.median_s, self.best_s / other.best_s)
+
 
 @dataclass(frozen=True)
 class Agreement:
@@ -46,14 +50,20 @@ class Agreement:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """One model at one batch size; times and memory by side."""
+class Compared:
+    """A model, and the batch that it is given."""
 
     model: str
     parameters: int
     seconds: float
     """of audio in each clip"""
     batch_size: int
+
+
+@dataclass(frozen=True)
+class Comparison(Compared):
+    """One model at one batch size; times and memory by side."""
+
     agreement: Agreement
     encode: Mapping[str, Timing]
     """empty for a model that only decodes"""
@@ -68,11 +78,10 @@ class Comparison:
         times: Mapping[str, Timing] = getattr(self, way)
         if not times:
             return None
-        torch, ours = times["torch"], times[side]
-        return Timing(torch.median_s / ours.median_s, torch.best_s / ours.best_s)
+        return times["torch"].over(times[side])
 
     def record(self) -> dict[str, Any]:
-        """For JSON, with the ratios."""
+        """The row for JSON, with the ratios."""
         ratios = {
             f"{way}_{side}": dataclasses.asdict(found)
             for way in ("encode", "decode")

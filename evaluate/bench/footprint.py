@@ -26,16 +26,26 @@ _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 @dataclass(frozen=True)
 class Job:
-    """What a process does: loads the model of `folder`, and codes and decodes once."""
+    """What a process is given: a model, and what to put into it."""
 
     subject: str
-    """"torch"; of ours, "whole" clips at once or "chunks" as for files; "load", which loads ours and no more"""
+    """whose implementation"""
     folder: str
     """in the hub's layout"""
     family: str
     config: dict[str, Any]
     input: str
-    """.npy file of the audio (B, T, C), or of frames (B, F, D) for a model that only decodes"""
+    """a file of numpy's"""
+
+
+@dataclass(frozen=True)
+class CodingJob(Job):
+    """Loads the model of `folder`, and codes and decodes once.
+
+    `subject` is "torch"; of ours, "whole" clips at once or "chunks" as for files; "load", which loads ours and no more.
+    `input` is the .npy file of the audio (B, T, C), or of frames (B, F, D) for a model that only decodes.
+    """
+
     n_samples: int
     """of each clip"""
     encodes: bool = True
@@ -43,7 +53,7 @@ class Job:
     """whether latents take the place of codes"""
 
 
-def measure(job: Job) -> float:
+def measure(job: CodingJob) -> float:
     """Megabytes that loading and running takes beyond what the imported libraries do; or, for "load", seconds.
 
     Raises ZooError where the process fails.
@@ -71,7 +81,7 @@ def in_process(module: str, job: dict[str, Any], what: str) -> float:
 
 def main(arguments: Sequence[str]) -> None:
     """One job, given as JSON."""
-    job = Job(**json.loads(arguments[0]))
+    job = CodingJob(**json.loads(arguments[0]))
     if job.subject == "load":
         print(_load_s(job))
         return
@@ -87,8 +97,8 @@ def peak_mb(run: Callable[[], object]) -> float:
     return memory_mb("VmHWM") - before
 
 
-def _load_s(job: Job) -> float:
-    """Of `zoo.load`, once the files have been read, so that the system has them in its cache."""
+def _load_s(job: CodingJob) -> float:
+    """Times `zoo.load` once the files have been read, so that the system has them in its cache."""
     import jax
 
     import zoo
@@ -101,7 +111,7 @@ def _load_s(job: Job) -> float:
     return time.perf_counter() - start
 
 
-def _torch(job: Job) -> Callable[[], None]:
+def _torch(job: CodingJob) -> Callable[[], None]:
     """What is to be measured, with all that it needs imported."""
     from evaluate.bench import torch_peers
     from evaluate.bench.hardware import cores
@@ -117,7 +127,7 @@ def _torch(job: Job) -> Callable[[], None]:
     return run
 
 
-def _ours(job: Job) -> Callable[[], None]:
+def _ours(job: CodingJob) -> Callable[[], None]:
     import jax
 
     import zoo
@@ -138,7 +148,7 @@ def _ours(job: Job) -> Callable[[], None]:
 
 
 def memory_mb(field: str) -> float:
-    """Of this process, from Linux; elsewhere its peak so far.
+    """The memory of this process, from Linux; elsewhere its peak so far.
 
     Not `getrusage` where it can be helped: Linux lets a child begin with the peak of the process that started it.
     """

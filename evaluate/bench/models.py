@@ -33,7 +33,7 @@ def published(name: str) -> PublishedModel | None:
 
 
 def published_only(name: str) -> PublishedModel:
-    """As `published`; raises ZooError for any other name."""
+    """Finds a model as `published` does; raises ZooError for any other name."""
     from zoo.published import KNOWN
 
     found = published(name)

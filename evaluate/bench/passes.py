@@ -118,7 +118,7 @@ class InChunks:
 def measure(
     codec: ReadyCodec, audio: Any, rtf: Callable[[Callable[[], Any]], float], peak_tflops: float | None
 ) -> Whole:
-    """Of clips (B, T, C); `rtf` says how many seconds of them a call handles per second, `peak_tflops` None = known."""
+    """Measures passes over clips (B, T, C); `rtf` says how many seconds of them a call handles per second."""
     n_samples, duration_s = audio.shape[1], audio.shape[0] * audio.shape[1] / codec.sample_rate
     clips = WholeClips(codec, continuous=not codec.symbols.codebook_sizes)
     there = jax.device_put(audio)
@@ -138,7 +138,7 @@ def measure(
 
 
 def _flops(lowered: Any) -> float | None:
-    """Of the compiled program, or of the program as it was written, whichever are more.
+    """Counts the operations of the compiled program, or of the program as it was written, whichever are more.
 
     Compiled ones lack what the compiler left to a library, whose calls it cannot look into.
     """

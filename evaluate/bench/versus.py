@@ -66,7 +66,7 @@ class Pair:
         self._given_there, self._frames_there = jax.device_put(self.given), jax.device_put(self.frames)
 
     def encode_calls(self) -> dict[str, Callable[[], Any]]:
-        """Of each side; none for a model that only decodes."""
+        """The encoding calls of each side; none for a model that only decodes."""
         if not self._peer.encodes:
             return {}
         return {
@@ -76,7 +76,7 @@ class Pair:
         }
 
     def decode_calls(self) -> dict[str, Callable[[], Any]]:
-        """Of each side, all of the reference's codes."""
+        """The decoding calls of each side, all of the reference's codes."""
         return {
             "torch": lambda: self._peer.decode(self._native),
             "whole": lambda: self._ours["whole"].decode(self._frames_there, self.n_samples),
@@ -84,7 +84,7 @@ class Pair:
         }
 
     def agreement(self) -> Agreement:
-        """Of clips as a whole."""
+        """The agreement of both sides on whole clips."""
         import numpy as np
 
         from zoo.published import snac
@@ -136,7 +136,7 @@ def compare(
         for batch_size in batch_sizes:
             pair = Pair(model, peer, codec, n_samples, batch_size)
             np.save(given, pair.given)
-            job = footprint.Job(
+            job = footprint.CodingJob(
                 "load", str(folder), model.family, model.config, str(given), n_samples, peer.encodes, pair.continuous
             )
             comparison = Comparison(

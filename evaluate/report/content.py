@@ -42,7 +42,7 @@ SPELLED = {"visqol": "ViSQOL", "pesq": "PESQ", "stoi": "STOI", "estoi": "ESTOI"}
 
 
 def summary(rows: Sequence[Row]) -> dict[str, Any]:
-    """All that is known before the first clip is heard: columns, means, curves, BD-rates."""
+    """All that the page shows before its first example: columns, means, curves, BD-rates."""
     measured = [name for name in VALUES if name not in COSTS and any(_finite(row, name) for row in rows)]
     metrics = sorted(measured, key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
     found = sorted(means(rows), key=lambda mean: mean.domain != OVERALL)  # stable: overall first

@@ -18,6 +18,7 @@ from evaluate import table
 from evaluate.records import label
 from evaluate.report import content, sound, spectrogram
 from zoo.errors import ZooError
+from zoo.saved import whole
 
 if TYPE_CHECKING:
     from evaluate.records import Row
@@ -64,16 +65,13 @@ def write(
     table.write_json(rows, directory / "results.json")
     if n_examples is None:
         n_examples = len(examples) if isinstance(examples, Sized) else len({row.clip for row in rows})
-    page, unfinished = directory / "index.html", directory / "index.html.partial"
+    page = directory / "index.html"
     try:
-        with unfinished.open("w", encoding="utf-8") as file:
+        with whole.file(page) as stream:
             for part in _parts(rows, examples, title, n_examples, page_mb * 1e6):
-                file.write(part)
-        unfinished.replace(page)
+                stream.write(part.encode())
     except OSError as error:
         raise ZooError(f"{page}: cannot be written ({error.strerror})") from None
-    finally:
-        unfinished.unlink(missing_ok=True)
     return page
 
 

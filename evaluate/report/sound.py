@@ -15,7 +15,7 @@ OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
 OPUS_KBPS = (6.0, 256.0)  # per channel, what libsndfile's compression level spans
 EXCERPT_S = 10.0
 SHORTEST_S = 3.0
-BEST_KBPS = 80.0  # per channel: more is not heard
+BEST_KBPS = 80.0  # per channel: more is inaudible
 LEAST_KBPS = 48.0  # per channel: less is
 IMAGE_BYTES = 24_000  # what a spectrogram may take
 FADE_S = 0.005
@@ -60,7 +60,7 @@ def matching_gain_db(reference: np.ndarray, estimate: np.ndarray, sample_rate: i
 
 
 def faded(samples: np.ndarray, sample_rate: int) -> np.ndarray:
-    """(T, C) with its first and last 5 ms faded, so that neither a start nor a loop clicks."""
+    """Fades the first and last 5 ms of (T, C), so that neither a start nor a loop clicks."""
     n = min(round(FADE_S * sample_rate), len(samples) // 2)
     ramp = np.ones((len(samples), 1), np.float32)
     if n:

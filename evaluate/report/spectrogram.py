@@ -22,7 +22,7 @@ ANCHORS = (
 
 
 def bands_db(samples: np.ndarray, sample_rate: int) -> np.ndarray:
-    """(T, C) -> float32 (bands, columns) in dB, lowest band first; powers of the channels and of frames are averaged.
+    """Computes float32 (bands, columns) in dB of (T, C), lowest band first; powers of channels and frames are averaged.
 
     A clip of fewer frames than columns has its frames repeated. Digital silence is -200 dB.
     """
@@ -64,7 +64,7 @@ def ticks(sample_rate: int) -> list[tuple[str, float]]:
 
 
 def palette() -> np.ndarray:
-    """(colours, 3) uint8, dark to light."""
+    """The colours (n, 3) uint8, dark to light."""
     places = np.linspace(0, len(ANCHORS) - 1, N_COLOURS)
     channels = [np.interp(places, np.arange(len(ANCHORS)), channel) for channel in np.array(ANCHORS).T]
     return np.rint(np.stack(channels, axis=1)).astype(np.uint8)

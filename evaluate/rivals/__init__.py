@@ -1,13 +1,14 @@
 """Codecs that others made, as rivals at the same clips: Opus, MP3, AAC and Vorbis, charged for every byte they write.
 
-for peer in systems(["opus", "mp3:64"], sample_rate=24_000, channels=1): print(peer.name, peer.process(samples).n_bytes)
+for rival in systems(["opus", "mp3:64"], sample_rate=24_000, channels=1):
+    print(rival.name, rival.process(samples).n_bytes)
 """
 
 from evaluate.rivals.aac import Aac
 from evaluate.rivals.containers import mp3_payload_bytes, mp4_payload_bytes, ogg_payload_bytes
 from evaluate.rivals.mp3 import Mp3
 from evaluate.rivals.opus import Opus, OpusCbr
-from evaluate.rivals.rival import Peer
+from evaluate.rivals.rival import Rival
 from evaluate.rivals.specs import FAMILIES, create, systems
 from evaluate.rivals.vorbis import Vorbis
 
@@ -17,7 +18,7 @@ __all__ = [
     "Mp3",
     "Opus",
     "OpusCbr",
-    "Peer",
+    "Rival",
     "Vorbis",
     "create",
     "mp3_payload_bytes",

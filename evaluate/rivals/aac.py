@@ -6,14 +6,14 @@ import numpy as np
 
 from evaluate.rivals import ffmpeg
 from evaluate.rivals.containers import mp4_payload_bytes
-from evaluate.rivals.rival import FULL_BAND_HZ, Peer
+from evaluate.rivals.rival import FULL_BAND_HZ, Rival
 from zoo import audio
 
 MOST_KBPS = 128.0  # per channel
 MOST_BITS = 4  # per sample: lower sample rates cannot spend more
 
 
-class Aac(Peer):
+class Aac(Rival):
     """AAC-LC at about `setting` kbps for one or two channels together.
 
     Sample rates that it does not have are resampled to the next one and back. Raises ZooError for a bitrate that the

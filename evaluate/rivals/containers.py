@@ -84,7 +84,7 @@ def mp4_payload_bytes(stream: bytes) -> int:
 
 
 def _boxes(stream: bytes, start: int, end: int, path: tuple[str, ...]) -> Iterator[tuple[int, int]]:
-    """Where the contents of the boxes at `path` begin and end."""
+    """Finds the contents of the boxes at `path`, as first and last offsets."""
     while start < end:
         size, header = int.from_bytes(stream[start : start + 4]), 8
         if size == 1:

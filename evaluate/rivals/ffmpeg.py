@@ -16,13 +16,13 @@ import numpy as np
 
 from zoo.errors import ZooError
 
-INSTALL = "pip install -e '.[peers]'"
+INSTALL = "pip install -e '.[rivals]'"
 
 
 def require(family: str, codec: str) -> None:
     """Raises ZooError, naming the library and how to install it, unless PyAV is there and has `codec`."""
     if codec not in _import(family).codecs_available:
-        raise ZooError(f"peer {family!r}: this PyAV (av) was built without {codec}; {INSTALL}")
+        raise ZooError(f"rival {family!r}: this PyAV (av) was built without {codec}; {INSTALL}")
 
 
 def libavcodec() -> str:
@@ -93,7 +93,7 @@ def _import(name: str) -> Any:
     try:
         return importlib.import_module("av")
     except ImportError:
-        raise ZooError(f"peer {name!r}: needs PyAV (av), which is not installed; {INSTALL}") from None
+        raise ZooError(f"rival {name!r}: needs PyAV (av), which is not installed; {INSTALL}") from None
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from evaluate.rivals.containers import mp3_frames, mp3_payload_bytes
-from evaluate.rivals.rival import FULL_BAND_HZ, SoundfilePeer
+from evaluate.rivals.rival import FULL_BAND_HZ, SoundfileRival
 from zoo import audio
 from zoo.errors import ZooError
 
@@ -16,7 +16,7 @@ others. This is undone, since it is no distortion, and the distances would see l
 SCALE = 0.95
 
 
-class Mp3(SoundfilePeer):
+class Mp3(SoundfileRival):
     """MP3 at one of the format's own constant rates, one or two channels; `setting` is kbps of both together.
 
     Sample rates that it does not have are resampled to the next one and back. LAME's lower level and the delay, where
@@ -67,4 +67,4 @@ class Mp3(SoundfilePeer):
         self._check_stereo()
         if self.setting not in self.rates_kbps:
             have = ", ".join(map(str, self.rates_kbps))
-            raise ZooError(f"peer {self.name!r}: at {self.coded_rate} Hz the format has {have} kbps")
+            raise ZooError(f"rival {self.name!r}: at {self.coded_rate} Hz the format has {have} kbps")

@@ -8,14 +8,14 @@ import numpy as np
 
 from evaluate.rivals import ffmpeg
 from evaluate.rivals.containers import ogg_payload_bytes
-from evaluate.rivals.rival import FULL_BAND_HZ, SoundfilePeer
+from evaluate.rivals.rival import FULL_BAND_HZ, SoundfileRival
 
 KBPS = (6.0, 256.0)  # per channel, what libsndfile sets
 LADDER_KBPS = (6, 8, 12, 16, 24, 32)
 MOST_KBPS = 64  # per channel, beyond which full-band Opus gains little
 
 
-class Opus(SoundfilePeer):
+class Opus(SoundfileRival):
     """Opus at `setting` kbps for all channels together, variable rate.
 
     Rates that Opus does not have are resampled to 48 kHz and back. Raises ZooError for a bitrate outside 6 to 256 kbps

@@ -21,7 +21,7 @@ FULL_BAND_HZ = 32_000
 
 
 @dataclass(frozen=True)
-class Peer(abc.ABC):
+class Rival(abc.ABC):
     """A codec at one setting (kbps of all channels together, or a quality), for audio at any sample rate in Hz.
 
     What it cannot be fed is resampled to the next rate that it has, and back. Raises ZooError for a setting or a
@@ -85,7 +85,7 @@ class Peer(abc.ABC):
     @classmethod
     @abc.abstractmethod
     def library(cls) -> str:
-        """As `coder`; it does not depend on the setting."""
+        """The library that codes, as in `coder`; it does not depend on the setting."""
 
     @abc.abstractmethod
     def _check(self) -> None:
@@ -114,17 +114,17 @@ class Peer(abc.ABC):
 
     def _check_kbps(self, low: float, high: float) -> None:
         if not low <= self.setting <= high:
-            raise ZooError(f"peer {self.name!r}: at {_format(self)} it runs at {low:g} to {high:g} kbps")
+            raise ZooError(f"rival {self.name!r}: at {_format(self)} it runs at {low:g} to {high:g} kbps")
 
     def _check_stereo(self) -> None:
         if not 1 <= self.channels <= 2:
-            raise ZooError(f"peer {self.name!r}: codes one or two channels, not {self.channels}")
+            raise ZooError(f"rival {self.name!r}: codes one or two channels, not {self.channels}")
 
     def _fed(self, samples: np.ndarray) -> np.ndarray:
         return audio.resample(samples, self.sample_rate, self.coded_rate)
 
 
-class SoundfilePeer(Peer):
+class SoundfileRival(Rival):
     """A rival that libsndfile writes and reads."""
 
     container: ClassVar[str]
@@ -138,7 +138,7 @@ class SoundfilePeer(Peer):
 
         if cls.codec not in soundfile.available_subtypes(cls.container):
             raise ZooError(
-                f"peer {cls.family!r}: this libsndfile ({soundfile.__libsndfile_version__}) has no {cls.codec}; "
+                f"rival {cls.family!r}: this libsndfile ({soundfile.__libsndfile_version__}) has no {cls.codec}; "
                 "pip install --force-reinstall soundfile"
             )
 
@@ -195,6 +195,6 @@ def _signed_file(container: str, codec: str) -> bytes:
     return stream.getvalue()
 
 
-def _format(peer: Peer) -> str:
-    channels = {1: "mono", 2: "stereo"}.get(peer.channels, f"{peer.channels} channels")
-    return f"{peer.coded_rate} Hz {channels}"
+def _format(rival: Rival) -> str:
+    channels = {1: "mono", 2: "stereo"}.get(rival.channels, f"{rival.channels} channels")
+    return f"{rival.coded_rate} Hz {channels}"

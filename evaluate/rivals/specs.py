@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from evaluate.rivals.aac import Aac
 from evaluate.rivals.mp3 import Mp3
 from evaluate.rivals.opus import Opus, OpusCbr
-from evaluate.rivals.rival import Peer
+from evaluate.rivals.rival import Rival
 from evaluate.rivals.vorbis import Vorbis
 from evaluate.systems import System
 from zoo.errors import ZooError
 
-FAMILIES: dict[str, type[Peer]] = {cls.family: cls for cls in (Opus, OpusCbr, Mp3, Aac, Vorbis)}
+FAMILIES: dict[str, type[Rival]] = {cls.family: cls for cls in (Opus, OpusCbr, Mp3, Aac, Vorbis)}
 
 
-def create(spec: str, *, sample_rate: int, channels: int) -> Peer:
+def create(spec: str, *, sample_rate: int, channels: int) -> Rival:
     """The rival that `spec` names, such as "opus:12" (kbps, all channels together) or "vorbis:q3", in this format.
 
     Raises ZooError for an unknown name, for a setting that it does not have at this sample rate (Hz) and with these
@@ -30,7 +30,7 @@ def create(spec: str, *, sample_rate: int, channels: int) -> Peer:
             raise ValueError
         setting = float(value.removeprefix(family.letter))
     except ValueError:
-        raise ZooError(f"peer {spec!r}: give its {what}, such as {family.example}") from None
+        raise ZooError(f"rival {spec!r}: give its {what}, such as {family.example}") from None
     return family(setting, sample_rate, channels)
 
 
@@ -40,7 +40,7 @@ def systems(specs: Sequence[str], *, sample_rate: int, channels: int) -> list[Sy
     Ladders double for stereo. A rung that a codec does not have in this format is left out and named on standard
     error. Raises ZooError as `create` does, and for a ladder without a rung.
     """
-    found: dict[Peer, None] = {}
+    found: dict[Rival, None] = {}
     for spec in (part.strip() for words in specs for part in words.split(",")):
         if ":" in spec:
             found[create(spec, sample_rate=sample_rate, channels=channels)] = None
@@ -49,7 +49,7 @@ def systems(specs: Sequence[str], *, sample_rate: int, channels: int) -> list[Sy
     return list(found)
 
 
-def _ladder(family: type[Peer], sample_rate: int, channels: int) -> list[Peer]:
+def _ladder(family: type[Rival], sample_rate: int, channels: int) -> list[Rival]:
     family.require_library()
     found, reasons = [], []
     for setting in family.ladder(sample_rate, channels):
@@ -64,8 +64,8 @@ def _ladder(family: type[Peer], sample_rate: int, channels: int) -> list[Peer]:
     return found
 
 
-def _family(name: str, spec: str) -> type[Peer]:
+def _family(name: str, spec: str) -> type[Rival]:
     if name not in FAMILIES:
         examples = ", ".join(family.example for family in FAMILIES.values())
-        raise ZooError(f"unknown peer {spec!r}; there is {examples}; without a number, a ladder of them")
+        raise ZooError(f"unknown rival {spec!r}; there is {examples}; without a number, a ladder of them")
     return FAMILIES[name]

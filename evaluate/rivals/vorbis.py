@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from evaluate.rivals.containers import ogg_payload_bytes
-from evaluate.rivals.rival import SoundfilePeer
+from evaluate.rivals.rival import SoundfileRival
 from zoo.errors import ZooError
 
 
-class Vorbis(SoundfilePeer):
+class Vorbis(SoundfileRival):
     """Vorbis at quality `setting`, 0 to 10 as oggenc counts; it has no bitrate to ask for.
 
     Raises ZooError for other qualities.
@@ -41,4 +41,4 @@ class Vorbis(SoundfilePeer):
 
     def _check(self) -> None:
         if not 0 <= self.setting <= 10:
-            raise ZooError(f"peer {self.name!r}: its qualities are q0 to q10")
+            raise ZooError(f"rival {self.name!r}: its qualities are q0 to q10")

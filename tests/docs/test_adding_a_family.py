@@ -124,6 +124,6 @@ def test_without_the_package_there_is_no_such_family() -> None:
 
 def test_the_page_names_the_fault_that_it_describes(installed: str, tmp_path: Path, quick: None) -> None:
     place = tmp_path / "site" / "toy_codec" / "toy.py"
-    place.write_text(place.read_text().replace('name="head")(x, mask)', 'name="head")(x)'))
+    place.write_text(place.read_text().replace('name="head"', 'masked=False, name="head"'))
     with pytest.raises(zoo.ZooError, match="a padded batch is not its single clips"):
         zoo.verify_codec(zoo.create("toy", latent_dim=4, width=8), np.random.default_rng(0).standard_normal(1000) / 10)

@@ -22,6 +22,7 @@ from evaluate import __main__ as command
 from evaluate import cli, pca
 from evaluate.__main__ import main, parse_levels
 from evaluate.bench import coding
+from tests.complaint import complaint
 from train.run.checkpoints import Checkpoints
 from train.step.state import create_state
 from train.step.task import CodecTask
@@ -190,12 +191,7 @@ def test_bad_input_is_one_line_and_status_2(
     soundfile.write(tmp_path / "nan" / "bad.wav", samples, RATE, subtype="FLOAT")
     monkeypatch.chdir(tmp_path)
     places = {"RUN": str(run_dir), "NAN": str(tmp_path / "nan")}
-    with pytest.raises(SystemExit) as stop:
-        main([places.get(word, word) for word in arguments])
-    assert stop.value.code == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: ")
-    assert culprit in line
+    assert culprit in complaint(capsys, main, [places.get(word, word) for word in arguments])
     assert not (run_dir / "evaluation").exists()
 
 

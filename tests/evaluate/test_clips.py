@@ -7,33 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 
 from evaluate.cli import ReadableClips
 from evaluate.clips import Clip, clips_from_folder, held_out_clips, pieces
+from tests.audio_files import RATE, noise, write, write_tree
 from zoo import audio
 from zoo.errors import ZooError
-
-RATE = 8000
-
-
-def write(path: Path, samples: np.ndarray, sample_rate: int = RATE, **options) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, samples, sample_rate, **options)
-
-
-def noise(n: int, channels: int = 1, *, seed: int = 0, level: float = 0.1) -> np.ndarray:
-    return (np.random.default_rng(seed).standard_normal((n, channels)) * level).astype(np.float32)
 
 
 @pytest.fixture
 def tree(tmp_path) -> Path:
     """Mixed rates, channels and formats."""
-    write(tmp_path / "music" / "a.flac", noise(44100, 2, seed=1), 44100)
-    write(tmp_path / "music" / "deep" / "b.ogg", noise(20000, 1, seed=2), 22050)
-    write(tmp_path / "speech" / "c.wav", noise(9000, 1, seed=3), 8000)
-    write(tmp_path / "d.wav", noise(30000, 2, seed=4), 48000, subtype="FLOAT")
-    return tmp_path
+    return write_tree(tmp_path)
 
 
 def test_held_out_clips_are_the_same_again_and_not_the_training_split():

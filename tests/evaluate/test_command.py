@@ -20,7 +20,7 @@ from zoo.errors import ZooError
 RATE = 8000
 
 
-class Peer(rivals.Opus):
+class Rival(rivals.Opus):
     """Opus that counts how often it codes."""
 
     calls = 0
@@ -39,25 +39,25 @@ def clips(n: int) -> list[Clip]:
 
 def test_finished_results_are_used_again_even_after_an_interruption(tmp_path):
     path = tmp_path / "new" / "cache.jsonl"
-    system = Peer(12, RATE, 1)
-    Peer.calls = 0
+    system = Rival(12, RATE, 1)
+    Rival.calls = 0
     first = evaluate(system, clips(3), cache=Cache(path))
-    assert Peer.calls == 3
+    assert Rival.calls == 3
     with path.open("a") as file:
         file.write('{"key": "half a li')
-    extended = evaluate([system, Peer(24, RATE, 1)], clips(5), cache=Cache(path))
-    assert Peer.calls == 3 + 2 + 5
+    extended = evaluate([system, Rival(24, RATE, 1)], clips(5), cache=Cache(path))
+    assert Rival.calls == 3 + 2 + 5
     assert extended[:3] == first
     changed = [dataclasses.replace(clip, samples=0.5 * clip.samples) for clip in clips(3)]
     evaluate(system, changed, cache=Cache(path))
-    assert Peer.calls == 3 + 2 + 5 + 3
+    assert Rival.calls == 3 + 2 + 5 + 3
     assert key(system, clips(1)[0]) != key(system, clips(1)[0], ["pesq"])
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ZooError, match=r"cache\.jsonl: cannot be"):
-        evaluate(Peer(12, RATE, 1), clips(1), cache=Cache(tmp_path / "file" / "cache.jsonl"))
+        evaluate(Rival(12, RATE, 1), clips(1), cache=Cache(tmp_path / "file" / "cache.jsonl"))
 
 
 @pytest.fixture

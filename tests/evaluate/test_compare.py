@@ -12,6 +12,7 @@ import scipy.stats
 
 from evaluate import compare as module
 from evaluate.compare import compare, holm, main, pair, sign_flip_p
+from tests.complaint import complaint
 from zoo.errors import ZooError
 
 
@@ -177,13 +178,7 @@ def test_bad_files_end_in_one_line(
     if message is None:
         main(files)
         return
-    with pytest.raises(SystemExit) as exit_:
-        main(files)
-    error = capsys.readouterr().err
-    assert exit_.value.code == 2
-    assert error.startswith("error: ")
-    assert error.count("\n") == 1
-    assert message in error
+    assert message in complaint(capsys, main, files)
 
 
 @pytest.mark.parametrize(

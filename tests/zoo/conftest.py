@@ -14,6 +14,7 @@ import pytest
 import soundfile
 
 import zoo
+from tests.complaint import complaint as of_command
 from zoo.__main__ import main
 from zoo.bitstream import entropy
 
@@ -127,11 +128,4 @@ def environment() -> dict[str, str]:
 
 def complaint(capfd, *arguments: str) -> str:
     """Runs `python -m zoo` in this process, which must end with status 2; its complaint."""
-    capfd.readouterr()  # what earlier commands said
-    with pytest.raises(SystemExit) as stopped:
-        main(arguments)
-    assert stopped.value.code == 2
-    line = capfd.readouterr().err
-    assert line.startswith("error: ")
-    assert line.count("\n") == 1
-    return line
+    return of_command(capfd, main, arguments)

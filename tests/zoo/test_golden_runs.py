@@ -10,7 +10,7 @@ import pytest
 
 import zoo
 
-GOLDEN = Path(__file__).parent / "golden" / "runs"
+GOLDEN = Path(__file__).parent / "golden" / "run_directories"
 
 
 def unpacked(name: str, folder: Path) -> Path:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo.codec import Codec, Context
+from zoo.codec import Codec, Reach
 from zoo.errors import ZooError
 from zoo.nn.bottlenecks import FSQ, SymbolFormat
 from zoo.nn.layers import Conv1d, ConvTranspose1d, Span
@@ -83,8 +83,8 @@ def codec(kind: type[Codec] = Codec, bottleneck: type[FSQ] = FSQ, fault: str = "
         "decoder": decoder,
         "sample_rate": 800,
         "hop_length": HOP,
-        "encoder_context": Context.of_encoder(encoder, HOP),
-        "decoder_context": Context.of_decoder(decoder, HOP),
+        "encoder_context": Reach.of_encoder(encoder, HOP),
+        "decoder_context": Reach.of_decoder(decoder, HOP),
     }
     return kind(**parts | changes)
 
@@ -102,10 +102,10 @@ def test_a_codec_that_keeps_its_promises_passes(quick: None) -> None:
         (codec(fault="bias outside the mask"), "a padded batch is not its single clips"),
         (codec(fault="normalised over time"), "a padded batch is not its single clips"),
         (codec(fault="place in the array"), "latents in chunks of 1 frames are not those of one pass"),
-        (codec(encoder_context=Context(1, 2)), "latents in chunks of 1 frames are not those of one pass"),
-        (codec(encoder_context=Context(3, 2)), "encoder's context is wider than needed: .* before"),
-        (codec(decoder_context=Context(1, 0)), "audio in chunks of 1 frames is not that of one pass"),
-        (codec(decoder_context=Context(1, 2)), "decoder's context is wider than needed: .* after"),
+        (codec(encoder_context=Reach(1, 2)), "latents in chunks of 1 frames are not those of one pass"),
+        (codec(encoder_context=Reach(3, 2)), "encoder's context is wider than needed: .* before"),
+        (codec(decoder_context=Reach(1, 0)), "audio in chunks of 1 frames is not that of one pass"),
+        (codec(decoder_context=Reach(1, 2)), "decoder's context is wider than needed: .* after"),
         (codec(Shorter), r"\(323, 1\) comes back as \(322, 1\)"),
         (codec(Loud), "not silent behind its clips"),
         (codec(bottleneck=Shifted), "codes decode to something else than the evaluation forward pass at level 0"),

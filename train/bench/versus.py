@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evaluate.bench import footprint
-from evaluate.bench.comparison import Timing
+from evaluate.bench.comparison import Compared, Timing
+from evaluate.bench.footprint import Job
 from evaluate.bench.hardware import cores
 from zoo.errors import ZooError
 
@@ -57,14 +58,9 @@ class Agreement:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Compared):
     """A forward and backward pass of one model; times and memory by side."""
 
-    model: str
-    parameters: int
-    seconds: float
-    """of audio in each clip"""
-    batch_size: int
     agreement: Agreement
     times: Mapping[str, Timing]
     memory_mb: Mapping[str, float]
@@ -74,25 +70,11 @@ class Comparison:
     def times_faster(self) -> Timing:
         """torch's seconds over ours, median over median and best over best."""
         torch, ours = (self.times[side] for side in SIDES)
-        return Timing(torch.median_s / ours.median_s, torch.best_s / ours.best_s)
+        return torch.over(ours)
 
     def record(self) -> dict[str, Any]:
-        """For JSON, with the ratio."""
+        """The row for JSON, with the ratio."""
         return dataclasses.asdict(self) | {"times_faster": dataclasses.asdict(self.times_faster)}
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a process does: loads the model of `folder`, and makes one pass over `input`."""
-
-    subject: str
-    """one of SIDES"""
-    folder: str
-    """in the hub's layout"""
-    family: str
-    config: dict[str, Any]
-    input: str
-    """.npz file: `audio` (B, T, 1), and the mel filters by their window"""
 
 
 class OurPass:
@@ -200,7 +182,10 @@ def agree(
 
 
 def measure(job: Job) -> float:
-    """Megabytes that loading and a pass take beyond the imported libraries; raises ZooError where the process fails."""
+    """Megabytes that loading and a pass take beyond the imported libraries; raises ZooError where the process fails.
+
+    `job.subject` is one of SIDES, `job.input` an .npz file: `audio` (B, T, 1), and the mel filters by their window.
+    """
     return footprint.in_process(
         "train.bench.versus", dataclasses.asdict(job), f"measuring {job.subject} of {job.family}"
     )

@@ -6,11 +6,12 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 
 from train.data.held_out import chosen
-from train.data.source import CropSource, HeldOutFile
+from train.data.source import CropOptions, CropSource, HeldOutFile
 from zoo import audio
 from zoo.audio.decoders.inspect import PLAUSIBLE_HZ
 from zoo.audio.scan import scan
@@ -55,25 +56,13 @@ class FileCrops(CropSource):
         self,
         root: str | Path,
         *,
-        segment_samples: int,
-        sample_rate: int,
-        channels: int,
-        seed: int = 0,
         balance: float = 0.5,
-        gain_db: float = 6.0,
-        silence_db: float = -60.0,
         held_out: float = 0.0,
         on_skip: Callable[[Path, str], None] = report_skipped,
         on_note: Callable[[str], None] = report_note,
+        **crop: Unpack[CropOptions],
     ):
-        super().__init__(
-            segment_samples=segment_samples,
-            sample_rate=sample_rate,
-            channels=channels,
-            seed=seed,
-            gain_db=gain_db,
-            silence_db=silence_db,
-        )
+        super().__init__(**crop)
         check_balance(balance)
         self.root = Path(root)
         self.skipped: dict[Path, str] = {}

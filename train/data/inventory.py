@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from train.data.source import CropSource
 from zoo.errors import ZooError
+from zoo.saved import whole
 
 FILE = "data.json"
 N_NAMED = 3
@@ -66,10 +66,8 @@ def check(workdir: Path, now: Inventory, *, root: str | None, accept_changes: bo
 
 def write(workdir: Path, inventory: Inventory) -> None:
     """Writes an inventory down in a run directory."""
-    scratch = workdir / f"{FILE}.tmp"
     stored = {"digest": inventory.digest, "seconds": round(inventory.seconds, 3), "frames": inventory.frames}
-    scratch.write_text(json.dumps(stored, indent=0) + "\n")
-    os.replace(scratch, workdir / FILE)
+    whole.write_text(workdir / FILE, json.dumps(stored, indent=0) + "\n")
 
 
 def read(workdir: Path) -> Inventory | None:

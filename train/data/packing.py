@@ -26,6 +26,7 @@ from zoo import audio
 from zoo.audio import open_reader
 from zoo.audio.resampler import Resampler
 from zoo.errors import ZooError
+from zoo.saved import whole
 
 BLOCK = 1 << 16
 """frames that are decoded at once"""
@@ -72,21 +73,6 @@ def scan(root: Path) -> list[Source]:
     return found
 
 
-def write_whole(path: Path, data: bytes, *, sync: bool = True) -> None:
-    """Writes a file that is there whole or not at all; without `sync` a loss of power may undo it."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(data)
-            if sync:
-                stream.flush()
-                os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
 def to_json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
@@ -128,26 +114,21 @@ class Workspace:
         Raises OSError if the part cannot be written, Stopped if `stop` was set.
         """
         record: Record = {"name": source.name, "bytes": source.bytes, "mtime_ns": source.mtime_ns}
-        partial = self.samples_path(number).with_suffix(".tmp")
-        try:
-            with tempfile.SpooledTemporaryFile(_SPOOL_BYTES, dir=str(self.parts)) as spool:
-                try:
-                    peak, note = _read(root / source.name, spool, settings, stop)
-                except ZooError as error:
-                    record["reason"] = str(error).replace(f"{root}{os.sep}", "")
-                    write_whole(self.record_path(number), to_json(record), sync=False)
-                    return record
-                record["frames"] = spool.tell() // (4 * settings.channels)
-                if peak > 1:
-                    record["gain_db"] = round(-20 * float(np.log10(peak)), 3)
-                if note:
-                    record["note"] = note.replace(f"{root}{os.sep}", "")
-                with partial.open("wb") as stream:
-                    _round(spool, stream, 1 / max(peak, 1.0), stop)
-            os.replace(partial, self.samples_path(number))
-        finally:
-            partial.unlink(missing_ok=True)
-        write_whole(self.record_path(number), to_json(record), sync=False)
+        with tempfile.SpooledTemporaryFile(_SPOOL_BYTES, dir=str(self.parts)) as spool:
+            try:
+                peak, note = _read(root / source.name, spool, settings, stop)
+            except ZooError as error:
+                record["reason"] = str(error).replace(f"{root}{os.sep}", "")
+                whole.write_bytes(self.record_path(number), to_json(record))
+                return record
+            record["frames"] = spool.tell() // (4 * settings.channels)
+            if peak > 1:
+                record["gain_db"] = round(-20 * float(np.log10(peak)), 3)
+            if note:
+                record["note"] = note.replace(f"{root}{os.sep}", "")
+            with whole.file(self.samples_path(number)) as stream:
+                _round(spool, stream, 1 / max(peak, 1.0), stop)
+        whole.write_bytes(self.record_path(number), to_json(record))
         return record
 
 
@@ -226,7 +207,7 @@ class Packer:
             start += record["frames"]
         shard = {"name": name, "frames": frames, "crc32": f"{crc:08x}"} if kept else None
         done = {"shard": shard, "files": files, "skipped": skipped, "next_file": self.next_file}
-        write_whole(self._workspace.folder / f"shard-{len(self.written):05d}.json", to_json(done))
+        whole.write_bytes(self._workspace.folder / f"shard-{len(self.written):05d}.json", to_json(done), sync=True)
         self.written.append(done)
         for number, _ in self._open:
             self._workspace.record_path(number).unlink(missing_ok=True)
@@ -235,30 +216,26 @@ class Packer:
 
     def _write(self, path: Path, kept: list[tuple[int, Record]], frames: int) -> int:
         """Writes the shard of these parts and returns its checksum, header included."""
-        temporary = path.with_name(f".{path.name}.tmp")
-        try:
-            with temporary.open("wb") as stream:
-                header = {"descr": shards.DTYPE.str, "fortran_order": False, "shape": (frames, self._settings.channels)}
-                np.lib.format.write_array_header_1_0(stream, header)
-                for number, _ in kept:
-                    with self._workspace.samples_path(number).open("rb") as part:
-                        shutil.copyfileobj(part, stream, _COPY_BYTES)
-                stream.flush()
-                os.fsync(stream.fileno())
-            crc = checksum(temporary)
-            os.replace(temporary, path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
-        return crc
+        with whole.file(path, sync=True) as stream:
+            header = {"descr": shards.DTYPE.str, "fortran_order": False, "shape": (frames, self._settings.channels)}
+            np.lib.format.write_array_header_1_0(stream, header)
+            for number, _ in kept:
+                with self._workspace.samples_path(number).open("rb") as part:
+                    shutil.copyfileobj(part, stream, _COPY_BYTES)
+            stream.seek(0)
+            return _checksum(stream)
 
 
 def checksum(path: Path) -> int:
     """CRC-32 of a file."""
-    crc = 0
     with path.open("rb") as stream:
-        while data := stream.read(_COPY_BYTES):
-            crc = zlib.crc32(data, crc)
+        return _checksum(stream)
+
+
+def _checksum(stream: BinaryIO) -> int:
+    crc = 0
+    while data := stream.read(_COPY_BYTES):
+        crc = zlib.crc32(data, crc)
     return crc
 
 

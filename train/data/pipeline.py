@@ -11,7 +11,7 @@ from configs.base import Data
 from train.data import shards
 from train.data.files import FileCrops, report_note, report_skipped
 from train.data.shards import ShardCrops
-from train.data.source import CropSource
+from train.data.source import CropOptions, CropSource
 from train.data.synthetic import SyntheticCrops
 from zoo.errors import ZooError
 
@@ -34,40 +34,19 @@ def make_source(
     if not data.segment_s > 0:
         raise ZooError(f"data.segment_s must be positive, got {data.segment_s}")
     segment_samples = -(-max(round(data.segment_s * sample_rate), 1) // hop_length) * hop_length
+    crop: CropOptions = {
+        "segment_samples": segment_samples,
+        "sample_rate": sample_rate,
+        "channels": channels,
+        "seed": seed,
+        "gain_db": data.gain_db,
+        "silence_db": data.silence_db,
+    }
     if data.root is None:
-        return SyntheticCrops(
-            segment_samples=segment_samples,
-            sample_rate=sample_rate,
-            channels=channels,
-            seed=seed,
-            gain_db=data.gain_db,
-            silence_db=data.silence_db,
-        )
+        return SyntheticCrops(**crop)
     if (index := shards.read_index(data.root)) is not None:
-        return ShardCrops(
-            index,
-            segment_samples=segment_samples,
-            sample_rate=sample_rate,
-            channels=channels,
-            seed=seed,
-            balance=data.balance,
-            gain_db=data.gain_db,
-            silence_db=data.silence_db,
-            held_out=data.held_out,
-        )
-    return FileCrops(
-        data.root,
-        segment_samples=segment_samples,
-        sample_rate=sample_rate,
-        channels=channels,
-        seed=seed,
-        balance=data.balance,
-        gain_db=data.gain_db,
-        silence_db=data.silence_db,
-        held_out=data.held_out,
-        on_skip=on_skip,
-        on_note=on_note,
-    )
+        return ShardCrops(index, balance=data.balance, held_out=data.held_out, **crop)
+    return FileCrops(data.root, balance=data.balance, held_out=data.held_out, on_skip=on_skip, on_note=on_note, **crop)
 
 
 class _Share:

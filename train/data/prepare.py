@@ -19,6 +19,7 @@ from tyro.conf import Positional
 
 from zoo.console.command import command
 from zoo.errors import ZooError
+from zoo.saved import whole
 
 if TYPE_CHECKING:
     from train.data.packing import Settings, Source, Workspace
@@ -114,7 +115,7 @@ def _begin(workspace: Workspace, settings: Settings, sources: list[Source]) -> N
 
     path = workspace.folder / "plan.json"
     if not path.is_file():
-        packing.write_whole(path, packing.to_json(packing.plan(settings, sources)))
+        whole.write_bytes(path, packing.to_json(packing.plan(settings, sources)), sync=True)
         return
     before = json.loads(path.read_bytes())
     begun = packing.Settings(before["sample_rate"], before["channels"], before["shard_mb"])
@@ -188,7 +189,7 @@ def _pack(workspace: Workspace, root: Path, settings: Settings, sources: list[So
     if not any(record["files"] for record in written):
         shutil.rmtree(workspace.folder)
         raise ZooError(f"{root}: none of its {n_files} audio files can be read")
-    packing.write_whole(workspace.out / "index.json", packing.index_json(settings, written))
+    whole.write_bytes(workspace.out / "index.json", packing.index_json(settings, written), sync=True)
     shutil.rmtree(workspace.folder)
     wall_s = time.monotonic() - started
     index = shards.read_index(workspace.out)

@@ -12,13 +12,13 @@ import json
 import resource
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from train.data.files import check_balance, chosen_file, chosen_start, file_probabilities
 from train.data.held_out import chosen
-from train.data.source import CropSource, HeldOutFile
+from train.data.source import CropOptions, CropSource, HeldOutFile
 from zoo.errors import ZooError
 
 FORMAT, VERSION = "codec-zoo-shards", 1
@@ -136,24 +136,13 @@ class ShardCrops(CropSource):
         self,
         index: Index,
         *,
-        segment_samples: int,
-        sample_rate: int,
-        channels: int,
-        seed: int = 0,
         balance: float = 0.5,
-        gain_db: float = 6.0,
-        silence_db: float = -60.0,
         held_out: float = 0.0,
+        **crop: Unpack[CropOptions],
     ):
-        super().__init__(
-            segment_samples=segment_samples,
-            sample_rate=sample_rate,
-            channels=channels,
-            seed=seed,
-            gain_db=gain_db,
-            silence_db=silence_db,
-        )
+        super().__init__(**crop)
         check_balance(balance)
+        sample_rate, channels = self.sample_rate, self.channels
         if index.sample_rate != sample_rate or channels not in (1, index.channels):
             raise ZooError(
                 f"{index.root} was prepared at {index.sample_rate} Hz with {index.channels} channel(s), the model has "

@@ -30,7 +30,7 @@ class Silence:
 
     @property
     def share(self) -> float:
-        """of the draws"""
+        """The share of the draws."""
         return self.rejected / self.draws
 
 

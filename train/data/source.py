@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Required, TypedDict
 
 import numpy as np
 
@@ -27,7 +28,7 @@ def example_rng(seed: int, k: int) -> np.random.Generator:
 def sound_db(samples: np.ndarray, *, full_scale: float = 1.0) -> float:
     """Root mean square of (T, C) in dBFS, of each channel about its mean; −inf for silence.
 
-    A square wave between ±`full_scale` has 0 dB. A constant offset is no sound: nothing is heard of it.
+    A square wave between ±`full_scale` has 0 dB. A constant offset is inaudible and does not count.
     """
     values = np.ascontiguousarray(samples.T, np.float64)  # sums along a short last axis take ten times as long
     offsets = float(np.sum(values.sum(axis=1) ** 2)) / len(samples)
@@ -91,6 +92,17 @@ class HeldOutFile:
     seconds: float
 
 
+class CropOptions(TypedDict, total=False):
+    """What every source is told of its crops, as `CropSource` takes it."""
+
+    segment_samples: Required[int]
+    sample_rate: Required[int]
+    channels: Required[int]
+    seed: int
+    gain_db: float
+    silence_db: float
+
+
 class CropSource(abc.ABC):
     """Random access to training crops: `source[k]` is {"audio": float32 (T, C) in [-1, 1], "index": uint32 k}.
 
@@ -106,7 +118,14 @@ class CropSource(abc.ABC):
     """duration of all files together, held out or not"""
 
     def __init__(
-        self, *, segment_samples: int, sample_rate: int, channels: int, seed: int, gain_db: float, silence_db: float
+        self,
+        *,
+        segment_samples: int,
+        sample_rate: int,
+        channels: int,
+        seed: int = 0,
+        gain_db: float = 6.0,
+        silence_db: float = -60.0,
     ):
         for name, value in (("segment", segment_samples), ("sample_rate", sample_rate), ("channels", channels)):
             if value < 1:

@@ -11,25 +11,6 @@ from zoo import audio
 class SyntheticCrops(CropSource):
     """Clips of the training split of `zoo.synth`, with the silence and gain treatment of every source."""
 
-    def __init__(
-        self,
-        *,
-        segment_samples: int,
-        sample_rate: int,
-        channels: int,
-        seed: int = 0,
-        gain_db: float = 6.0,
-        silence_db: float = -60.0,
-    ):
-        super().__init__(
-            segment_samples=segment_samples,
-            sample_rate=sample_rate,
-            channels=channels,
-            seed=seed,
-            gain_db=gain_db,
-            silence_db=silence_db,
-        )
-
     def _draw(self, rng: np.random.Generator, k: int, attempt: int) -> np.ndarray | None:
         from zoo import synth
 

@@ -15,7 +15,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from train.devices.waiting import Idleness
+from train.devices.data_wait import DataWait
 from train.step.state import Batch, Step
 from zoo.errors import ZooError
 
@@ -50,7 +50,7 @@ def next_batch(batches: Iterator[dict[str, np.ndarray]], mesh: Mesh, running: An
 
     `running` are results of the step that was dispatched last: as long as they are not ready, nobody waits.
     """
-    idle = Idleness(running)
+    idle = DataWait(running)
     batch = shard_batch(next(batches), mesh)
     return batch, idle.seconds()
 

@@ -27,7 +27,7 @@ import numpy as np
 from configs import loading
 from configs.base import Config, Distributed
 from train.run.signals import StoppedError
-from zoo.errors import ZooError
+from zoo.errors import ZooError, one_line
 
 _MESSAGE_BYTES = 2048
 LOOK_EVERY_S = 1.0
@@ -140,8 +140,8 @@ def _join(found: Membership | None, timeout_s: int) -> None:
         if found is None and "coordinator_address should be defined" in str(error):
             return  # a TPU host by itself
         where = "the cluster" if found is None else f"{found.num_processes} processes at {found.coordinator}"
-        reason = " ".join(str(error).split())[:200]
-        raise ZooError(f"could not join {where} within {timeout_s} s (--distributed.timeout_s): {reason}") from None
+        flag = "--distributed.timeout_s"
+        raise ZooError(f"could not join {where} within {timeout_s} s ({flag}): {one_line(error)}") from None
 
 
 def _wait_for(address: str, timeout_s: float) -> None:
@@ -162,7 +162,7 @@ def _wait_for(address: str, timeout_s: float) -> None:
 
 
 def stream() -> TextIO | None:
-    """Where progress is shown: None for the default, and nowhere in all processes but the first."""
+    """The stream on which progress is shown: None for the default, and nothing in all processes but the first."""
     return None if is_first() else open(os.devnull, "w")
 
 
@@ -177,18 +177,18 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
-def say(text: str) -> None:
+def print_once(text: str) -> None:
     """Prints, in the first process only."""
     if is_first():
         print(text, flush=True)
 
 
-def first_does(action: Callable[[], None]) -> None:
+def on_first(action: Callable[[], None]) -> None:
     """Runs `action` in the first process while the others wait; where it fails, all do."""
-    all_do(action if is_first() else lambda: None)
+    on_all(action if is_first() else lambda: None)
 
 
-def all_do(action: Callable[[], T]) -> T:
+def on_all(action: Callable[[], T]) -> T:
     """What `action` gives, in each process; where it fails in one, all raise a ZooError that says what happened there.
 
     One that raised alone would leave the others waiting for it, until the coordinator ends them all without a word.
@@ -203,10 +203,10 @@ def all_do(action: Callable[[], T]) -> T:
         result, failure = None, error
     said = "" if failure is None else str(failure) or type(failure).__name__
     written = said.encode(errors="replace")[:_MESSAGE_BYTES].ljust(_MESSAGE_BYTES, b"\0")
-    heard = np.asarray(multihost_utils.process_allgather(np.frombuffer(written, np.uint8)))
+    gathered = np.asarray(multihost_utils.process_allgather(np.frombuffer(written, np.uint8)))
     if failure is not None:
         raise failure
-    for process, row in enumerate(heard):
+    for process, row in enumerate(gathered):
         if text := row.tobytes().rstrip(b"\0").decode(errors="replace"):
             raise ZooError(f"process {process}: {text}" if process else text)
     return cast(T, result)
@@ -214,7 +214,7 @@ def all_do(action: Callable[[], T]) -> T:
 
 @contextlib.contextmanager
 def together() -> Iterator[None]:
-    """While inside, a process in which something fails ends all others within seconds; each says what happened there.
+    """Ends all processes within seconds where something inside fails in one of them; each says what happened there.
 
     They may be waiting for it in a computation that nothing interrupts, and would until the coordinator gives it up:
     for minutes, and then without a word. A StoppedError is no failure: all raise it.

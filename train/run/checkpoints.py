@@ -29,10 +29,10 @@ from train.run.tables import Tables
 from train.step.state import TrainState
 from zoo import families
 from zoo.bitstream.entropy import EntropyModel
-from zoo.errors import CheckpointError, ZooError
+from zoo.errors import CheckpointError, ZooError, one_line
 from zoo.ready import ReadyCodec
 from zoo.saved import checkpoint, checksums, runs
-from zoo.saved.orbax_read import flat, path_name, read_tree, reason
+from zoo.saved.orbax_read import flat, path_name, read_tree
 
 ITEMS = ("codec", "training", "metadata")
 STATE_FIELDS = sorted(field.name for field in dataclasses.fields(TrainState))
@@ -243,7 +243,7 @@ def _cause(error: BaseException) -> str:
     said = [one.strerror for one in chain if isinstance(one, OSError) and one.strerror]
     # tensorstore says it in words, after a path and before the places in its source
     said += [os.strerror(code) for code in FULL for one in chain if os.strerror(code) in str(one)]
-    return said[0] if said else reason(error)
+    return said[0] if said else one_line(error)
 
 
 def _check_fit(place: Path, metadata: Mapping[str, Any], config: Config, template: TrainState) -> None:

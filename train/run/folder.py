@@ -14,6 +14,7 @@ from train.data import inventory
 from train.data.inventory import Inventory
 from train.run import lock
 from zoo.errors import ZooError
+from zoo.saved import whole
 
 CONFIG = "config.json"
 
@@ -80,6 +81,4 @@ def write_config(workdir: Path, config: Config) -> None:
     """Writes the configuration, without what was meant only for one start of the run."""
     once = dataclasses.replace(config.data, accept_changes=False)
     config = dataclasses.replace(config, data=once, profile=None, overwrite=False, resume=False)
-    scratch = workdir / f"{CONFIG}.tmp"
-    scratch.write_text(json.dumps(loading.to_dict(config), indent=2) + "\n")
-    os.replace(scratch, workdir / CONFIG)
+    whole.write_text(workdir / CONFIG, json.dumps(loading.to_dict(config), indent=2) + "\n")

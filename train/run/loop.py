@@ -78,16 +78,16 @@ def _run(
     processes.check_agreement(config)
     # where a process stands among others is no part of what is trained
     config = replace(config, distributed=Distributed())
-    processes.first_does(lambda: folder.reserve(workdir, config, lock))
+    processes.on_first(lambda: folder.reserve(workdir, config, lock))
     start.check_counts(config)
     use_compilation_cache()
     mesh = parallel.make_mesh()
     parallel.check_batch_size(config.batch_size, mesh, config.accumulate)
     asked = config
-    config, begun_with = processes.all_do(lambda: start.initial_weights(workdir, asked, model_overrides))
+    config, begun_with = processes.on_all(lambda: start.initial_weights(workdir, asked, model_overrides))
     task = CodecTask(config, extra_losses)
     progress = Progress(config.steps, stream=processes.stream())
-    source = processes.all_do(lambda: start.make_source(task, progress.message))
+    source = processes.on_all(lambda: start.make_source(task, progress.message))
     audio_now = inventory.of(source)
     if others := processes.unlike_first(audio_now.digest):
         raise ZooError(f"{config.data.root} of process {others} holds other audio than that of process 0")
@@ -100,7 +100,7 @@ def _run(
     summary.show(task, state.params, state.discriminator)
     if begun_with is not None:
         state, said = init_from.begin(state, begun_with)
-        processes.say(said)
+        processes.print_once(said)
         del begun_with
     state = parallel.replicate(processes.same_everywhere(state), mesh)
     phases = Phases(task, mesh)
@@ -109,7 +109,7 @@ def _run(
     if config.codebooks.kmeans and task.has_trainable_codebooks(state.params) and config.init is None:
         fresh = not (config.resume and runs.steps(workdir))
         state = codebooks.initialise(state, task, mesh, start.batches(source, config, 0)) if fresh else state
-    processes.first_does(lambda: folder.prepare(workdir, config, lock))
+    processes.on_first(lambda: folder.prepare(workdir, config, lock))
     with Stopping() as stopping, contextlib.ExitStack() as open_files:
         checkpoints = Checkpoints(workdir, config)
         open_files.callback(checkpoints.close)
@@ -118,18 +118,18 @@ def _run(
         if config.resume:
             if (restored := checkpoints.restore(state, mesh)) is not None:
                 state = restored
-                processes.say(f"resuming after step {int(state.step)}{start.own_model(name, config)}")
+                processes.print_once(f"resuming after step {int(state.step)}{start.own_model(name, config)}")
             else:
-                processes.say(f"there is no checkpoint in {workdir}: a new run begins")
+                processes.print_once(f"there is no checkpoint in {workdir}: a new run begins")
             # a run that was killed before its first checkpoint has rows to drop, too
             log.truncate_after(int(state.step))
         # only now: overrides that do not fit the checkpoint must not spoil the run's own configuration
-        processes.first_does(lambda: folder.write_down(workdir, config, audio_now))
+        processes.on_first(lambda: folder.write_down(workdir, config, audio_now))
         codec = families.create(config.model.family, **config.model.kwargs())
         fitter = TableFitter(codec, source, seconds=config.evaluation.table_s)
         tables = TableKeeper(fitter, checkpoints.tables)
         held_out = HeldOut(config, source)
-        processes.all_do(lambda: held_out.clips)  # what cannot be read fails now, not at the first checkpoint
+        processes.on_all(lambda: held_out.clips)  # what cannot be read fails now, not at the first checkpoint
         observer = Observer(config, codec, log, held_out)
         with processes.together():
             _Run(task, mesh, phases, source, checkpoints, tables, observer, log, progress, stopping).train(state)
@@ -158,14 +158,16 @@ class _Run:
     stopping: Stopping
 
     def train(self, state: TrainState) -> None:
-        """From the steps that `state` has to the last one."""
+        """Trains from the steps that `state` has to the last one."""
         config, progress, phases = self.task.config, self.progress, self.phases
         first = int(state.step)
         if first >= config.steps:
-            processes.say(f"the run already has its {config.steps} steps")
+            processes.print_once(f"the run already has its {config.steps} steps")
             if (fitted := self.checkpoints.tables) is not None and fitted.step != first:
                 what = "nothing" if fitted.step is None else f"step {fitted.step}"
-                processes.say(f"it was stopped with an entropy coder fitted to {what}: one step more fits it anew")
+                processes.print_once(
+                    f"it was stopped with an entropy coder fitted to {what}: one step more fits it anew"
+                )
             return
         profiler = Profiler(config.profile, self.log.path.parent, config.steps - first)
         batches = start.batches(self.source, config, int(state.next_example))

@@ -55,7 +55,7 @@ def initial_weights(
             raise ZooError(f"init_{'optimisers' if config.init_optimisers else 'weights'} is for --init CKPT")
         return config, None
     if config.resume and (own := runs.steps(workdir)):
-        processes.say(f"{workdir} continues with its own checkpoints: --init {config.init} is not read")
+        processes.print_once(f"{workdir} continues with its own checkpoints: --init {config.init} is not read")
         fields = ("init", "init_weights", "init_optimisers")
         for step in reversed(own):
             with contextlib.suppress(CheckpointError):  # a damaged one: the one before it says the same
@@ -67,7 +67,7 @@ def initial_weights(
     source = init_from.read(config.init, weights=config.init_weights, optimisers=config.init_optimisers)
     config = init_from.architecture(config, source, overrides)
     for line in init_from.differences(config, source):
-        processes.say(line)
+        processes.print_once(line)
     return config, source
 
 
@@ -82,7 +82,7 @@ def make_source(task: CodecTask, say: Callable[[str], None] = report_note) -> da
         source,
         where=config.data.root or "the embedded generator",
         say=say,
-        # the two channels of what a mono model hears as one
+        # the two channels of what a mono model gets as one
         unmixed=(lambda: _source(task, config.data, 2, lambda _: None)) if task.module.channels == 1 else None,
     )
     return source
@@ -113,7 +113,7 @@ def batches(source: data.CropSource, config: Config, start_example: int) -> Iter
 
 
 def logged_names(task: CodecTask, mesh: Mesh, phases: Phases, state: TrainState, source: data.CropSource) -> list[str]:
-    """Of all that a run logs from its first step to its last; nothing is computed."""
+    """Names all that a run logs from its first step to its last; nothing is computed."""
     batch = parallel.shard_batch(next(batches(source, task.config, 0)), mesh)
     ends = (phases[phases.at(step)] for step in (0, task.config.steps))
     return sorted({*HELD_OUT, *(name for step in ends for name in jax.eval_shape(step, state, batch)[1])})

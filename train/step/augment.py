@@ -152,7 +152,7 @@ def band_centres(sample_rate: int) -> np.ndarray:
 
 
 def curve_weights(frequencies_hz: np.ndarray, sample_rate: int) -> np.ndarray:
-    """(F, K): how much each band's gain counts at each frequency; raised cosines over log frequency that sum to 1."""
+    """Weighs each band's gain at each frequency, (F, K): raised cosines over log frequency that sum to 1."""
     centres = np.log2(band_centres(sample_rate))
     place = np.log2(np.maximum(frequencies_hz, 1e-3))
     place = np.clip(place, centres[0], centres[-1])

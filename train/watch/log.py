@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from zoo.errors import ZooError
+from zoo.saved import whole
 
 Row = dict[str, Any]
 
@@ -75,9 +76,7 @@ class MetricsLog:
         kept = [row for row in rows if after is None or row["step"] <= after]
         if self.path.exists() and not self._silent:
             # replaced in one go: a kill in the middle leaves the old log, not half a one
-            scratch = self.path.with_suffix(".tmp")
-            scratch.write_text("".join(_to_line(row) for row in kept), encoding="utf-8")
-            os.replace(scratch, self.path)
+            whole.write_text(self.path, "".join(_to_line(row) for row in kept))
         self._last_step = kept[-1]["step"] if kept else None
         self._start = self._clock() - (float(kept[-1].get("seconds", 0.0)) if kept else 0.0)
         self._file = (Path(os.devnull) if self._silent else self.path).open("a", encoding="utf-8")

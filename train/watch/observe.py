@@ -35,7 +35,7 @@ class HeldOut:
 
     @functools.cached_property
     def clips(self) -> list[Clip]:
-        """At least one, and as many as are evaluated or shown if there are; read when they are first asked for."""
+        """The held-out clips: at least one, and as many as are evaluated or shown; read when first asked for."""
         evaluation, source = self._config.evaluation, self._source
         n_clips = max(evaluation.clips, evaluation.samples)
         found = data.held_out_clips(source, n_clips=n_clips, clip_s=evaluation.clip_s)

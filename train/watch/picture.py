@@ -128,7 +128,7 @@ def draw_report(
 
 
 def series(metrics: Sequence[Row], key: str) -> np.ndarray:
-    """(2, N): the steps at which `key` was logged, and its values."""
+    """The steps at which `key` was logged, and its values: (2, N)."""
     points = [(row["step"], row[key]) for row in metrics if isinstance(row.get(key), int | float)]
     return np.asarray(points, np.float64).reshape(-1, 2).T
 
@@ -213,7 +213,7 @@ def smoothed(values: np.ndarray) -> np.ndarray:
 
 
 def _spectrogram_db(samples: np.ndarray, sample_rate: int) -> np.ndarray:
-    """(T, C) → (bins, frames) in dB, 0 dB for a full-scale sine: Hann windows of about 40 ms, a quarter apart."""
+    """Computes (bins, frames) in dB of (T, C), 0 dB for a full-scale sine: Hann windows of 40 ms, a quarter apart."""
     n_fft = 2 ** max(6, round(math.log2(0.04 * sample_rate)))
     clean = np.nan_to_num(np.asarray(samples, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     spectrum = np.asarray(dsp.stft(jnp.asarray(clean.T), n_fft, n_fft // 4))

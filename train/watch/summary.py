@@ -35,7 +35,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Flops:
-    """Of the forward pass per second of audio, an addition being one as well; None where they are not counted."""
+    """The operations of a forward pass per second of audio, additions included; None where they are not counted."""
 
     encoder: float | None
     decoder: float | None
@@ -135,5 +135,5 @@ def render(found: list[Part], counted: Flops) -> Table:
 
 
 def giga(value: float | None) -> str:
-    """In 10⁹, three digits."""
+    """Writes a number in 10⁹, to three digits."""
     return "–" if value is None else f"{value / 1e9:.3g}"

@@ -10,7 +10,6 @@ import math
 import os
 import stat
 import sys
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,29 +21,9 @@ from zoo.audio.decoders.formats import FFMPEG_SUFFIXES, FORMATS, INSTALL, INTEGE
 from zoo.audio.decoders.inspect import FileInfo, inspect
 from zoo.audio.decoders.source import Source
 from zoo.audio.output import describe
-from zoo.audio.samples import Aligned, align, mix_channels, quantise, resample, validate
+from zoo.audio.samples import mix_channels, quantise, resample, validate
 from zoo.errors import ZooError
-
-__all__ = [
-    "FORMATS",
-    "INTEGER_BITS",
-    "SUFFIXES",
-    "WRITE_BLOCK",
-    "Aligned",
-    "Audio",
-    "FileInfo",
-    "align",
-    "blame",
-    "find_files",
-    "mix_channels",
-    "probe",
-    "quantise",
-    "read",
-    "read_crop",
-    "resample",
-    "validate",
-    "write",
-]
+from zoo.saved import whole
 
 _FILTER_REACH = 128  # samples of the lower rate: beyond this soxr's HQ filter is below 1e-5 (measured: 91)
 
@@ -180,16 +159,11 @@ def write(path: str | Path, samples: np.ndarray, sample_rate: int, *, subtype: s
         integers = quantise(samples, INTEGER_BITS[subtype])
         # libsndfile takes 24 bits as the upper ones of 32.
         samples = integers.astype(np.int16) if subtype == "PCM_16" else (integers * 256).astype(np.int32)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}-{threading.get_ident()}{path.suffix}")
-    place, channels = os.fsencode(temporary), samples.shape[1]  # soundfile takes a str for UTF-8
-    try:
-        with blame(path, "written"):
-            with soundfile.SoundFile(place, "w", sample_rate, channels, subtype, format=file_format) as file:
-                for first in range(0, len(samples), WRITE_BLOCK):
-                    file.write(np.ascontiguousarray(samples[first : first + WRITE_BLOCK]))
-            os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with blame(path, "written"), whole.place(path, unique=True) as temporary:
+        place, channels = os.fsencode(temporary), samples.shape[1]  # soundfile takes a str for UTF-8
+        with soundfile.SoundFile(place, "w", sample_rate, channels, subtype, format=file_format) as file:
+            for first in range(0, len(samples), WRITE_BLOCK):
+                file.write(np.ascontiguousarray(samples[first : first + WRITE_BLOCK]))
 
 
 def _say(line: str) -> None:

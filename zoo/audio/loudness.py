@@ -44,7 +44,7 @@ class LoudnessMeter:
             self._pending = self._pending[size:]
 
     def integrated_lufs(self) -> float:
-        """Of all that came; −inf for silence. What comes later counts in the next answer."""
+        """The loudness of all that came so far; −inf for silence. What comes later counts in the next answer."""
         left = len(self._pending) - self._margin
         energies = self._energies
         if left > 0:

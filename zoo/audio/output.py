@@ -7,12 +7,12 @@ import errno
 import io
 import os
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from zoo.errors import ZooError
+from zoo.saved import whole
 
 _REASONS = {
     errno.ENOSPC: "no space left on the device",
@@ -123,19 +123,5 @@ def open_output(path: str | Path, *, force: bool = False) -> Iterator[BinaryIO]:
             yield cast(BinaryIO, Output(device, str(path)))
     else:
         target = Path(os.path.realpath(place))  # a link stays one
-        unique = f"{os.getpid()}-{threading.get_ident()}"
-        temporary = target.with_name(f".{target.stem[:40]}.{unique}{target.suffix[:10]}")
-        stream: BinaryIO | None = None
-        try:
-            # in here: a signal that comes while the file is made raises as soon as it is there
-            with _blame(str(path)):
-                stream = temporary.open("w+b")
+        with whole.file(target, unique=True, guard=lambda: _blame(str(path))) as stream:
             yield cast(BinaryIO, Output(stream, str(path)))
-            with _blame(str(path)):
-                stream.close()
-                os.replace(temporary, target)
-        finally:
-            with contextlib.suppress(OSError):
-                if stream is not None:
-                    stream.close()
-            temporary.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from zoo.audio.samples import silence_behind
 from zoo.errors import ZooError
 
 
@@ -43,8 +44,7 @@ class Resampler:
         total = -(-self.n_in * self.to_hz // self.from_hz) if n_samples is None else n_samples
         rest = np.zeros((0, self.channels), np.float32)
         if self._stream is not None and self.n_in:
-            # soxr rounds the length to the nearest: with a little silence behind it, the last sample is there too
-            silence = np.zeros((-(-self.from_hz // self.to_hz), self.channels), np.float32)
+            silence = silence_behind(self.from_hz, self.to_hz, self.channels)
             rest = self._stream.resample_chunk(silence, last=True)
         rest = rest[: max(total - self.n_out, 0)]
         if self.n_out + len(rest) < total:

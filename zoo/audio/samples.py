@@ -75,7 +75,7 @@ def check_scale(samples: np.ndarray, name: str = "") -> None:
 
 
 def mix_channels(samples: np.ndarray, channels: int) -> np.ndarray:
-    """(T, C) → (T, channels): the mean on the way down to mono, copies on the way up; other counts go through mono."""
+    """Mixes (T, C) to (T, channels): the mean down to mono, copies on the way up; other counts go through mono."""
     if channels < 1:
         raise ZooError(f"channels must be at least 1, got {channels}")
     if samples.shape[1] == channels:
@@ -88,7 +88,7 @@ def mix_channels(samples: np.ndarray, channels: int) -> np.ndarray:
 
 
 def resample(samples: np.ndarray, from_hz: int, to_hz: int, *, n_samples: int | None = None) -> np.ndarray:
-    """(T, C) at `from_hz` → float32 (T', C) at `to_hz` by soxr HQ, without delay: sample j lies at j / to_hz seconds.
+    """Resamples (T, C) to float32 (T', C) at `to_hz` by soxr HQ, without delay: sample j lies at j / to_hz seconds.
 
     T' is ceil(T · to_hz / from_hz), or `n_samples` by trimming or appending zeros. Raises ZooError on a bad rate or
     rank.
@@ -101,12 +101,16 @@ def resample(samples: np.ndarray, from_hz: int, to_hz: int, *, n_samples: int | 
     if from_hz != to_hz and len(samples):
         import soxr
 
-        # soxr rounds the length to the nearest: with a little silence behind it, the last sample is there too.
-        silence = np.zeros((-(-from_hz // to_hz), samples.shape[1]), np.float32)
+        silence = silence_behind(from_hz, to_hz, samples.shape[1])
         padded = np.concatenate([samples.astype(np.float32, copy=False), silence])
         samples = soxr.resample(padded, from_hz, to_hz, quality="HQ")[:natural]
     samples = samples.astype(np.float32, copy=False)
     return samples if n_samples is None else _fit(samples, n_samples)
+
+
+def silence_behind(from_hz: int, to_hz: int, channels: int) -> np.ndarray:
+    """What follows a signal into soxr, which rounds the length to the nearest: then the last sample is there too."""
+    return np.zeros((-(-from_hz // to_hz), channels), np.float32)
 
 
 def _fit(samples: np.ndarray, n: int) -> np.ndarray:

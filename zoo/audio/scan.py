@@ -6,6 +6,7 @@ look up. The index lies in the user's cache, so that every run on a folder share
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib.metadata
@@ -24,6 +25,7 @@ from zoo.audio.decoders.library import LibraryPart
 from zoo.audio.decoders.mpeg_source import MpegPart
 from zoo.audio.decoders.pcm import PcmPart
 from zoo.errors import ZooError
+from zoo.saved import whole
 
 _VERSION = 1
 _WORTH_KEEPING_S = 1.0
@@ -96,20 +98,18 @@ class _Index:
             # why a file could not be read may have passed by the next time
             if not isinstance(info, str) and (stamp := _stamp(path)):
                 files[self._name(path)] = [*stamp, *_stored(path, info)]
-        temporary = self._path.with_name(f"{self._path.name}.{os.getpid()}")
-        try:
+        data = json.dumps({"engines": _engines(), "files": files}, separators=(",", ":")).encode()
+        with contextlib.suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps({"engines": _engines(), "files": files}, separators=(",", ":")))
-            os.replace(temporary, self._path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
+            with whole.file(self._path, unique=True) as stream:
+                stream.write(data)
 
     def _name(self, path: Path) -> str:
         return os.path.relpath(path, self._root)
 
 
 def _cache() -> Path | None:
-    """Where indices lie; None where the user has no place for them."""
+    """The folder of the indices; None where the user has no place for them."""
     try:
         base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     except RuntimeError:  # no home
@@ -136,7 +136,7 @@ def _stamp(path: Path) -> list[int] | None:
 
 
 def _stored(path: Path, info: FileInfo) -> list[Any]:
-    """As JSON has it; lines that begin with the path keep what follows it, since the folder may be named otherwise."""
+    """Converts a result to JSON; lines that begin with the path keep what follows it, as the folder may be renamed."""
     warning = info.warning and info.warning.replace(str(path), "\0")
     parts = [[type(part).__name__, *_plain(dataclasses.astuple(part))] for part in info.parts]  # type: ignore[call-overload]
     return [

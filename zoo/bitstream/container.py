@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
-import struct
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from zoo.bitstream import layout
-from zoo.bitstream.layout import GROUP, MAX_HEAD, MAX_PAYLOAD, Header, Packet, Trailer
+from zoo.bitstream.layout import GROUP, MAX_HEAD, MAX_PACKETS, MAX_PAYLOAD, Header, Packet, Trailer
+from zoo.bitstream.packets import PacketParser
 from zoo.bitstream.recovery import Scanner, Source
 from zoo.errors import BitstreamError
 
 __all__ = ["ContainerReader", "ContainerWriter", "Header", "Packet"]
 
-_U32 = struct.Struct("<I")
+_BLOCK = 1 << 14
+"""bytes of a seekable stream to a read: packets are small, and those after the one that is wanted mostly are too"""
 
 
 class ContainerWriter:
@@ -45,7 +45,7 @@ class ContainerWriter:
             raise BitstreamError(f"packet {self.n_packets} takes {len(payload)} bytes; it may take {MAX_PAYLOAD}")
         if n_frames is not None and not 1 <= n_frames <= self._packet_frames:
             raise BitstreamError(f"the final packet has {n_frames} frames; it may have 1 to {self._packet_frames}")
-        if self.n_packets == 0xFFFFFFFF:
+        if self.n_packets == MAX_PACKETS:
             raise BitstreamError("the recording is too long for one .zac file")
         self._final = n_frames is not None
         data = layout.pack_packet(self._seed, self.n_packets, level, payload, n_frames)
@@ -81,19 +81,16 @@ class ContainerReader:
         self._lenient = lenient
         # a container may begin anywhere in a seekable stream, and ends where the stream does
         self._base = stream.tell() if stream.seekable() else None
+        self._parser = PacketParser()
         source = Source(stream, 0, self._base)
-        source.fill(layout.PREFIX_LENGTH)
-        length = layout.header_length(bytes(source.data))
-        if not source.fill(length):
-            raise BitstreamError("the file ends inside its header")
-        self.header: Header = layout.unpack_header(bytes(source.data))
-        self._seed = layout.seed(bytes(source.data))
-        self._begin = length
-        self._packet_s: float | None = None
-        self._n_levels = 256
-        self._n_frames: Callable[[int], int] | None = None
+        while (header := self._parser.header) is None:
+            if piece := source.take(self._parser.wanted):
+                self._parser.push(piece)
+            else:
+                self._parser.finish()
+        self.header: Header = header
+        self._begin = self._parser.header_length
         self._trailer: Trailer | None = None
-        self._starts = [length]
         self._is_read = False
         self.truncated = False
         """after a lenient reading: whether there was no intact trailer, so that packets may be missing at the end"""
@@ -127,9 +124,7 @@ class ContainerReader:
         A level must be below `n_levels`, and all frames together must be n_frames(n_samples), where n_samples is at
         the source's rate; `packet_s`, a full packet's duration in seconds, puts times into messages.
         """
-        self._n_levels = self._n_levels if n_levels is None else n_levels
-        self._packet_s = self._packet_s if packet_s is None else packet_s
-        self._n_frames = self._n_frames if n_frames is None else n_frames
+        self._parser.expect(n_levels=n_levels, packet_s=packet_s, n_frames=n_frames)
         if self._trailer and (complaint := self._mismatch(self._trailer)):
             if not self._lenient:
                 raise BitstreamError(complaint)
@@ -155,62 +150,35 @@ class ContainerReader:
         raise BitstreamError(f"there is no packet {index}: the file has {self.n_packets or 'fewer'}")
 
     def _strict(self, first: int) -> Iterator[Packet]:
-        index, source = first, Source(self._stream, self._find(first), self._base)
-        starts: list[int] = []
-        while not self._is_end(source, index):
-            if index % GROUP == 0:
-                starts.append(source.offset)
-                if self._trailer and source.offset != self._starts[index // GROUP]:
-                    raise BitstreamError(f"{self._place(index, source)} is not where the seek table says")
-            packet, final = self._next_packet(source, index)
-            index += 1
-            if final and not self._is_end(source, index):
-                raise BitstreamError(f"{self._place(index - 1)} says that it is the last one, but more follows")
-            if self._trailer and index == self.n_packets:
-                self._check_frames(self._trailer, packet.n_frames)
-            yield packet
-        if self._trailer is None:
-            self._trailer = self._end_of_pipe(source, index, [*starts, source.offset])
-            if index:
-                self._check_frames(self._trailer, packet.n_frames)
-        elif source.offset != self._starts[-1]:
-            raise BitstreamError(f"{self._place(index - 1)} does not end where the seek table says")
-
-    def _is_end(self, source: Source, index: int) -> bool:
         if self._trailer:
-            return index == self.n_packets
-        return source.fill(1) and source.data[0] == layout.TRAILER
+            parser = self._parser.at(self._trailer, first, self._find(first))
+            yield from self._pull(parser)
+        else:
+            parser = self._parser
+            yield from self._pull(parser)
+            parser.push(Source(self._stream, parser.offset, self._base).take(1))  # refuses anything after the trailer
+        self._trailer = parser.finish()
 
-    def _next_packet(self, source: Source, index: int) -> tuple[Packet, bool]:
-        """The packet that `source` is at, which is moved behind it, and whether it is marked as the final one."""
-        place = self._place(index, source)
-        if not source.fill(1):
-            raise BitstreamError(f"the file ends before {place}, without a trailer: it was cut off")
-        is_whole = source.fill(MAX_HEAD)
-        head = layout.unpack_head(source.data, 0, self.header.packet_frames)
-        if head is None and is_whole:
-            raise BitstreamError(f"{place} is damaged: it does not begin as a packet")
-        if head is None or not source.fill(head.checksum + 4):
-            raise BitstreamError(f"the file ends inside {place}: it was cut off, or the packet is damaged")
-        data = bytes(source.data[: head.checksum])
-        if layout.packet_checksum(self._seed, index, data) != _U32.unpack_from(source.data, head.checksum)[0]:
-            raise BitstreamError(f"{place} is damaged: its checksum differs")
-        if head.level >= self._n_levels:
-            raise BitstreamError(f"{place} has level {head.level}; the model has {self._n_levels}")
-        source.drop(head.checksum + 4)
-        return Packet(index, head.level, head.n_frames, data[head.payload :]), head.final
+    def _pull(self, parser: PacketParser) -> Iterator[Packet]:
+        """The packets that are left for a parser, up to the last one's end, the trailer's end, or that of the stream.
+
+        Of a seekable stream it reads blocks, of a pipe not one byte before it is needed.
+        """
+        source = Source(self._stream, parser.offset, self._base)
+        end = self._begin + self._trailer.group_starts[-1] if self._trailer else None
+        while wanted := parser.wanted:
+            piece = source.take(wanted if end is None else min(max(wanted, _BLOCK), end - source.offset))
+            if not piece:
+                break
+            parser.feed(piece)
+            while (packet := parser.next()) is not None:
+                yield packet
 
     def _recovered(self, first: int) -> Iterator[Packet]:
-        index, offset = 0, self._begin
-        if first and self._trailer:
-            try:
-                offset = self._find(first)
-                self._next_packet(Source(self._stream, offset, self._base), first)
-                index = first
-            except BitstreamError:
-                offset = self._begin  # bytes are missing or too many: only a search from the beginning finds it
+        # where bytes are missing or too many, only a search from the beginning finds it
+        index, offset = (first, self._find(first)) if first and self._is_intact(first) else (0, self._begin)
         source = Source(self._stream, offset, self._base)
-        scanner = Scanner(source, self._seed, self._begin, self.header.packet_frames, self.n_packets)
+        scanner = Scanner(source, self._parser.seed, self._begin, self.header.packet_frames, self.n_packets)
         while self.n_packets is None or index < self.n_packets:
             packet = scanner.next(index)
             if packet is None:
@@ -218,9 +186,8 @@ class ContainerReader:
             yield from map(self._lost, range(max(index, first), packet.index))
             index = packet.index + 1
             if packet.index >= first:
-                fits = packet.level < self._n_levels and packet.n_frames == (
-                    self._frames(packet.index) or packet.n_frames
-                )
+                fits = packet.level < self._parser.expectations.n_levels
+                fits &= packet.n_frames == (self._frames(packet.index) or packet.n_frames)
                 yield packet if fits else self._lost(packet.index)
         if self._trailer is None:
             trailer = scanner.trailer()
@@ -229,6 +196,16 @@ class ContainerReader:
         self.truncated = self._trailer is None
         yield from map(self._lost, range(max(index, first), self.n_packets or 0))
 
+    def _is_intact(self, index: int) -> bool:
+        """Whether packet `index` is where the seek table says."""
+        if self._trailer is None:
+            return False
+        try:
+            parser = self._parser.at(self._trailer, index, self._find(index))
+            return next(self._pull(parser), None) is not None
+        except BitstreamError:
+            return False
+
     def _lost(self, index: int) -> Packet:
         return Packet(index, 0, self._frames(index) or self.header.packet_frames, b"", damaged=True)
 
@@ -236,8 +213,9 @@ class ContainerReader:
         """Frames of packet `index`; None if it may be the last one, and how many that has is not known."""
         if self._trailer and index < self._trailer.n_packets - 1:
             return self.header.packet_frames
-        if self._trailer and self._n_frames:
-            return self._n_frames(self._trailer.n_samples) - index * self.header.packet_frames
+        n_frames = self._parser.expectations.n_frames
+        if self._trailer and n_frames:
+            return n_frames(self._trailer.n_samples) - index * self.header.packet_frames
         return None
 
     def _seek_trailer(self) -> Trailer | None:
@@ -248,9 +226,7 @@ class ContainerReader:
         length = layout.trailer_length(tail.data)
         source = Source(self._stream, max(end - length, self._begin), self._base)
         source.fill(length)
-        trailer = layout.unpack_trailer(self._seed, bytes(source.data))
-        if trailer is not None:
-            self._starts = list(itertools.accumulate(trailer.group_bytes, initial=self._begin))
+        trailer = layout.unpack_trailer(self._parser.seed, bytes(source.data))
         if self._lenient:
             # more packets than bytes could hold: bytes are missing, or someone asks for years of silence
             return trailer if trailer and trailer.n_packets <= self._most_packets(source) else None
@@ -258,62 +234,31 @@ class ContainerReader:
             raise BitstreamError("the end of the file is missing: it was cut off, or is still being written")
         if trailer is None:
             raise BitstreamError("the trailer is damaged: its checksum or its length differs")
-        if self._starts[-1] != end - length:
+        listed, found = trailer.group_starts[-1], end - length - self._begin
+        if listed != found:
             raise BitstreamError(
-                f"bytes are missing or too many: packets take {self._starts[-1] - self._begin} bytes according to the "
-                f"seek table, and {end - length - self._begin} are there"
+                f"bytes are missing or too many: packets take {listed} bytes according to the seek table, and {found} "
+                f"are there"
             )
         return trailer
 
     def _most_packets(self, read: Source) -> int:
         return (read.offset + len(read.data) - self._begin) // layout.MIN_PACKET
 
-    def _end_of_pipe(self, source: Source, n_packets: int, starts: list[int]) -> Trailer:
-        if source.fill(layout.max_trailer(n_packets) + 1):
-            raise BitstreamError(f"{n_packets} packets are followed by a damaged trailer, or it by other bytes")
-        trailer = layout.unpack_trailer(self._seed, bytes(source.data))
-        if trailer is None:
-            raise BitstreamError(
-                f"the trailer after {n_packets} packets is damaged, cut off, or followed by other bytes"
-            )
-        if trailer.n_packets != n_packets:
-            raise BitstreamError(f"the trailer counts {trailer.n_packets} packets, but there are {n_packets}")
-        if trailer.group_bytes != tuple(b - a for a, b in itertools.pairwise(starts)):
-            raise BitstreamError("the seek table says other lengths than the packets have")
-        if complaint := self._mismatch(trailer):
-            raise BitstreamError(complaint)
-        return trailer
-
     def _find(self, index: int) -> int:
-        """Where packet `index` begins, by the seek table."""
+        """Finds the offset of packet `index` by the seek table."""
         if index == 0 or self._trailer is None:
             return self._begin
-        offset = self._starts[index // GROUP]
+        offset = self._begin + self._trailer.group_starts[index // GROUP]
         for member in range(index - index % GROUP, index):
             source = Source(self._stream, offset, self._base)
             source.fill(MAX_HEAD)
             head = layout.unpack_head(source.data, 0, self.header.packet_frames)
             if head is None:
-                raise BitstreamError(f"{self._place(member, source)} is damaged: it does not begin as a packet")
+                place = self._parser.expectations.place(member, offset)
+                raise BitstreamError(f"{place} is damaged: it does not begin as a packet")
             offset += head.checksum + 4
         return offset
 
     def _mismatch(self, trailer: Trailer) -> str | None:
-        if self._n_frames is None:
-            return None
-        n_packets = -(-self._n_frames(trailer.n_samples) // self.header.packet_frames)
-        if n_packets == trailer.n_packets:
-            return None
-        return f"{trailer.n_samples} samples take {n_packets} packets, but the trailer counts {trailer.n_packets}"
-
-    def _check_frames(self, trailer: Trailer, last: int) -> None:
-        n_frames = (trailer.n_packets - 1) * self.header.packet_frames + last
-        if self._n_frames and (expected := self._n_frames(trailer.n_samples)) != n_frames:
-            raise BitstreamError(f"{trailer.n_samples} samples take {expected} frames, but the file has {n_frames}")
-
-    def _place(self, index: int, source: Source | None = None) -> str:
-        if self._packet_s is None:
-            return f"packet {index} (byte {source.offset})" if source else f"packet {index}"
-        minutes, seconds = divmod(int(index * self._packet_s), 60)
-        hours, minutes = divmod(minutes, 60)
-        return f"packet {index} (at {f'{hours}:{minutes:02}' if hours else minutes}:{seconds:02})"
+        return self._parser.expectations.mismatch(trailer, self.header.packet_frames)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import struct
 import zlib
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from zoo.errors import BitstreamError
 
@@ -14,6 +17,7 @@ VERSION = 1
 PACKET, FINAL_PACKET, TRAILER = 0xA5, 0xA4, 0x5A
 GROUP = 8  # packets to an entry of the seek table: costs little, and finding a packet takes seven short reads more
 MAX_PAYLOAD = (1 << 21) - 1  # three bytes of varint
+MAX_PACKETS = 0xFFFFFFFF
 MAX_HEAD = 7  # marker, level, frames (2), length (3)
 MIN_PACKET = 7  # marker, level, length (1), checksum
 MAX_CHANNELS, MAX_PACKET_FRAMES, MAX_SAMPLE_RATE = 64, 4096, 1_000_000
@@ -23,6 +27,7 @@ _FIELDS = struct.Struct("<B16sIBH")
 PREFIX_LENGTH = _PREFIX.size  # of a header: magic, version, and its length
 HEADER_LENGTH = _PREFIX.size + _FIELDS.size + 4
 _TRAILER_HEAD = struct.Struct("<BQI")
+TRAILER_HEAD_LENGTH = _TRAILER_HEAD.size  # what comes before the seek table
 _TRAILER_TAIL = struct.Struct("<II4s")
 MIN_TRAILER = _TRAILER_HEAD.size + _TRAILER_TAIL.size
 _MAX_GROUP_BYTES = 4  # of varint: 8 packets of MAX_PAYLOAD are below 2**28
@@ -69,8 +74,7 @@ class Packet:
     damaged: bool = False
 
 
-@dataclass(frozen=True)
-class Head:
+class Head(NamedTuple):
     """Start of a packet: where its parts are, counted as the position that it was read at."""
 
     level: int
@@ -84,12 +88,17 @@ class Head:
 
 @dataclass(frozen=True)
 class Trailer:
+    """What stands behind the packets: how much they hold, and the seek table."""
+
     n_samples: int
     n_packets: int
     group_bytes: tuple[int, ...]
     """bytes of each 8 consecutive packets, heads and checksums included"""
-    length: int
-    """of the trailer, bytes"""
+
+    @functools.cached_property
+    def group_starts(self) -> list[int]:
+        """Bytes before each 8 consecutive packets, counted from the header's end; the last entry is those of all."""
+        return list(itertools.accumulate(self.group_bytes, initial=0))
 
 
 def pack_header(header: Header) -> bytes:
@@ -101,7 +110,9 @@ def pack_header(header: Header) -> bytes:
 
 def header_length(prefix: bytes) -> int:
     """Length of the header that begins with these 6 bytes (or fewer, where the file has no more)."""
-    if not prefix or prefix[:4] != MAGIC[: len(prefix)]:
+    if not prefix:
+        raise BitstreamError("not a .zac file: it ends before the signature of one")
+    if prefix[:4] != MAGIC[: len(prefix)]:
         raise BitstreamError("not a .zac file: it does not begin with the signature of one")
     if len(prefix) < _PREFIX.size:
         raise BitstreamError("the file ends inside its header")
@@ -114,7 +125,7 @@ def header_length(prefix: bytes) -> int:
 
 
 def unpack_header(data: bytes) -> Header:
-    """Inverse of `pack_header`; `data` is the whole header, which may hold fields that were added later."""
+    """Parses a header, the inverse of `pack_header`; `data` is all of it, and may hold fields that were added later."""
     if _U32.unpack(data[-4:])[0] != zlib.crc32(data[:-4]):
         raise BitstreamError("the header is damaged: its checksum differs")
     flags, weights_hash, sample_rate, channels, packet_frames = _FIELDS.unpack_from(data, _PREFIX.size)
@@ -141,6 +152,11 @@ def packet_checksum(seed: int, index: int, data: bytes) -> int:
     return zlib.crc32(data, zlib.crc32(_U32.pack(index), seed))
 
 
+def is_intact(seed: int, index: int, packet: bytes) -> bool:
+    """Whether the last four bytes of a packet are its checksum at this place of this file."""
+    return packet_checksum(seed, index, packet[:-4]) == _U32.unpack_from(packet, len(packet) - 4)[0]
+
+
 def unpack_head(data: bytes | bytearray, start: int, packet_frames: int) -> Head | None:
     """Head of a packet that begins at `start`; None if there is none or not all of it."""
     if len(data) < start + 2 or data[start] not in (PACKET, FINAL_PACKET):
@@ -161,11 +177,6 @@ def pack_trailer(seed: int, n_samples: int, n_packets: int, group_bytes: tuple[i
     return data + _U32.pack(zlib.crc32(data, seed)) + END_MAGIC
 
 
-def max_trailer(n_packets: int) -> int:
-    """Most bytes that a trailer of so many packets can take."""
-    return MIN_TRAILER + -(-n_packets // GROUP) * _MAX_GROUP_BYTES
-
-
 def trailer_length(tail: bytes | bytearray) -> int:
     """Length of the trailer that ends with these 12 bytes; 0 if none does."""
     if len(tail) != _TRAILER_TAIL.size:
@@ -174,13 +185,19 @@ def trailer_length(tail: bytes | bytearray) -> int:
     return int(length) if magic == END_MAGIC and length >= MIN_TRAILER else 0
 
 
+def unpack_trailer_head(data: bytes) -> tuple[int, int]:
+    """Numbers of samples and packets, by the first 13 bytes of a trailer."""
+    _, n_samples, n_packets = _TRAILER_HEAD.unpack(data)
+    return n_samples, n_packets
+
+
 def unpack_trailer(seed: int, data: bytes) -> Trailer | None:
-    """Inverse of `pack_trailer`; None if `data` is not exactly one whole trailer of this file."""
+    """Parses a trailer, the inverse of `pack_trailer`; None if `data` is not exactly one whole trailer of this file."""
     if len(data) < MIN_TRAILER or trailer_length(data[-12:]) != len(data) or data[0] != TRAILER:
         return None
     if zlib.crc32(data[:-8], seed) != _U32.unpack(data[-8:-4])[0]:
         return None
-    _, n_samples, n_packets = _TRAILER_HEAD.unpack_from(data)
+    n_samples, n_packets = unpack_trailer_head(data[:TRAILER_HEAD_LENGTH])
     groups: list[int] = []
     position = _TRAILER_HEAD.size
     table = data[: -_TRAILER_TAIL.size]
@@ -192,7 +209,7 @@ def unpack_trailer(seed: int, data: bytes) -> Trailer | None:
         groups.append(size)
     if len(groups) != -(-n_packets // GROUP):
         return None
-    return Trailer(n_samples, n_packets, tuple(groups), len(data))
+    return Trailer(n_samples, n_packets, tuple(groups))
 
 
 def pack_varint(value: int) -> bytes:

@@ -41,32 +41,40 @@ class Source:
         self._stream = stream
         self._base = base
 
+    def take(self, n: int) -> bytes:
+        """The next bytes, n at most, which are forgotten at once; none at the end. Nothing else may be held."""
+        piece = self._read(min(n, _CHUNK), self._stream.read)
+        self.offset += len(piece)
+        return piece
+
     def fill(self, n: int) -> bool:
         """Whether there are n bytes; reads not one more."""
         while len(self.data) < n:
             # in pieces: a length that is a lie must not allocate
-            if not self._read(min(n - len(self.data), _CHUNK), self._stream.read):
+            piece = self._read(min(n - len(self.data), _CHUNK), self._stream.read)
+            if not piece:
                 return False
+            self.data += piece
         return True
 
     def more(self) -> bool:
         """Reads whatever comes next; False at the end."""
-        return self._read(_CHUNK, getattr(self._stream, "read1", self._stream.read))
+        piece = self._read(_CHUNK, getattr(self._stream, "read1", self._stream.read))
+        self.data += piece
+        return bool(piece)
 
     def drop(self, n: int) -> None:
         """Forgets the first n bytes."""
         del self.data[:n]
         self.offset += n
 
-    def _read(self, n: int, read: Callable[[int], bytes | None]) -> bool:
+    def _read(self, n: int, read: Callable[[int], bytes | None]) -> bytes:
         try:
             if self._base is not None:
                 self._stream.seek(self._base + self.offset + len(self.data))
-            chunk = read(n) or b""
+            return read(n) or b""
         except OSError as error:
             raise BitstreamError(f"cannot be read any further: {error.strerror or error}") from None
-        self.data += chunk
-        return bool(chunk)
 
 
 @dataclass(frozen=True)
@@ -206,7 +214,7 @@ def _back(checksum: int, n_bytes: int) -> int:
 
 @functools.cache
 def _power(place: int, digit: int) -> int:
-    """x**(-8 · digit · 256**place) modulo CRC-32's polynomial; x has order 2**32 - 1."""
+    """Computes x**(-8 · digit · 256**place) modulo CRC-32's polynomial; x has order 2**32 - 1."""
     exponent = -8 * digit * 256**place % 0xFFFFFFFF
     power, square = 1 << 31, 1 << 30
     while exponent:

@@ -2,10 +2,11 @@
 
 from zoo.coding.decode import DecodedAudio, PacketDecoder, decode_all, decode_blocks, decode_range, decompress, expect
 from zoo.coding.encode import CodedFile, StreamEncoder, compress, encode_blocks, level_policy
-from zoo.coding.engine import Engine
+from zoo.coding.engine import CodecParts, Engine
 from zoo.coding.stream_decoder import StreamDecoder
 
 __all__ = [
+    "CodecParts",
     "CodedFile",
     "DecodedAudio",
     "Engine",

@@ -34,13 +34,13 @@ class ChannelLayout:
         return self.channels if self.model_channels == 1 else 1
 
     def split(self, block: np.ndarray) -> np.ndarray:
-        """(m, channels) -> (n_streams, m, model_channels)."""
+        """Splits a block (m, channels) into streams (n_streams, m, model_channels)."""
         if self.model_channels > 1:
             return (block if self.channels > 1 else np.repeat(block, self.model_channels, axis=1))[None]
         return (_rotate(block) if self.mid_side else block).T[..., None]
 
     def join(self, streams: np.ndarray) -> np.ndarray:
-        """(n_streams, m, model_channels) -> (m, channels)."""
+        """Joins streams (n_streams, m, model_channels) to a block (m, channels)."""
         if self.model_channels > 1:
             return streams[0] if self.channels > 1 else streams[0].mean(axis=1, keepdims=True)
         block = streams[..., 0].T

@@ -124,7 +124,7 @@ class Chunks:
 
 
 def _empty(carry: Carry, position: int) -> Carry:
-    """What layers remember that have heard nothing, before frame `position`."""
+    """The memory of layers before their first frame, which is number `position`."""
 
     def start(path: Any, leaf: jax.ShapeDtypeStruct) -> np.ndarray:
         return np.full(leaf.shape, position if path[-1].key == "position" else 0, leaf.dtype)

@@ -31,7 +31,13 @@ class DecodedAudio(NamedTuple):
     """Hz"""
 
 
-class Packets(Protocol):
+class Expecting(Protocol):
+    """What checks a file against what only the codec knows."""
+
+    def expect(self, *, n_levels: int, packet_s: float, n_frames: Callable[[int], int]) -> None: ...
+
+
+class Packets(Expecting, Protocol):
     """What a container and `zoo.tokens.Tokens` have in common: a file's header, and its packets in their order."""
 
     @property
@@ -41,8 +47,6 @@ class Packets(Protocol):
     def n_samples(self) -> int | None: ...
 
     def packets(self, first: int = 0) -> Iterator[Packet] | Iterator[CodePacket]: ...
-
-    def expect(self, *, n_levels: int, packet_s: float, n_frames: Callable[[int], int]) -> None: ...
 
 
 class PacketDecoder:
@@ -220,8 +224,12 @@ def decode_range(
 
 def expect(engine: Engine, reader: Packets) -> None:
     """Has a reader check what only the codec knows; raises BitstreamError for a file that is none of this codec's."""
-    header = reader.header
-    check_weights(engine, header)
+    check_weights(engine, reader.header)
+    expect_frames(engine, reader.header, reader)
+
+
+def expect_frames(engine: Engine, header: Header, reader: Expecting) -> None:
+    """Has a reader check levels and numbers of frames, for a header that is known to be of this codec's weights."""
     reader.expect(
         n_levels=engine.symbols.n_levels,
         packet_s=header.packet_frames / engine.module.frame_rate_hz,

@@ -43,7 +43,7 @@ class LatentEncoder:
 
     @property
     def n_samples(self) -> int:
-        """of the source, so far"""
+        """The samples of the source so far."""
         return self._resampler.n_in
 
     def push(self, block: np.ndarray) -> Iterator[np.ndarray]:
@@ -85,7 +85,7 @@ class StreamEncoder:
 
     @property
     def n_samples(self) -> int:
-        """of the source, so far"""
+        """The samples of the source so far."""
         return self._latents.n_samples
 
     @property

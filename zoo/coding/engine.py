@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,22 +30,27 @@ MAX_PACKET_CODES = 1 << 20
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Engine:
-    """A codec as encoder, decoder and streams use it; all arrays at its own rate and number of channels.
-
-    Shapes: audio (N, T, channels), latents (N, F, D), codes int32 (N, F, Q); N are the streams, coded each by itself.
-    """
+class CodecParts:
+    """What a codec that is ready for use consists of; what is made of it, such as compiled programs, is not pickled."""
 
     module: Codec
     variables: dict[str, Any]
     entropy: EntropyModel
     """coder of the codes, with the integer tables that were fitted to them"""
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
     """family and hyper-parameters, which the digest covers, and the path for error texts"""
 
     def __getstate__(self) -> dict[str, Any]:
         """The fields alone: what was compiled for them is made again where a copy, or another process, needs it."""
         return {part.name: getattr(self, part.name) for part in dataclasses.fields(self)}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Engine(CodecParts):
+    """A codec as encoder, decoder and streams use it; all arrays at its own rate and number of channels.
+
+    Shapes: audio (N, T, channels), latents (N, F, D), codes int32 (N, F, Q); N are the streams, coded each by itself.
+    """
 
     @functools.cached_property
     def symbols(self) -> SymbolFormat:

@@ -54,7 +54,7 @@ class Planned:
 
 
 class Reservoir:
-    """For streams, whose future is not known: the highest level that the bits saved so far pay for.
+    """The policy for streams, whose future is not known: the highest level that the bits saved so far pay for.
 
     At no time has a stream spent more than its target for the time so far, unless level 0 itself costs more. Saved bits
     are kept up to `reservoir_s` seconds' worth, and a packet takes at most half of them, so that levels do not jump.

@@ -138,7 +138,7 @@ class FrameDecoder:
 
 
 def packets_to_warm_up(module: Codec, chunk_frames: int) -> int | None:
-    """How many packets before a frame's own the decoder must hear, to give what it gives from the start; None: all."""
+    """The packets before a frame's own after which a decoder gives what it gives from the start; None: all."""
     if module.recurrent:
         return None
     context = module.decoder_context

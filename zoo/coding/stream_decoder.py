@@ -6,9 +6,9 @@ import numpy as np
 
 from zoo.arguments import as_bytes
 from zoo.audio.resampler import Resampler
-from zoo.bitstream import layout
-from zoo.bitstream.layout import Header, Packet
-from zoo.coding.decode import PacketDecoder
+from zoo.bitstream.layout import Header
+from zoo.bitstream.packets import PacketParser
+from zoo.coding.decode import PacketDecoder, expect_frames
 from zoo.coding.engine import Engine
 from zoo.errors import BitstreamError, ZooError
 
@@ -21,10 +21,9 @@ class StreamDecoder:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._bytes = bytearray()
-        self._seed = 0
+        self._parser = PacketParser()
         self._header: Header | None = None
-        self._n_packets = 0
+        self._fault: str | None = None
         self._ended = False
         self._silence = np.zeros((0, engine.module.channels), np.float32)
 
@@ -41,61 +40,47 @@ class StreamDecoder:
 
         Before the header is complete, which takes 34 bytes, nothing knows the number of channels: what is given out by
         then, an empty array, gets the right one as soon as it is known, so that all pieces can be concatenated. Raises
-        BitstreamError where the bytes are damaged, ZooError after `finish`.
+        BitstreamError where the bytes are not those of a file of this codec, and from then on; ZooError after `finish`.
         """
         piece = as_bytes(data)
         if self._ended and piece:
             raise ZooError("this stream is finished: another one takes a new stream_decoder")
-        self._bytes += piece
-        if self._header is None and not self._read_header():
-            return self._silence
-        pieces = [self._silence]
-        while (packet := self._next_packet()) is not None:
-            pieces.append(self._resampler.push(self._decoder.push(packet)))
-        return np.concatenate(pieces)
+        if self._fault is not None:
+            raise BitstreamError(self._fault)
+        try:
+            return self._decode(piece)
+        except BitstreamError as error:
+            self._fault = str(error)  # to go on with a later packet would leave a gap that nobody is told of
+            raise
 
     def finish(self) -> np.ndarray:
         """The rest, nothing when called again; raises BitstreamError if the bytes so far are no whole file."""
         if self._ended:
             return self._silence
-        trailer = layout.unpack_trailer(self._seed, bytes(self._bytes)) if self._header else None
-        if trailer is None or trailer.n_packets != self._n_packets:
-            raise BitstreamError(f"the stream ends before its trailer, after {self._n_packets} packets")
-        rest = self._resampler.push(self._decoder.finish(trailer.n_samples))
+        if self._fault is not None:
+            raise BitstreamError(self._fault)
+        n_samples = self._parser.finish().n_samples
+        rest = self._resampler.push(self._decoder.finish(n_samples))
         self._ended = True
-        return np.concatenate([rest, self._resampler.finish(trailer.n_samples)])
+        return np.concatenate([rest, self._resampler.finish(n_samples)])
 
-    def _read_header(self) -> bool:
-        if len(self._bytes) < layout.PREFIX_LENGTH:
-            return False
-        length = layout.header_length(bytes(self._bytes[: layout.PREFIX_LENGTH]))
-        if len(self._bytes) < length:
-            return False
-        raw = bytes(self._bytes[:length])
-        header = layout.unpack_header(raw)
+    def _decode(self, piece: bytes) -> np.ndarray:
+        parser = self._parser
+        while parser.header is None and piece:  # alone: what the codec expects of packets depends on it
+            head, piece = piece[: parser.wanted], piece[parser.wanted :]
+            parser.push(head)
+        if parser.header is None:
+            return self._silence
+        if self._header is None:
+            self._begin(parser.header)
+        pieces = [self._silence]
+        for packet in parser.push(piece):
+            pieces.append(self._resampler.push(self._decoder.push(packet)))
+        return np.concatenate(pieces)
+
+    def _begin(self, header: Header) -> None:
         self._decoder = PacketDecoder(self._engine, header)
         self._resampler = Resampler(self._engine.module.sample_rate, header.sample_rate, header.channels)
-        self._seed, self._header = layout.seed(raw), header
+        expect_frames(self._engine, header, self._parser)
+        self._header = header
         self._silence.resize((0, header.channels), refcheck=False)  # in place: it may have been given out
-        del self._bytes[:length]
-        return True
-
-    def _next_packet(self) -> Packet | None:
-        data = self._bytes
-        if not data or data[0] == layout.TRAILER:
-            return None
-        assert self._header is not None
-        head = layout.unpack_head(data, 0, self._header.packet_frames)
-        if head is None:
-            if len(data) >= layout.MAX_HEAD or data[0] not in (layout.PACKET, layout.FINAL_PACKET):
-                raise BitstreamError(f"packet {self._n_packets}: it does not begin like one")
-            return None
-        if len(data) < head.checksum + 4:
-            return None
-        stored = int.from_bytes(data[head.checksum : head.checksum + 4], "little")
-        if stored != layout.packet_checksum(self._seed, self._n_packets, bytes(data[: head.checksum])):
-            raise BitstreamError(f"packet {self._n_packets}: its checksum differs")
-        packet = Packet(self._n_packets, head.level, head.n_frames, bytes(data[head.payload : head.checksum]))
-        del data[: head.checksum + 4]
-        self._n_packets += 1
-        return packet

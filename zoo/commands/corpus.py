@@ -155,7 +155,7 @@ class Corpus:
         return Verdict.DONE
 
     def _judge_unknown(self, job: Job) -> Verdict:
-        """Of an output of an earlier version, or of a run that was killed before it could write it down."""
+        """Judges an output of an earlier version, or of a run that was killed before it could write it down."""
         try:
             with job.target.open("rb") as stream:
                 made = ContainerReader(stream)

@@ -107,7 +107,7 @@ def encode_reader(
 
 @contextlib.contextmanager
 def until_interrupted() -> Iterator[threading.Event]:
-    """While a pipe is coded: whoever presses Ctrl-C wants the recording to end there, not to be thrown away.
+    """Lets Ctrl-C end the recording that is coded from a pipe, rather than throw it away.
 
     The event is set by the first interruption; a second one interrupts.
     """

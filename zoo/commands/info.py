@@ -53,7 +53,7 @@ def _audio_info(path: str, stream: int | None) -> list[str]:
 
 
 def _zac_info(path: str, ckpt: str | None) -> list[str]:
-    """Of a coded file; raises BitstreamError where it is damaged."""
+    """Describes a coded file; raises BitstreamError where it is damaged."""
     with open_input(path) as stream:
         try:
             reader = ContainerReader(stream)

@@ -33,7 +33,7 @@ def open_input(path: str) -> Iterator[BinaryIO]:
 
 
 def check_input(path: str) -> None:
-    """Before a codec is loaded, which may take minutes."""
+    """Refuses an input that is a folder before a codec is loaded, which may take minutes."""
     if path != "-":
         no_folder(path)
 

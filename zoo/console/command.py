@@ -31,10 +31,11 @@ def command(
 ) -> None:
     """Parses an options dataclass (or one of several) and runs it.
 
-    Bad input ends in one line on standard error and exit status 2, a reader that has gone as `terminal.speaking` says.
+    Bad input ends in one line on standard error and exit status 2, a reader that has gone as
+    `terminal.guarded_output` says.
     With `cached`, compiled programs are kept across runs; packages of the `extra` must be installed.
     """
-    with terminal.speaking(), interrupts.heard():
+    with terminal.guarded_output(), interrupts.raising():
         options = parse(kind, program, arguments)
         try:
             if extra:

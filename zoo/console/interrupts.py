@@ -75,8 +75,8 @@ def _running(frame: FrameType | None) -> set[str]:
 
 
 @contextlib.contextmanager
-def heard() -> Iterator[None]:
-    """While inside, SIGINT raises KeyboardInterrupt and SIGTERM SystemExit with the shell's status, as said above.
+def raising() -> Iterator[None]:
+    """Makes SIGINT raise KeyboardInterrupt and SIGTERM SystemExit with the shell's status while inside, as said above.
 
     One that is ignored, as a shell has it for SIGINT in the background, stays so. Outside of the main thread, where
     Python takes no handlers, signals do what they did before.

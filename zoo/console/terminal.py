@@ -24,8 +24,8 @@ _SPELT = {
 
 
 @contextlib.contextmanager
-def speaking() -> Iterator[None]:
-    """Around all that a command does: nothing that it prints raises UnicodeEncodeError or BrokenPipeError.
+def guarded_output() -> Iterator[None]:
+    """Keeps what a command prints from raising UnicodeEncodeError or BrokenPipeError.
 
     What a stream's encoding lacks is spelt out, bytes of file names that are no text included. Where the reader of
     standard output or error has gone, as `head` does, the command ends without a word, with status READER_GONE; where

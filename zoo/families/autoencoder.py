@@ -14,42 +14,50 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from zoo.codec import Codec, Context
+from zoo.codec import Codec, Reach
 from zoo.nn import dsp
 from zoo.nn.bottlenecks import FSQ
-from zoo.nn.layers import Conv1d, ConvNeXtBlock, Dtype, LayerNorm, Span, apply_mask, compand, expand
+from zoo.nn.layers import (
+    Conv1d,
+    ConvNeXtBlock,
+    Dtype,
+    LayerNorm,
+    Layers,
+    Network,
+    Sum,
+    Transform,
+    apply_mask,
+    compand,
+    expand,
+)
 
 
-class Trunk(nn.Module):
-    """x → linear(x) + ConvNeXt(x), the second of which starts at zero: (B, F, C) -> (B, F, features)."""
+class Trunk(Network):
+    """The sum linear(x) + ConvNeXt(x), whose second term starts at zero: (B, F, C) -> (B, F, features)."""
 
     features: int
     width: int
     n_blocks: int
     dtype: Dtype = jnp.float32
 
-    @nn.nowrap
-    def inputs(self, span: Span) -> Span:
+    def layers(self) -> Layers:
+        linear = Conv1d(self.features, use_bias=False, kernel_init=_identity, masked=False, name="linear")
         if not self.n_blocks:
-            return span
-        for _ in range(self.n_blocks):
-            span = ConvNeXtBlock(1).inputs(span)
-        return Conv1d(1, 3).inputs(span)
-
-    @nn.compact
-    def __call__(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
-        y = Conv1d(self.features, use_bias=False, kernel_init=_identity, name="linear")(x)
-        if not self.n_blocks:
-            return y
-        h = LayerNorm(dtype=self.dtype)(Conv1d(self.width, 3, dtype=self.dtype, name="embed")(x, mask))
-        for i in range(self.n_blocks):
-            h = ConvNeXtBlock(3 * self.width, dtype=self.dtype, name=f"block_{i}")(h, mask)
-        h = LayerNorm(dtype=self.dtype, name="norm")(h)
-        head = Conv1d(self.features, kernel_init=nn.initializers.zeros, dtype=self.dtype, name="head")
-        return y + head(h).astype(jnp.float32)
+            return [linear]
+        blocks = [ConvNeXtBlock(3 * self.width, dtype=self.dtype, name=f"block_{i}") for i in range(self.n_blocks)]
+        zeros = nn.initializers.zeros
+        branch = [
+            Conv1d(self.width, 3, dtype=self.dtype, name="embed"),
+            LayerNorm(dtype=self.dtype, name="LayerNorm_0"),
+            *blocks,
+            LayerNorm(dtype=self.dtype, name="norm"),
+            Conv1d(self.features, kernel_init=zeros, dtype=self.dtype, masked=False, name="head"),
+            jnp.float32,
+        ]
+        return [Sum([linear], branch)]
 
 
-class Encoder(nn.Module):
+class Encoder(Network):
     hop_length: int
     latent_dim: int
     width: int
@@ -58,24 +66,20 @@ class Encoder(nn.Module):
     latent_scale: float
     dtype: Dtype
 
-    @nn.nowrap
-    def inputs(self, frames: Span) -> Span:
-        frames = Trunk(self.latent_dim, self.width, self.n_blocks).inputs(frames)
-        return frames.analysed(2 * self.hop_length, self.hop_length, self.hop_length // 2)
+    def layers(self) -> Layers:
+        yield Transform(self._spectrum, lambda frames: frames.analysed(*_window(self.hop_length)))
+        yield Trunk(self.latent_dim, self.width, self.n_blocks, self.dtype, name="trunk")
+        yield lambda latent: latent * self.latent_scale
 
-    @nn.compact
-    def __call__(self, audio: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+    def _spectrum(self, audio: jax.Array, mask: jax.Array | None) -> jax.Array:
         spectrum = dsp.mdct(_to_mid_side(audio).swapaxes(1, 2), self.hop_length)  # (B, C, F, M)
         batch, channels, frames, bins = spectrum.shape
         # channels innermost, so that the first dimensions are the lowest frequencies of all channels
         flat = spectrum.transpose(0, 2, 3, 1).reshape(batch, frames, bins * channels)
-        latent = Trunk(self.latent_dim, self.width, self.n_blocks, self.dtype, name="trunk")(
-            compand(flat, self.companding), mask
-        )
-        return latent * self.latent_scale
+        return compand(flat, self.companding)
 
 
-class Decoder(nn.Module):
+class Decoder(Network):
     hop_length: int
     channels: int
     width: int
@@ -84,20 +88,21 @@ class Decoder(nn.Module):
     latent_scale: float
     dtype: Dtype
 
-    @nn.nowrap
-    def inputs(self, samples: Span) -> Span:
-        frames = samples.synthesised(2 * self.hop_length, self.hop_length, self.hop_length // 2)
-        return Trunk(self.hop_length * self.channels, self.width, self.n_blocks).inputs(frames)
+    def layers(self) -> Layers:
+        yield lambda latent: latent / self.latent_scale
+        yield Trunk(self.hop_length * self.channels, self.width, self.n_blocks, self.dtype, name="trunk")
+        yield Transform(self._audio, lambda samples: samples.synthesised(*_window(self.hop_length)))
 
-    @nn.compact
-    def __call__(self, latent: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        batch, frames, _ = latent.shape
-        bins = self.hop_length * self.channels
-        trunk = Trunk(bins, self.width, self.n_blocks, self.dtype, name="trunk")
-        flat = expand(trunk(latent / self.latent_scale, mask), self.companding)
-        spectrum = apply_mask(flat, mask).reshape(batch, frames, self.hop_length, self.channels)
+    def _audio(self, flat: jax.Array, mask: jax.Array | None) -> jax.Array:
+        flat = apply_mask(expand(flat, self.companding), mask)
+        spectrum = flat.reshape(*flat.shape[:2], self.hop_length, self.channels)
         audio = dsp.imdct(spectrum.transpose(0, 3, 1, 2), self.hop_length)
         return _to_left_right(audio.swapaxes(1, 2))
+
+
+def _window(hop_length: int) -> tuple[int, int, int]:
+    """Size, hop and left margin of the MDCT's windows."""
+    return 2 * hop_length, hop_length, hop_length // 2
 
 
 def autoencoder(
@@ -134,8 +139,8 @@ def autoencoder(
         decoder=decoder,
         sample_rate=sample_rate,
         hop_length=hop_length,
-        encoder_context=Context.of_encoder(encoder, hop_length),
-        decoder_context=Context.of_decoder(decoder, hop_length),
+        encoder_context=Reach.of_encoder(encoder, hop_length),
+        decoder_context=Reach.of_decoder(decoder, hop_length),
         channels=channels,
         lead=hop_length // 2,
     )

@@ -8,17 +8,16 @@ done at the frame rate, so it is matrix products throughout: fast on any backend
 
 from __future__ import annotations
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from zoo.codec import Codec, Context
+from zoo.codec import Codec, Reach
 from zoo.nn import dsp
 from zoo.nn.bottlenecks import ResidualVQ
-from zoo.nn.layers import Conv1d, ConvNeXtBlock, Dtype, LayerNorm, Span, apply_mask
+from zoo.nn.layers import Conv1d, ConvNeXtBlock, Dtype, LayerNorm, Layers, Network, Transform, apply_mask
 
 
-class Backbone(nn.Module):
+class Backbone(Network):
     """Embedding and ConvNeXt blocks at constant resolution: (B, F, C) -> (B, F, width)."""
 
     width: int
@@ -27,23 +26,16 @@ class Backbone(nn.Module):
     dtype: Dtype = jnp.float32
     causal: bool = False
 
-    @nn.nowrap
-    def inputs(self, span: Span) -> Span:
-        for _ in range(self.n_blocks):
-            span = ConvNeXtBlock(1, self.kernel_size, causal=self.causal).inputs(span)
-        return Conv1d(1, self.kernel_size, causal=self.causal).inputs(span)
-
-    @nn.compact
-    def __call__(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
-        x = Conv1d(self.width, self.kernel_size, dtype=self.dtype, causal=self.causal, name="embed")(x, mask)
-        x = LayerNorm(dtype=self.dtype, name="norm_in")(x)
+    def layers(self) -> Layers:
+        yield Conv1d(self.width, self.kernel_size, dtype=self.dtype, causal=self.causal, name="embed")
+        yield LayerNorm(dtype=self.dtype, name="norm_in")
         for i in range(self.n_blocks):
             block = (3 * self.width, self.kernel_size, 1.0 / self.n_blocks, self.dtype, self.causal)
-            x = ConvNeXtBlock(*block, name=f"block_{i}")(x, mask)
-        return LayerNorm(dtype=self.dtype, name="norm_out")(x)
+            yield ConvNeXtBlock(*block, name=f"block_{i}")
+        yield LayerNorm(dtype=self.dtype, name="norm_out")
 
 
-class Encoder(nn.Module):
+class Encoder(Network):
     latent_dim: int
     n_fft: int
     hop_length: int
@@ -52,25 +44,22 @@ class Encoder(nn.Module):
     dtype: Dtype
     causal: bool = False
 
-    @nn.nowrap
-    def inputs(self, frames: Span) -> Span:
-        frames = Backbone(self.width, self.n_blocks, causal=self.causal).inputs(frames)
-        return frames.analysed(*_window(self.n_fft, self.hop_length))
+    def layers(self) -> Layers:
+        yield Transform(self._features, lambda frames: frames.analysed(*dsp.stft_window(self.n_fft, self.hop_length)))
+        yield Backbone(self.width, self.n_blocks, 7, self.dtype, self.causal, name="backbone")
+        yield Conv1d(self.latent_dim, dtype=self.dtype, masked=False, name="head")
 
-    @nn.compact
-    def __call__(self, audio: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+    def _features(self, audio: jax.Array, mask: jax.Array | None) -> jax.Array:
+        """Magnitudes to the power 0.3 with their phase, and their logarithm: loud and soft on one scale."""
         spectrum = dsp.stft(audio.swapaxes(1, 2), self.n_fft, self.hop_length, padding="same")  # (B, C, F, K)
         power = jnp.square(spectrum.real) + jnp.square(spectrum.imag) + 1e-7
-        # magnitudes to the power 0.3 with their phase, and their logarithm: loud and soft on one scale
         scale = power**-0.35
         features = jnp.concatenate([spectrum.real * scale, spectrum.imag * scale, 0.2 * jnp.log(power) + 1.5], -1)
         batch, channels, frames, size = features.shape
-        features = features.transpose(0, 2, 1, 3).reshape(batch, frames, channels * size)
-        x = Backbone(self.width, self.n_blocks, 7, self.dtype, self.causal, name="backbone")(features, mask)
-        return Conv1d(self.latent_dim, dtype=self.dtype, name="head")(x)
+        return features.transpose(0, 2, 1, 3).reshape(batch, frames, channels * size)
 
 
-class Decoder(nn.Module):
+class Decoder(Network):
     channels: int
     n_fft: int
     hop_length: int
@@ -79,18 +68,18 @@ class Decoder(nn.Module):
     dtype: Dtype
     causal: bool = False
 
-    @nn.nowrap
-    def inputs(self, samples: Span) -> Span:
-        frames = samples.synthesised(*_window(self.n_fft, self.hop_length))
-        return Backbone(self.width, self.n_blocks, causal=self.causal).inputs(frames)
+    def layers(self) -> Layers:
+        yield Backbone(self.width, self.n_blocks, 7, self.dtype, self.causal, name="backbone")
+        yield Conv1d(self.channels * 3 * self._bins, dtype=self.dtype, masked=False, name="head")
+        yield Transform(self._audio, lambda samples: samples.synthesised(*dsp.stft_window(self.n_fft, self.hop_length)))
 
-    @nn.compact
-    def __call__(self, latent: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        batch, frames, _ = latent.shape
-        x = Backbone(self.width, self.n_blocks, 7, self.dtype, self.causal, name="backbone")(latent, mask)
-        bins = self.n_fft // 2 + 1
-        head = Conv1d(self.channels * 3 * bins, dtype=self.dtype, name="head")(x).astype(jnp.float32)
-        head = head.reshape(batch, frames, self.channels, 3, bins).transpose(0, 2, 3, 1, 4)  # (B, C, 3, F, K)
+    @property
+    def _bins(self) -> int:
+        return self.n_fft // 2 + 1
+
+    def _audio(self, head: jax.Array, mask: jax.Array | None) -> jax.Array:
+        head = head.astype(jnp.float32).reshape(*head.shape[:2], self.channels, 3, self._bins)
+        head = head.transpose(0, 2, 3, 1, 4)  # (B, C, 3, F, K)
         magnitude = jnp.exp(jnp.minimum(head[:, :, 0] - 1.0, 6.0))
         # phase as a direction (a, b) / |(a, b)|: no wrapping, and defined by its gradient everywhere
         real, imag = head[:, :, 1], head[:, :, 2]
@@ -99,11 +88,6 @@ class Decoder(nn.Module):
         frame_mask = None if mask is None else mask[:, None]
         audio = dsp.istft(spectrum, self.n_fft, self.hop_length, mask=frame_mask)
         return apply_mask(audio.swapaxes(1, 2), mask)
-
-
-def _window(n_fft: int, hop_length: int) -> tuple[int, int, int]:
-    """Size, hop and left margin of the STFT's windows, without the first sample of each: its Hann weight is zero."""
-    return n_fft - 1, hop_length, (n_fft - hop_length) // 2 - 1
 
 
 def gan_vocoder(
@@ -137,7 +121,7 @@ def gan_vocoder(
         decoder=decoder,
         sample_rate=sample_rate,
         hop_length=hop_length,
-        encoder_context=Context.of_encoder(encoder, hop_length),
-        decoder_context=Context.of_decoder(decoder, hop_length),
+        encoder_context=Reach.of_encoder(encoder, hop_length),
+        decoder_context=Reach.of_decoder(decoder, hop_length),
         channels=channels,
     )

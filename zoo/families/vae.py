@@ -8,19 +8,35 @@ that follows the waveform from the first step, and learns with it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zoo.codec import Codec, Context
+from zoo.codec import Codec, Reach
 from zoo.nn import dsp
 from zoo.nn.bottlenecks import Gaussian
-from zoo.nn.layers import Conv1d, ConvTranspose1d, Dtype, ResidualUnit, Snake, Span, compand, expand
+from zoo.nn.layers import (
+    Conv1d,
+    ConvTranspose1d,
+    Dtype,
+    Layers,
+    Network,
+    ResidualUnit,
+    Snake,
+    Span,
+    Sum,
+    asking,
+    compand,
+    expand,
+    inputs_of,
+    run,
+)
 
 
-class Encoder(nn.Module):
+class Encoder(Network):
     latent_dim: int
     widths: Sequence[int]
     strides: Sequence[int]
@@ -29,30 +45,18 @@ class Encoder(nn.Module):
     latent_scale: float
     dtype: Dtype
 
-    @nn.nowrap
-    def inputs(self, frames: Span) -> Span:
-        hop = int(np.prod(self.strides))
-        samples = Conv1d(1, 3).inputs(frames)
-        for stride in reversed(self.strides):
-            for dilation in reversed(self.dilations):
-                samples = ResidualUnit(dilation).inputs(samples)
-            samples = Conv1d(1, 2 * stride, stride=stride).inputs(samples)
-        return samples | Conv1d(1, 2 * hop, stride=hop).inputs(frames)
-
-    @nn.compact
-    def __call__(self, audio: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+    def layers(self) -> Layers:
         hop = int(np.prod(self.strides))
         linear = Conv1d(
             self.latent_dim, 2 * hop, stride=hop, use_bias=False, kernel_init=_lapped_analysis, name="linear"
-        )(audio, mask)
-        x = audio
+        )
+        stack: list[Any] = []
         for i, (width, stride) in enumerate(zip(self.widths, self.strides)):
-            x = Conv1d(width, 2 * stride, stride=stride, dtype=self.dtype, name=f"down_{i}")(x, mask)
-            for j, dilation in enumerate(self.dilations):
-                x = ResidualUnit(dilation, dtype=self.dtype, name=f"unit_{i}_{j}")(x, mask)
-            x = Snake(dtype=self.dtype, name=f"snake_{i}")(x)
+            stack.append(Conv1d(width, 2 * stride, stride=stride, dtype=self.dtype, name=f"down_{i}"))
+            stack += _units(i, self.dilations, self.dtype)
         head = Conv1d(self.latent_dim, 3, kernel_init=nn.initializers.zeros, dtype=self.dtype, name="head")
-        return self.latent_scale * (compand(linear, self.companding) + head(x, mask).astype(jnp.float32))
+        yield Sum([linear, lambda x: compand(x, self.companding)], [*stack, head, jnp.float32])
+        yield lambda x: self.latent_scale * x
 
 
 class Decoder(nn.Module):
@@ -65,34 +69,42 @@ class Decoder(nn.Module):
     dtype: Dtype
 
     @nn.nowrap
+    def _parts(self, latent_dim: int | None = None) -> list[Layers]:
+        """The stack down to where it corrects the latent, the correction, the rest of the stack, the linear path."""
+        zeros, hop = nn.initializers.zeros, int(np.prod(self.strides))
+        stack: list[Any] = [Conv1d(self.widths[-1], 3, dtype=self.dtype, name="stem")]
+        for i in reversed(range(len(self.strides))):
+            stack += _units(i, self.dilations, self.dtype)
+            width, init = (self.widths[i - 1], nn.initializers.lecun_normal()) if i else (self.channels, zeros)
+            stack.append(ConvTranspose1d(width, self.strides[i], kernel_init=init, dtype=self.dtype, name=f"up_{i}"))
+        n = 2 + len(self.dilations)
+        # a correction of the latent itself, in which quantised neighbours inform each other
+        correction = [Conv1d(latent_dim, 3, kernel_init=zeros, dtype=self.dtype, name="correct"), jnp.float32]
+        linear = ConvTranspose1d(self.channels, hop, use_bias=False, kernel_init=_lapped_synthesis, name="linear")
+        return [stack[:n], correction, stack[n:], [lambda x: expand(x, self.companding), linear]]
+
+    @asking
     def inputs(self, samples: Span) -> Span:
-        linear = ConvTranspose1d(1, int(np.prod(self.strides))).inputs(samples)
-        for i, stride in enumerate(self.strides):
-            samples = ConvTranspose1d(1, stride).inputs(samples)
-            if i == len(self.strides) - 1:
-                samples = samples | Conv1d(1, 3).inputs(linear)  # through the correction of the latent
-            for dilation in reversed(self.dilations):
-                samples = ResidualUnit(dilation).inputs(samples)
-        return linear | Conv1d(1, 3).inputs(samples)
+        """The latents on which `samples` depend."""
+        first, correction, rest, linear = self._parts()
+        latents = inputs_of(linear, samples)
+        return latents | inputs_of(first, inputs_of(rest, samples) | inputs_of(correction, latents))
 
     @nn.compact
     def __call__(self, latent: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        hop = int(np.prod(self.strides))
+        first, correction, rest, linear = self._parts(latent.shape[-1])
         latent = latent / self.latent_scale
-        x = Conv1d(self.widths[-1], 3, dtype=self.dtype, name="stem")(latent, mask)
-        # a correction of the latent itself, in which quantised neighbours inform each other
-        correct = Conv1d(latent.shape[-1], 3, kernel_init=nn.initializers.zeros, dtype=self.dtype, name="correct")
-        for i in reversed(range(len(self.strides))):
-            for j, dilation in enumerate(self.dilations):
-                x = ResidualUnit(dilation, dtype=self.dtype, name=f"unit_{i}_{j}")(x, mask)
-            x = Snake(dtype=self.dtype, name=f"snake_{i}")(x)
-            if i == len(self.strides) - 1:
-                latent = latent + correct(x, mask).astype(jnp.float32)
-            width = self.widths[i - 1] if i else self.channels
-            init = nn.initializers.lecun_normal() if i else nn.initializers.zeros
-            x = ConvTranspose1d(width, self.strides[i], kernel_init=init, dtype=self.dtype, name=f"up_{i}")(x, mask)
-        linear = ConvTranspose1d(self.channels, hop, use_bias=False, kernel_init=_lapped_synthesis, name="linear")
-        return linear(expand(latent, self.companding), mask) + x.astype(jnp.float32)
+        x = run(first, latent, mask)
+        latent = latent + run(correction, x, mask)
+        x = run(rest, x, mask)
+        return run(linear, latent, mask) + x.astype(jnp.float32)
+
+
+def _units(i: int, dilations: Sequence[int], dtype: Dtype) -> Layers:
+    """Residual units of stage i, which are followed by a Snake."""
+    for j, dilation in enumerate(dilations):
+        yield ResidualUnit(dilation, dtype=dtype, name=f"unit_{i}_{j}")
+    yield Snake(dtype=dtype, name=f"snake_{i}")
 
 
 def vae(
@@ -121,19 +133,27 @@ def vae(
     encoder, decoder = Encoder(latent_dim, *shared), Decoder(channels, *shared)
     return Codec(
         encoder=encoder,
-        bottleneck=Gaussian(latent_dim, grid_steps),
+        bottleneck=Gaussian(latent_dim, grid_steps, initial_std=_initial_std(latent_dim)),
         decoder=decoder,
         sample_rate=sample_rate,
         hop_length=hop,
-        encoder_context=Context.of_encoder(encoder, hop),
-        decoder_context=Context.of_decoder(decoder, hop),
+        encoder_context=Reach.of_encoder(encoder, hop),
+        decoder_context=Reach.of_decoder(decoder, hop),
         channels=channels,
         lead=hop // 2,
     )
 
 
+def _initial_std(latent_dim: int) -> tuple[float, ...]:
+    """Deviations for the bottleneck to begin with: small where a latent is a low frequency, which most of a sound is.
+
+    About what they become. They move by a per cent a step, and a short training would be over before they got there.
+    """
+    return tuple(float(std) for std in np.geomspace(0.03, 0.4, latent_dim))
+
+
 def _lapped_basis(hop_length: int, channels: int, latent_dim: int) -> np.ndarray:
-    """(2·hop, channels, latent_dim): dimension d is MDCT coefficient d // channels of mid or side."""
+    """Builds the basis (2·hop, channels, latent_dim): dimension d is MDCT coefficient d // channels of mid or side."""
     basis = dsp.mdct_basis(hop_length)
     mix = np.eye(channels) if channels != 2 else np.array([[1.0, 1.0], [1.0, -1.0]]) / np.sqrt(2.0)
     full = np.einsum("nk,cm->nckm", basis, mix).reshape(2 * hop_length, channels, hop_length * channels)

@@ -20,7 +20,7 @@ from zoo.nn.layers import Block, Conv1d, Conv2d, Dtype
 
 @flax.struct.dataclass
 class Verdict:
-    """Of one scale: logits (B, …), and the features of every layer (B, …)."""
+    """The output of one scale: logits (B, …), and the features of every layer (B, …)."""
 
     logits: jax.Array
     features: tuple[jax.Array, ...]

@@ -51,6 +51,14 @@ def hann_window(n: int) -> np.ndarray:
     return _read_only((0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(n) / n)).astype(np.float32))
 
 
+def stft_window(n_fft: int, hop_length: int) -> tuple[int, int, int]:
+    """Size, hop and left margin of the windows of `stft(padding="same")`, as `Span.analysed` takes them.
+
+    The first sample of each is left out: its Hann weight is zero.
+    """
+    return n_fft - 1, hop_length, (n_fft - hop_length) // 2 - 1
+
+
 def frame(x: jax.Array, frame_length: int, hop_length: int) -> jax.Array:
     """Cut overlapping frames without padding: (..., T) -> (..., F, frame_length), F = 1 + (T - frame_length) // hop.
 
@@ -120,7 +128,7 @@ def istft(
     mask: jax.Array | None = None,
     window: jax.Array | np.ndarray | None = None,
 ) -> jax.Array:
-    """Inverse of `stft(..., padding="same")`: (..., F, n_fft // 2 + 1) -> (..., F * hop_length).
+    """Inverts `stft(..., padding="same")`: (..., F, n_fft // 2 + 1) -> (..., F * hop_length).
 
     Windowed frames are added up and divided by the sum of the squared windows (the least-squares solution: Griffin &
     Lim, 1984), so that a signal's own transform is inverted exactly, at its edges too, for n_fft >= 2 * hop_length.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import CheckpointError
+from zoo.errors import CheckpointError, one_line
 from zoo.published.registry import known
 
 CONFIGS = ("config.json", "model_config.json", "config.yaml")
@@ -97,7 +97,7 @@ def read_config(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
         config = json.loads(text) if path.suffix == ".json" else _yaml(text)
     except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({' '.join(str(error).split())[:120]})") from None
+        raise CheckpointError(f"{path}: cannot be read ({one_line(error)})") from None
     if not isinstance(config, dict):
         raise CheckpointError(f"{path}: expected a dictionary of settings")
     return config

@@ -16,7 +16,7 @@ import numpy as np
 from zoo import families
 from zoo.bitstream import entropy
 from zoo.codec import Codec
-from zoo.errors import CheckpointError, ZooError
+from zoo.errors import CheckpointError, ZooError, one_line
 from zoo.nn.bottlenecks import SymbolFormat
 from zoo.published import hub, keymap, registry
 from zoo.published.files import torch_writer, weights
@@ -51,7 +51,7 @@ def load_published(name: str | Path) -> ReadyCodec:
         params = _exact(_params(family, model, module, stored.tensors), tables)
         model_coder = _entropy(families.module_of(family), module.bottleneck.symbols(), tables)
     except (ZooError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{name}: {' '.join(str(error).split())}") from None
+        raise CheckpointError(f"{name}: {one_line(error, None)}") from None
     metadata = {**extra, "family": family, "model": model, "path": str(name)}
     return ReadyCodec(module, {"params": jax.device_put(params)}, model_coder, metadata)
 
@@ -243,7 +243,7 @@ def _params(family: str, model: dict[str, Any], module: Codec, tensors: dict[str
 
 
 def _own_layout(params: Mapping[str, Any]) -> keymap.KeyMap:
-    """Of the families trained here: parameters under their own names."""
+    """The layout of families trained here: parameters under their own names."""
     paths = keymap.flatten(params)
     return keymap.KeyMap(tuple(keymap.Entry(path, (path.replace("/", "."),), keymap.PLAIN) for path in paths))
 

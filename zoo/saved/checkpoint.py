@@ -20,7 +20,7 @@ import numpy as np
 from zoo import families
 from zoo.bitstream import entropy
 from zoo.codec import Codec
-from zoo.errors import CheckpointError, ZooError
+from zoo.errors import CheckpointError, ZooError, one_line
 from zoo.ready import ReadyCodec
 from zoo.saved import checksums, orbax_read
 
@@ -52,7 +52,7 @@ def load(checkpoint: Path) -> ReadyCodec:
         module = families.create(metadata["family"], **metadata["model"])
         template = codec_template(module)
     except (ZooError, TypeError, ValueError) as error:  # the latter of hyper-parameters that were tampered with
-        raise CheckpointError(f"checkpoint {checkpoint}: {' '.join(str(error).split())}") from None
+        raise CheckpointError(f"checkpoint {checkpoint}: {one_line(error, None)}") from None
     checksums.check(checkpoint, ("codec", "metadata"))
     restored = orbax_read.restore(checkpoint / "codec", template)
     arrays = {name: np.asarray(array) for name, array in restored["entropy"].items()}

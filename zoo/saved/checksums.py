@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import zlib
 from collections.abc import Collection
 from pathlib import Path
 
 from zoo.errors import CheckpointError
+from zoo.saved import whole
 
 FILE = "checksums.json"
 _BLOCK = 2**22
@@ -21,9 +21,7 @@ def write(folder: Path, parts: Collection[str]) -> None:
         for path in sorted((folder / part).rglob("*")):
             if path.is_file():
                 found[path.relative_to(folder).as_posix()] = _of(path)
-    scratch = folder / f"{FILE}.tmp"
-    scratch.write_text(json.dumps(found, indent=0) + "\n")
-    os.replace(scratch, folder / FILE)
+    whole.write_text(folder / FILE, json.dumps(found, indent=0) + "\n")
 
 
 def check(folder: Path, parts: Collection[str]) -> None:

@@ -13,12 +13,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from zoo.errors import CheckpointError
+from zoo.errors import CheckpointError, one_line
 
 
 @contextlib.contextmanager
 def _reading(folder: Path) -> Iterator[Any]:
-    """Around a read by this process alone: gives orbax's options, and turns whatever is raised into CheckpointError."""
+    """Wraps a read by this process alone: gives orbax's options, and turns whatever is raised into CheckpointError."""
     import orbax.checkpoint as ocp
 
     # orbax logs what it is about to raise as well
@@ -28,7 +28,7 @@ def _reading(folder: Path) -> Iterator[Any]:
         with quiet_failure():
             yield ocp.options.MultiprocessingOptions(primary_host=own, active_processes={own})
     except Exception as error:  # orbax and tensorstore raise many kinds, none of which is about us
-        raise CheckpointError(f"checkpoint {folder.parent} is damaged or truncated: {reason(error)}") from None
+        raise CheckpointError(f"checkpoint {folder.parent} is damaged or truncated: {one_line(error)}") from None
 
 
 def restore(folder: Path, template: dict[str, Any]) -> dict[str, Any]:
@@ -75,14 +75,9 @@ def path_name(path: Any) -> str:
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
-def reason(error: BaseException) -> str:
-    """What an error of orbax says, in one line that is not a page."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
-
-
 @contextlib.contextmanager
 def quiet_failure() -> Iterator[None]:
-    """Around a read by orbax whose error is caught: the other reads it had begun are then thrown away in silence.
+    """Silences the other reads that orbax had begun when one of them failed and its error was caught.
 
     They end in the garbage collector or in threads, at some later time, and would print a page for each: so the filter,
     for just that complaint, stays after a failure.

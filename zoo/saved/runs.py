@@ -10,8 +10,7 @@ from pathlib import Path
 from zoo.arguments import as_path
 from zoo.errors import CheckpointError
 from zoo.saved.checkpoint import read_metadata
-
-_HIGHER_IS_BETTER = ("snr_db", "sdr", "perplexity")
+from zoo.saved.ranking import higher_is_better
 
 
 def steps(run: str | Path) -> list[int]:
@@ -23,10 +22,10 @@ def steps(run: str | Path) -> list[int]:
 def best_step(values: Mapping[int, float | None], metric: str) -> int | None:
     """The step with the best value, of equals the last; None where no value is a finite number.
 
-    Lower is better, unless the metric's name says otherwise (snr_db, sdr, perplexity).
+    Lower is better, unless `higher_is_better` says otherwise.
     """
     finite = {step: value for step, value in values.items() if value is not None and math.isfinite(value)}
-    sign = -1.0 if any(word in metric for word in _HIGHER_IS_BETTER) else 1.0
+    sign = -1.0 if higher_is_better(metric) else 1.0
     return min(finite, key=lambda step: (sign * finite[step], -step), default=None)
 
 

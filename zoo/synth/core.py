@@ -160,7 +160,7 @@ def scatter(out: Array, starts: NDArray[np.int64], rows: Array) -> None:
 
 @dataclass(frozen=True)
 class Bus:
-    """Where parts are mixed: `data` (C, n), one or two channels, at `sample_rate` Hz."""
+    """A mixing bus: `data` (C, n), one or two channels, at `sample_rate` Hz."""
 
     data: Array
     sample_rate: int

@@ -30,7 +30,7 @@ class Timbre:
     softness: float  # how much darker a quiet note is
 
     def note(self, rng: Rng, hz: float, velocity: float, age_s: float, length_s: float, n: int, rate: int) -> Array:
-        """At most `n` samples of a note that began `age_s` ago and is damped `length_s` after its start."""
+        """Renders at most `n` samples of a note that began `age_s` ago and is damped `length_s` after its start."""
         total = length_s + 4.0 * self.release_s - age_s
         n = min(n, max(1, int(total * rate)))
         decay = self.decay * (hz / 220.0) ** 0.6

@@ -130,8 +130,8 @@ def _pulses(tracks: Tracks, who: Speaker, rng: Rng, n: int, rate: int, hop: int)
     frame = np.minimum((at / hop + 0.5).astype(np.int64), len(f0) - 1)
     level = np.interp(at / hop, np.arange(len(f0)), tracks.voiced) * (1.0 + who.shimmer * rng.standard_normal(count))
     at = at + who.jitter * 0.5 * period * rng.standard_normal(count)
-    heard = (level > 1e-3) & (at > -0.04 * rate) & (at < n + 0.01 * rate)
-    at, level, frame, period = at[heard], level[heard], frame[heard], period[heard]
+    audible = (level > 1e-3) & (at > -0.04 * rate) & (at < n + 0.01 * rate)
+    at, level, frame, period = at[audible], level[audible], frame[audible], period[audible]
     if len(at) == 0:
         return out
     size = fast_length(int(0.03 * rate))

@@ -96,7 +96,7 @@ class Vocos(Peer):
 
 @contextmanager
 def _stand_in_for_torchaudio() -> Iterator[None]:
-    """Where it is not installed: vocos and encodec import it, and backbone and head use nothing of it."""
+    """Stands in for torchaudio where it is missing: vocos and encodec import it, but use nothing of it."""
     if "torchaudio" in sys.modules or importlib.util.find_spec("torchaudio"):
         yield
         return

@@ -14,7 +14,7 @@ from evaluate.bench.torch_peers.peer import Peer
 
 
 class FromLibrary(Peer):
-    """Of a library whose models have `from_pretrained` and `save_pretrained`."""
+    """A peer from a library whose models have `from_pretrained` and `save_pretrained`."""
 
     library: ClassVar[str] = "transformers"
     model: ClassVar[str]
@@ -56,7 +56,7 @@ class Dac(FromLibrary):
 
 
 class Encodec(FromLibrary):
-    """At the highest of its bandwidths."""
+    """EnCodec at the highest of its bandwidths."""
 
     model, settings = "EncodecModel", "EncodecConfig"
 
@@ -75,7 +75,7 @@ class Encodec(FromLibrary):
 
 
 class SegmentedEncodec(Encodec):
-    """On overlapping segments, each divided by its loudness: a frame is a segment, and its codes begin with that."""
+    """EnCodec on overlapping segments, each divided by its loudness: a frame is a segment whose codes begin with that."""
 
     @property
     def _segment(self) -> tuple[int, int]:

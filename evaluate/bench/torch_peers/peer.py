@@ -101,6 +101,6 @@ class Peer:
 
 
 def as_frames(found: torch.Tensor) -> np.ndarray:
-    """As numpy: whole numbers int32, as they are here."""
+    """Converts codes to numpy: whole numbers int32, as they are here."""
     found = found.to(torch.int32) if found.dtype == torch.int64 else found
     return found.contiguous().numpy()

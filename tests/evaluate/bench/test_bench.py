@@ -11,6 +11,7 @@ import pytest
 
 from evaluate.bench import coding, footprint, models, passes
 from evaluate.bench.hardware import cpu_model, describe, hardware
+from tests.complaint import complaint
 from zoo.errors import ZooError
 
 TINY_DAC = {
@@ -151,12 +152,7 @@ def test_a_codec_without_codes_has_no_entropy_coding(capsys):
     ],
 )
 def test_bad_input_is_one_line(arguments, culprit, capsys):
-    with pytest.raises(SystemExit) as stop:
-        coding.main(arguments)
-    assert stop.value.code == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: ")
-    assert culprit in line
+    assert culprit in complaint(capsys, coding.main, arguments)
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peaks are read where Linux keeps them")
@@ -179,9 +175,9 @@ def test_a_process_of_its_own_loads_and_codes(tmp_path):
     # what this process holds does not count as that one's
     held = np.ones(100_000_000)
     ballast_mb = held.nbytes / 1e6
-    chunks = footprint.Job("chunks", str(tmp_path / "model"), "dac", {}, str(given), n_samples=2000)
+    chunks = footprint.CodingJob("chunks", str(tmp_path / "model"), "dac", {}, str(given), n_samples=2000)
     assert 5 < footprint.measure(chunks) < ballast_mb
-    missing = footprint.Job("load", str(tmp_path / "none"), "dac", {}, str(given), n_samples=2000)
+    missing = footprint.CodingJob("load", str(tmp_path / "none"), "dac", {}, str(given), n_samples=2000)
     with pytest.raises(ZooError, match=r"load of dac .*none"):
         footprint.measure(missing)
 

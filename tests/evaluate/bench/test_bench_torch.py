@@ -10,6 +10,7 @@ pytest.importorskip("transformers")
 
 from evaluate.bench import footprint, torch_peers, versus  # noqa: E402
 from evaluate.bench.torch_peers.randomise import OUTPUT_DEVIATION  # noqa: E402
+from tests.zoo.published.small import HUB_CONFIGS  # noqa: E402
 from zoo.published import PublishedModel  # noqa: E402
 
 DAC = {
@@ -32,27 +33,9 @@ SNAC = {
     "attn_window_size": None, "codebook_size": 32, "codebook_dim": 4, "vq_strides": [4, 2, 1], "noise": True,
     "depthwise": True,
 }  # fmt: skip
-OOBLECK = {
-    "_class_name": "AutoencoderOobleck", "audio_channels": 2, "channel_multiples": [1, 2], "decoder_channels": 8,
-    "decoder_input_channels": 4, "downsampling_ratios": [2, 4], "encoder_hidden_size": 8, "sampling_rate": 8000,
-}  # fmt: skip
-VOCOS = {
-    "feature_extractor": {
-        "class_path": "vocos.feature_extractors.MelSpectrogramFeatures",
-        "init_args": {"sample_rate": 8000, "n_fft": 64, "hop_length": 16, "n_mels": 8, "padding": "center"},
-    },
-    "backbone": {
-        "class_path": "vocos.models.VocosBackbone",
-        "init_args": {"input_channels": 8, "dim": 16, "intermediate_dim": 24, "num_layers": 2},
-    },
-    "head": {
-        "class_path": "vocos.heads.ISTFTHead",
-        "init_args": {"dim": 16, "n_fft": 64, "hop_length": 16, "padding": "center"},
-    },
-}
 MODELS = {
-    "dac": (DAC, 1), "encodec": (ENCODEC, 1), "segmented": (SEGMENTED, 2), "snac": (SNAC, 1), "oobleck": (OOBLECK, 2),
-    "vocos": (VOCOS, 1),
+    "dac": (DAC, 1), "encodec": (ENCODEC, 1), "segmented": (SEGMENTED, 2), "snac": (SNAC, 1),
+    "oobleck": (HUB_CONFIGS["oobleck"], 2), "vocos": (HUB_CONFIGS["vocos"], 1),
 }  # fmt: skip
 NEEDS = {"snac": "snac", "oobleck": "diffusers", "vocos": "vocos"}
 
@@ -111,6 +94,8 @@ def test_memory_of_torch_in_a_process_of_its_own(tmp_path):
     peer = torch_peers.build("dac", DAC)
     peer.save(tmp_path / "model")
     np.save(tmp_path / "input.npy", np.zeros((1, 80_000, 1), np.float32))
-    job = footprint.Job("torch", str(tmp_path / "model"), "dac", DAC, str(tmp_path / "input.npy"), n_samples=80_000)
+    job = footprint.CodingJob(
+        "torch", str(tmp_path / "model"), "dac", DAC, str(tmp_path / "input.npy"), n_samples=80_000
+    )
     # at least two layers' worth of its widest activations, 8 channels at the full rate
     assert 2 * 8 * 80_000 * 4 / 1e6 < footprint.measure(job) < 1000

@@ -102,10 +102,10 @@ def test_bytes_are_those_that_ffmpeg_finds(spec: str, sample_rate: int, channels
     av = pytest.importorskip("av")
     rng = np.random.default_rng(0)
     samples = (0.1 * rng.standard_normal((sample_rate, channels))).astype(np.float32)
-    peer = rivals.create(spec, sample_rate=sample_rate, channels=channels)
-    stream = peer.encode(samples)
+    rival = rivals.create(spec, sample_rate=sample_rate, channels=channels)
+    stream = rival.encode(samples)
     with av.open(io.BytesIO(stream)) as file:
         expected = sum(packet.size for packet in file.demux(audio=0))
-    assert peer.payload_bytes(stream) == expected
+    assert rival.payload_bytes(stream) == expected
     # MP3's frames of 32 kbps are too small for a tag: there is nothing else in the file
     assert (expected == len(stream)) is (spec == "mp3:32")

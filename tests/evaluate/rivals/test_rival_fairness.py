@@ -48,9 +48,9 @@ def decoded_by(decoder: str, stream: bytes) -> np.ndarray:
 @pytest.mark.parametrize("spec", ["opus:8", "opus:16", "opus-cbr:12"])
 def test_opus_is_decoded_by_libopus(spec: str) -> None:
     x = noise()[:, None]
-    peer = rivals.create(spec, sample_rate=RATE, channels=1)
-    stream = peer.encode(x)
-    ours = peer.decode(stream, len(x))
+    rival = rivals.create(spec, sample_rate=RATE, channels=1)
+    stream = rival.encode(x)
+    ours = rival.decode(stream, len(x))
     error_db = {}
     for decoder in ("libopus", "opus"):
         theirs = audio.resample(decoded_by(decoder, stream)[:, None].astype(np.float32), 48_000, RATE)
@@ -76,10 +76,10 @@ def test_opus_is_decoded_by_libopus(spec: str) -> None:
     ],
 )
 def test_libraries_give_their_versions(family: str, pattern: str) -> None:
-    peer = rivals.create(GOOD[family], sample_rate=RATE, channels=1)
-    assert re.fullmatch(pattern, peer.coder), peer.coder
-    (row,) = evaluate(peer, [Clip("clip", "domain", noise(4000)[:, None], RATE)])
-    assert row.coder == peer.coder
+    rival = rivals.create(GOOD[family], sample_rate=RATE, channels=1)
+    assert re.fullmatch(pattern, rival.coder), rival.coder
+    (row,) = evaluate(rival, [Clip("clip", "domain", noise(4000)[:, None], RATE)])
+    assert row.coder == rival.coder
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -88,8 +88,8 @@ def test_mono_is_the_mean_for_every_rival(family: str, right: str) -> None:
     left = noise()
     other = {"silent": 0 * left, "correlated": 0.5 * left + 0.2 * noise(seed=1), "opposite by half": -0.5 * left}[right]
     mean = (left + other) / 2
-    peer = rivals.create(GOOD[family], sample_rate=RATE, channels=1)
-    trial = run(peer, Clip("clip", "domain", np.stack([left, other], axis=1), RATE))
+    rival = rivals.create(GOOD[family], sample_rate=RATE, channels=1)
+    trial = run(rival, Clip("clip", "domain", np.stack([left, other], axis=1), RATE))
     np.testing.assert_allclose(trial.reference[:, 0], mean, atol=1e-7)
     assert np.vdot(mean, trial.estimate[:, 0]) / np.vdot(mean, mean) == pytest.approx(1, abs=0.02)
 

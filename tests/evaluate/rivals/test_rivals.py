@@ -13,7 +13,7 @@ from scipy import signal
 
 from evaluate import rivals
 from evaluate.clips import Clip
-from evaluate.rivals.rival import SoundfilePeer
+from evaluate.rivals.rival import SoundfileRival
 from evaluate.run import Trial, run
 from evaluate.systems import Coded
 from zoo import audio
@@ -64,8 +64,8 @@ def code(spec: str, samples: np.ndarray, sample_rate: int) -> Coded:
 
 def trial(spec: str, sample_rate: int, channels: int = 1, n_samples: int | None = None) -> Trial:
     samples = bursts(sample_rate, channels)[:n_samples]
-    peer = rivals.create(spec, sample_rate=sample_rate, channels=channels)
-    return run(peer, Clip("clip", "domain", samples, sample_rate))
+    rival = rivals.create(spec, sample_rate=sample_rate, channels=channels)
+    return run(rival, Clip("clip", "domain", samples, sample_rate))
 
 
 def kbps(n_bytes: int, samples: np.ndarray, sample_rate: int) -> float:
@@ -102,14 +102,14 @@ def test_mp3_at_each_rate_of_its_format(sample_rate: int, channels: int) -> None
     rates = rivals.Mp3(32, sample_rate, channels).rates_kbps
     assert len(rates) == (8 if sample_rate == 8_000 else 14)
     for rate in rates:
-        peer = rivals.Mp3(rate, sample_rate, channels)
-        stream = peer.encode(samples)
+        rival = rivals.Mp3(rate, sample_rate, channels)
+        stream = rival.encode(samples)
         # a frame or two more than the clip's length: the coder's delay, and the last frame filled up
         n_frames = -(-(len(samples) + 1105) // (1152 if sample_rate >= 32_000 else 576))
         exact = n_frames * (1152 if sample_rate >= 32_000 else 576) / sample_rate * rate * 1000 / 8
-        assert peer.payload_bytes(stream) == pytest.approx(exact, rel=0.045), rate
+        assert rival.payload_bytes(stream) == pytest.approx(exact, rel=0.045), rate
         if rate >= 8 * channels:  # less leaves no waveform to align
-            assert audio.align(samples, peer.decode(stream, len(samples)), max_lag=3000).lag == 0, rate
+            assert audio.align(samples, rival.decode(stream, len(samples)), max_lag=3000).lag == 0, rate
 
 
 @needs_av
@@ -189,9 +189,9 @@ def test_silence_stays_silent(family: str) -> None:
 def test_mono_beside_stereo(family: str) -> None:
     mono, stereo = bursts(24_000, 1)[:24_000], sweep(24_000, 2)
     for channels in (1, 2):
-        peer = rivals.create(good(family, channels), sample_rate=24_000, channels=channels)
+        rival = rivals.create(good(family, channels), sample_rate=24_000, channels=channels)
         for clip in (mono, stereo):
-            found = run(peer, Clip("clip", "domain", clip, 24_000))
+            found = run(rival, Clip("clip", "domain", clip, 24_000))
             assert found.reference.shape == found.estimate.shape == (24_000, channels)
             assert np.sum((found.reference - found.estimate) ** 2) < 0.1 * np.sum(found.reference**2)
 
@@ -200,13 +200,13 @@ def test_mono_beside_stereo(family: str) -> None:
 def test_rates_that_a_codec_lacks_are_resampled(family: str) -> None:
     samples = sweep(20_000)
     spec = "aac:64" if family == "aac" else good(family)  # AAC spends less at lower rates
-    peer = rivals.create(spec, sample_rate=20_000, channels=1)
-    stream = peer.encode(samples)
+    rival = rivals.create(spec, sample_rate=20_000, channels=1)
+    stream = rival.encode(samples)
     coded_rate = {"vorbis": 20_000, "opus": 48_000, "opus-cbr": 48_000}.get(family, 22_050)
-    assert peer.coded_rate == coded_rate
-    if isinstance(peer, SoundfilePeer):
+    assert rival.coded_rate == coded_rate
+    if isinstance(rival, SoundfileRival):
         assert soundfile.info(io.BytesIO(stream)).samplerate == coded_rate
-    assert np.sum((samples - peer.decode(stream, len(samples))) ** 2) < 0.03 * np.sum(samples**2)
+    assert np.sum((samples - rival.decode(stream, len(samples))) ** 2) < 0.03 * np.sum(samples**2)
 
 
 def names(specs: list[str], sample_rate: int, channels: int) -> list[str]:
@@ -245,8 +245,8 @@ def test_every_rung_of_a_ladder_runs_and_costs_more(family: str, sample_rate: in
 @pytest.mark.parametrize(
     ("spec", "channels", "message"),
     [
-        ("speex:8", 1, r"unknown peer 'speex:8'.*opus:12.*mp3:64"),
-        ("", 1, r"unknown peer ''"),
+        ("speex:8", 1, r"unknown rival 'speex:8'.*opus:12.*mp3:64"),
+        ("", 1, r"unknown rival ''"),
         ("opus:", 1, r"'opus:'.*kbps, such as opus:12"),
         ("opus:fast", 1, r"'opus:fast'.*kbps"),
         ("opus:nan", 1, r"6 to 256"),
@@ -271,7 +271,7 @@ def test_what_cannot_be_had_is_named(spec: str, channels: int, message: str) -> 
 @pytest.mark.parametrize("spec", ["aac", "aac:32", "opus-cbr", "opus,opus-cbr:12"])
 def test_missing_library_is_named_with_its_install_command(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(ZooError, match=r"PyAV \(av\), which is not installed; pip install -e '\.\[peers\]'"):
+    with pytest.raises(ZooError, match=r"PyAV \(av\), which is not installed; pip install -e '\.\[rivals\]'"):
         rivals.systems([spec], sample_rate=24_000, channels=1)
     assert names(["opus:12", "mp3:32"], 24_000, 1) == ["opus:12", "mp3:32"]
 

@@ -12,19 +12,18 @@ import jax
 import pytest
 
 from configs import loading
-from configs.autoencoder import Autoencoder
-from configs.base import Config, Data, Discriminator, LossWeights
+from configs.base import Config, Data, LossWeights
+from tests.complaint import complaint
+from tests.train import tiny
 from train.bench import training
 from train.bench.training import StepTime, summarise
 from zoo.errors import ZooError
 
-TINY = Config(
-    model=Autoencoder(sample_rate=8000, hop_length=40, latent_dim=20, levels=(9, 5), n_blocks=0),
-    batch_size=4,
+TINY = dataclasses.replace(
+    tiny.RUN,
     adversarial_start=100,
     loss=LossWeights(waveform_l1=1.0, adversarial=1.0),
     data=Data(segment_s=0.098, prefetch=2),
-    discriminator=Discriminator(periods=(2,), period_channels=2, fft_sizes=(), max_channels=2),
 )
 
 
@@ -124,10 +123,4 @@ def test_the_command_writes_what_it_shows(
     ],
 )
 def test_bad_input_is_one_line(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
-    with pytest.raises(SystemExit) as exit_info:
-        training.main(arguments)
-    assert exit_info.value.code == 2
-    said = capsys.readouterr().err
-    assert said.startswith("error: ")
-    assert said.count("\n") == 1
-    assert message in said
+    assert message in complaint(capsys, training.main, arguments)

@@ -9,26 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.base import Data
+from tests.audio_files import RATE, noise, write, write_tree
 from train.data import CropSource, FileCrops, SyntheticCrops, batches, make_source
 from train.data.source import example_rng, random_gain, sound_db
 from zoo import audio
 from zoo.errors import ZooError
-
-RATE = 8000
-
-
-def write(path: Path, samples: np.ndarray, sample_rate: int = RATE, **options) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, samples, sample_rate, **options)
-
-
-def noise(n: int, channels: int = 1, *, seed: int = 0, level: float = 0.1) -> np.ndarray:
-    return (np.random.default_rng(seed).standard_normal((n, channels)) * level).astype(np.float32)
 
 
 def crops(root: Path, **options) -> FileCrops:
@@ -39,12 +28,7 @@ def crops(root: Path, **options) -> FileCrops:
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory) -> Path:
     """Mixed rates, channels and formats."""
-    root = tmp_path_factory.mktemp("tree")
-    write(root / "music" / "a.flac", noise(44100, 2, seed=1), 44100)
-    write(root / "music" / "deep" / "b.ogg", noise(20000, 1, seed=2), 22050)
-    write(root / "speech" / "c.wav", noise(9000, 1, seed=3), 8000)
-    write(root / "d.wav", noise(30000, 2, seed=4), 48000, subtype="FLOAT")
-    return root
+    return write_tree(tmp_path_factory.mktemp("tree"))
 
 
 class Ramp(CropSource):

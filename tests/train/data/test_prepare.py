@@ -13,22 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 
+from tests.audio_files import RATE, noise, write
 from train.data import packing, prepare, shards
 from zoo import audio
 from zoo.errors import ZooError
-
-RATE = 8000
-
-
-def write(path: Path, samples: np.ndarray, sample_rate: int = RATE, **options) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, samples, sample_rate, **options)
-
-
-def noise(n: int, channels: int = 1, *, seed: int = 0, level: float = 0.1) -> np.ndarray:
-    return (np.random.default_rng(seed).standard_normal((n, channels)) * level).astype(np.float32)
 
 
 def prepared(root: Path, out: Path, **options) -> shards.Index:
@@ -199,7 +188,7 @@ def test_a_killed_run_goes_on_to_the_same_shards(library, undisturbed, tmp_path)
     slowly = (
         "import sys, time; from train.data import packing; decode = packing.Workspace.decode\n"
         "packing.Workspace.decode = lambda *a: (time.sleep(0.03), decode(*a))[1]\n"
-        "from train import prepare; prepare.main(sys.argv[1:])"
+        "from train.data import prepare; prepare.main(sys.argv[1:])"
     )
     arguments = [str(library), str(out), "--sample_rate", str(RATE), "--shard_mb", "0.03", "--workers", "2"]
     root = Path(__file__).parents[3]

@@ -20,7 +20,7 @@ from tests.train.data.test_prepare import RATE, noise, prepared, write
 from train import data_bench
 from train.data import FileCrops, ShardCrops, batches, make_source, shards
 from train.data.source import is_loud, sound_db
-from train.devices.waiting import Idleness
+from train.devices.data_wait import DataWait
 from zoo.errors import ZooError
 
 SHAPE = {"segment_samples": 400, "sample_rate": RATE, "channels": 1}
@@ -235,7 +235,7 @@ class _Running:
 
 def test_only_the_time_for_which_a_device_was_idle_is_waiting():
     running = _Running()
-    idle = Idleness({"loss": running})
+    idle = DataWait({"loss": running})
     time.sleep(0.1)
     assert idle.seconds() == 0
     ended_s = running.finish()
@@ -243,10 +243,10 @@ def test_only_the_time_for_which_a_device_was_idle_is_waiting():
     while not (waited := idle.seconds()) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert 0 < waited <= time.monotonic() - ended_s
-    idle, started_s = Idleness({"loss": running}), time.monotonic()
+    idle, started_s = DataWait({"loss": running}), time.monotonic()
     time.sleep(0.02)
     assert 0.019 < idle.seconds() < time.monotonic() - started_s + 0.01
-    assert Idleness({}).seconds() >= 0
+    assert DataWait({}).seconds() >= 0
 
 
 def test_more_shards_than_files_may_be_open(folder: Path) -> None:

@@ -109,14 +109,14 @@ def test_a_coordinator_that_does_not_answer_is_named() -> None:
 
 def test_alone_the_first_does_it_itself() -> None:
     done: list[int] = []
-    processes.first_does(lambda: done.append(1))
+    processes.on_first(lambda: done.append(1))
     assert done == [1]
 
     def refuse() -> None:
         raise ZooError("no room")
 
     with pytest.raises(ZooError, match="no room"):
-        processes.first_does(refuse)
+        processes.on_first(refuse)
 
 
 # --- two processes
@@ -169,7 +169,8 @@ def test_a_host_with_other_data_ends_the_run_everywhere(tmp_path: Path, host: st
 FAILS_ALONE = """
 import sys
 from configs.base import Distributed
-from train import cli, distributed
+from train import cli
+from train.devices import processes
 from zoo.errors import ZooError
 place = int(sys.argv[2])
 processes.initialise(Distributed(f"localhost:{sys.argv[1]}", 2, place), {})

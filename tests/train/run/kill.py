@@ -30,38 +30,21 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from configs import loading
-from configs.base import Codebooks, Config, Data, Discriminator, Evaluation, LossWeights, Optim
-from configs.gan_vocoder import GanVocoder
+from configs.base import Codebooks, Config, LossWeights, Optim
+from tests.train import tiny
 
-TINY = Config(
-    model=GanVocoder(
-        sample_rate=8000,
-        n_fft=80,
-        hop_length=40,
-        latent_dim=8,
-        encoder_width=8,
-        encoder_blocks=1,
-        decoder_width=8,
-        decoder_blocks=1,
-        n_codebooks=2,
-        codebook_size=16,
-        code_dim=2,
-    ),
+TINY = dataclasses.replace(
+    tiny.RUN,
+    model=tiny.VOCODER,
     steps=12,
-    batch_size=4,
     checkpoint_every=2,
     keep_checkpoints=2,
     keep_best="held_out/mel",
-    log_every=1,
     adversarial_start=3,
     resume=True,
-    tensorboard=False,
     loss=LossWeights(waveform_l1=1.0, adversarial=0.1, feature_matching=1.0, codebook=1.0, commitment=0.25),
-    data=Data(segment_s=0.1),
     optim=Optim(weight_decay=0.1, balancer=True, clip_percentile=90.0),
     codebooks=Codebooks(kmeans=True, kmeans_frames=64, restart_below=0.1),
-    discriminator=Discriminator(periods=(2,), period_channels=2, fft_sizes=(), max_channels=2),
-    evaluation=Evaluation(clips=1, clip_s=0.3, samples=1, table_s=0.5),
 )
 MODULES = ["train.run.loop", "orbax.checkpoint", "grain", "soundfile", "zoo.synth"]
 UNFINISHED = "*.orbax-checkpoint-tmp*"

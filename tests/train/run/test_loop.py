@@ -21,8 +21,9 @@ import soundfile
 
 import zoo
 from configs import loading
-from configs.autoencoder import Autoencoder
-from configs.base import Config, Data, Discriminator, Evaluation, LossWeights, Optim, Schedule
+from configs.base import Config, Data, Evaluation, LossWeights, Optim, Schedule
+from tests.train import tiny
+from tests.train.run.initialised import contents, refused
 from train import __main__ as command
 from train import cli, data
 from train.run import loop
@@ -31,20 +32,16 @@ from train.run.lock import RunLock
 from train.run.signals import StoppedError
 from train.watch.log import MetricsLog, read_metrics
 from zoo.bitstream import entropy
-from zoo.errors import CheckpointError, ZooError
+from zoo.errors import CheckpointError
 from zoo.saved import checkpoint, runs
 
 STEPS = 10
-TINY = Config(
-    model=Autoencoder(sample_rate=8000, hop_length=40, latent_dim=20, levels=(9, 5), n_blocks=0),
+TINY = dataclasses.replace(
+    tiny.RUN,
     steps=STEPS,
-    batch_size=4,
     checkpoint_every=3,
     keep_checkpoints=10,
-    log_every=1,
-    tensorboard=False,
     loss=LossWeights(waveform_l1=1.0, spectrogram_mse=0.1, rate=Schedule("linear", 0.0, 0.1, 5)),
-    data=Data(segment_s=0.1),
     evaluation=Evaluation(clips=2, clip_s=0.3, samples=1, table_s=0.5),
 )
 pytestmark = pytest.mark.usefixtures("short")
@@ -54,7 +51,6 @@ ADVERSARIAL = dataclasses.replace(
     checkpoint_every=1,
     adversarial_start=2,
     loss=LossWeights(waveform_l1=1.0, adversarial=0.1, feature_matching=1.0),
-    discriminator=Discriminator(periods=(2,), period_channels=2, fft_sizes=(), max_channels=2),
 )
 
 
@@ -68,10 +64,6 @@ def finished(short: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def at(workdir: Path, config: Config = TINY, **changes: Any) -> Config:
     return dataclasses.replace(config, workdir=str(workdir), **changes)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def saved(workdir: Path, step: int, item: str = "training") -> dict[str, np.ndarray]:
@@ -260,12 +252,6 @@ def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 # --- what is refused
-
-
-def refused(config: Config, message: str, kind: type[Exception] = ZooError) -> None:
-    with pytest.raises(kind, match=message) as error:
-        loop.run("tiny", config)
-    assert "\n" not in str(error.value)
 
 
 def test_an_existing_run_is_refused_and_left_alone(finished: Path) -> None:

@@ -8,17 +8,12 @@ from typing import Any
 
 import pytest
 
-from configs.autoencoder import Autoencoder
 from configs.base import Config, Data, LossWeights, ModelConfig, Optim, Schedule
+from tests.train import tiny
+from tests.train.run.initialised import refused
 from train.run import loop
-from zoo.errors import ZooError
 
-TINY = Config(
-    model=Autoencoder(sample_rate=8000, hop_length=40, latent_dim=20, levels=(9, 5), n_blocks=0),
-    batch_size=4,
-    loss=LossWeights(waveform_l1=1.0),
-    data=Data(segment_s=0.1),
-)
+TINY = dataclasses.replace(tiny.RUN, loss=LossWeights(waveform_l1=1.0))
 
 
 def at(workdir: Path, **changes: Any) -> Config:
@@ -32,12 +27,6 @@ def _nothing_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(loop, "create_state", compiles)
     monkeypatch.setattr(loop, "use_compilation_cache", lambda: None)  # away from the user's cache
-
-
-def refused(config: Config, message: str) -> None:
-    with pytest.raises(ZooError, match=message) as error:
-        loop.run("tiny", config)
-    assert "\n" not in str(error.value)
 
 
 @pytest.mark.usefixtures("_nothing_compiles")

@@ -31,7 +31,8 @@ import json, os, sys
 sys.path.insert(0, {root!r})
 import jax
 from configs import loading
-from train import cli, loop
+from train import cli
+from train.run import loop
 from train.run.signals import StoppedError
 from zoo.errors import ZooError
 loop.finish = lambda *_: print("finished alone", jax.process_index(), flush=True)
@@ -47,30 +48,18 @@ except StoppedError as error:
 
 def tiny(workdir: Path, **changes: Any) -> Any:
     """The configuration: sixteen examples in each step, a checkpoint at the end."""
-    from configs.base import Codebooks, Config, Data, Discriminator, Evaluation, LossWeights, Optim
-    from configs.gan_vocoder import GanVocoder
+    from configs.base import Codebooks, Data, Discriminator, LossWeights, Optim
+    from tests.train.tiny import RUN, VOCODER
 
-    config = Config(
-        model=GanVocoder(
-            sample_rate=8000,
-            n_fft=160,
-            hop_length=80,
-            latent_dim=16,
-            encoder_width=16,
-            encoder_blocks=1,
-            decoder_width=16,
-            decoder_blocks=1,
-            n_codebooks=2,
-            codebook_size=32,
-            code_dim=4,
-        ),
+    sizes = {"latent_dim": 16, "encoder_width": 16, "decoder_width": 16, "codebook_size": 32, "code_dim": 4}
+    config = dataclasses.replace(
+        RUN,
+        model=dataclasses.replace(VOCODER, n_fft=160, hop_length=80, **sizes),
         workdir=str(workdir),
         steps=50,
         batch_size=16,
         checkpoint_every=1000,
         adversarial_start=10,
-        log_every=1,
-        tensorboard=False,
         loss=LossWeights(audible_mel=15.0, codebook=1.0, commitment=0.25, adversarial=1.0, feature_matching=2.0),
         data=Data(segment_s=0.1, threads=1),
         # slowly: sooner or later a last bit decides which entry is nearest, and larger steps make more of that
@@ -83,7 +72,6 @@ def tiny(workdir: Path, **changes: Any) -> Any:
         ),
         discriminator=Discriminator(periods=(2,), period_channels=2, fft_sizes=(64,), stft_channels=2, warmup_steps=2),
         codebooks=Codebooks(kmeans=True, kmeans_frames=300, restart_below=0.5, usage_decay=0.7),
-        evaluation=Evaluation(clips=1, clip_s=0.3, samples=1, table_s=0.5),
     )
     return dataclasses.replace(config, **changes)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
@@ -92,22 +92,26 @@ def complex_stft(x: np.ndarray, y: np.ndarray) -> float:
     return float(np.mean(terms))
 
 
+def mels(x: np.ndarray, y: np.ndarray) -> Iterator[list[np.ndarray]]:
+    """Mel spectrograms of both, for each window."""
+    for n_fft, n_mels in ((2048, 160), (1024, 80), (512, 40), (256, 20), (128, 10)):
+        filters = dsp.mel_filterbank(RATE, n_fft, n_mels).astype(np.float64)
+        yield [np.abs(spectrogram(z, n_fft)) @ filters for z in (x, y)]
+
+
 @per_channel
 def mel(x: np.ndarray, y: np.ndarray) -> float:
     terms = []
-    for n_fft, n_mels in ((2048, 160), (1024, 80), (512, 40), (256, 20), (128, 10)):
-        filters = dsp.mel_filterbank(RATE, n_fft, n_mels).astype(np.float64)
-        a, b = (np.log10(np.maximum(np.abs(spectrogram(z, n_fft)) @ filters, 1e-5)) for z in (x, y))
-        terms.append(np.mean(np.abs(a - b)))
+    for a, b in mels(x, y):
+        logs = np.log10(np.maximum(a, 1e-5)) - np.log10(np.maximum(b, 1e-5))
+        terms.append(np.mean(np.abs(logs)))
     return float(np.mean(terms))
 
 
 @per_channel
 def audible_mel(x: np.ndarray, y: np.ndarray) -> float:
     terms = []
-    for n_fft, n_mels in ((2048, 160), (1024, 80), (512, 40), (256, 20), (128, 10)):
-        filters = dsp.mel_filterbank(RATE, n_fft, n_mels).astype(np.float64)
-        a, b = (np.abs(spectrogram(z, n_fft)) @ filters for z in (x, y))
+    for a, b in mels(x, y):
         logs = np.abs(np.log10(np.maximum(a, 1e-3)) - np.log10(np.maximum(b, 1e-3)))
         terms.append(np.mean(logs + np.abs(a - b)))
     return float(np.mean(terms))

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.complaint import complaint
 from train import __main__ as command
 from train.watch import curves
 from zoo.errors import ZooError
@@ -102,9 +103,4 @@ def test_what_is_no_run_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[s
     broken = write(tmp_path / "broken")
     (Path(broken) / "config.json").write_text("{")
     for arguments in ([], [broken], [whole, "--out", "page.pdf"], [whole, "--out", str(tmp_path)], ["--what"]):
-        with pytest.raises(SystemExit) as exit_info:
-            curves.main(arguments)
-        assert exit_info.value.code == 2
-        said = capsys.readouterr().err
-        assert said.startswith("error: ")
-        assert said.count("\n") == 1
+        complaint(capsys, curves.main, arguments)

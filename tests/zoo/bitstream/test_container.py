@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import zoo
 from tests.zoo.bitstream import fuzz
+from tests.zoo.bitstream.pipe import Pipe
 from tests.zoo.reference import container as reference
 from zoo import BitstreamError
 from zoo.bitstream import layout
@@ -21,22 +22,6 @@ from zoo.bitstream.container import ContainerReader, ContainerWriter, Header, Pa
 
 some = settings(max_examples=60, deadline=None, derandomize=True)
 PAGE = (Path(zoo.__file__).parent / "bitstream" / "FORMAT.md").read_text(encoding="utf-8")
-
-
-class Pipe(io.RawIOBase):
-    """A stream that cannot seek and gives few bytes at a time; `given` counts them."""
-
-    def __init__(self, data: bytes, most: int = 5) -> None:
-        self._data, self._most, self.given = data, most, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer) -> int:
-        piece = self._data[self.given : self.given + min(self._most, len(buffer))]
-        buffer[: len(piece)] = piece
-        self.given += len(piece)
-        return len(piece)
 
 
 def some_payloads(n: int, seed: int = 0) -> list[bytes]:

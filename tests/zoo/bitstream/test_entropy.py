@@ -61,6 +61,14 @@ def random_codes(symbols, shape, seed):
     return np.clip(numbers + sizes // 2, 0, sizes - 1).astype(np.int32)
 
 
+def drawn(ordered, sizes, n_streams, n_frames, seed):
+    """A model of one or several levels, one of them, and codes of it."""
+    symbols = formats(ordered, sizes, 2 if ordered else len(sizes))
+    level = seed % symbols.n_levels
+    codes = random_codes(symbols, (n_streams, n_frames, symbols.n_codes(level)), seed)
+    return random_model(symbols, seed), level, codes
+
+
 def formats(ordered, sizes, n_levels=1):
     return SymbolFormat(tuple(sizes), n_levels, ordered and n_levels > 1, ordered=ordered)
 
@@ -79,10 +87,7 @@ def refer(coder, payload, n_streams, n_frames, level):
 @some
 @given(st.booleans(), alphabets, st.integers(1, 3), st.integers(1, 90), seeds)
 def test_codes_come_back_exactly_and_cost_what_bits_says(ordered, sizes, n_streams, n_frames, seed):
-    symbols = formats(ordered, sizes, 2 if ordered else len(sizes))
-    coder = random_model(symbols, seed)
-    level = seed % symbols.n_levels
-    codes = random_codes(symbols, (n_streams, n_frames, symbols.n_codes(level)), seed)
+    coder, level, codes = drawn(ordered, sizes, n_streams, n_frames, seed)
     payload = coder.encode(codes, level)
     decoded = coder.decode(payload, n_streams=n_streams, n_frames=n_frames, level=level)
     assert decoded.dtype == np.int32
@@ -94,10 +99,7 @@ def test_codes_come_back_exactly_and_cost_what_bits_says(ordered, sizes, n_strea
 @some
 @given(st.booleans(), alphabets, st.integers(1, 2), st.integers(1, 20), seeds)
 def test_the_reference_decoder_reads_the_same(ordered, sizes, n_streams, n_frames, seed):
-    symbols = formats(ordered, sizes, 2 if ordered else len(sizes))
-    coder = random_model(symbols, seed)
-    level = seed % symbols.n_levels
-    codes = random_codes(symbols, (n_streams, n_frames, symbols.n_codes(level)), seed)
+    coder, level, codes = drawn(ordered, sizes, n_streams, n_frames, seed)
     payload = coder.encode(codes, level)
     assert refer(coder, payload, n_streams, n_frames, level) == codes.tolist()
 

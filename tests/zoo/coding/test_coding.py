@@ -11,7 +11,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.zoo.bitstream import fuzz, fuzz_codec
+from tests.zoo.bitstream import fuzz, fuzz_codec, fuzz_packets
 from zoo import coding
 from zoo.bitstream.container import ContainerReader
 from zoo.errors import BitstreamError, ZooError
@@ -218,3 +218,4 @@ def test_mutated_files_are_refused_or_decode_alike():
     assert outcomes["refused"] > 400
     assert outcomes["lenient accepted"] > 100
     assert sum(fuzz.run(fuzz_codec.audio(), files=60).values()) == 120
+    assert fuzz.run(fuzz_packets.streams(), files=60)["refused"] > 40

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 
 import jax
 import numpy as np
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 
 from zoo import audio as zoo_audio
 from zoo.audio.resampler import Resampler
+from zoo.bitstream import layout
+from zoo.bitstream.container import ContainerReader
 from zoo.coding.chunks import Chunks
 from zoo.coding.stream import FrameEncoder, packets_to_warm_up
 from zoo.errors import BitstreamError, ZooError
@@ -117,7 +120,7 @@ def test_a_stream_is_no_later_than_promised(build, name, packet_s):
     assert max(late[len(late) // 2 :]) > latency - 0.1 * RATE  # nor is more promised than it takes
 
 
-def test_a_causal_model_hears_a_window_and_no_more(build):
+def test_a_causal_model_waits_for_a_window_and_no_more(build):
     # 80 samples of window at 40 a frame, whose first one weighs nothing; centred convolutions wait for many frames
     assert build("causal").module.algorithmic_latency_samples == 79
     assert build("gan_vocoder").module.algorithmic_latency_samples > 500
@@ -162,3 +165,82 @@ def test_what_a_stream_refuses(build):
     blob[len(blob) // 2] ^= 1
     with pytest.raises(BitstreamError, match="packet"):
         codec.stream_decoder().push(bytes(blob))
+
+
+def altered(
+    blob: bytes,
+    *,
+    finals: dict[int, int] | None = None,
+    levels: dict[int, int] | None = None,
+    n_samples: int | None = None,
+    moved: int = 0,
+    drop_last: bool = False,
+) -> bytes:
+    """A file with checksums that fit, in which packets are marked as final, have other levels or are left out.
+
+    Or whose trailer has another number of samples, or moves bytes from the first entry of the seek table to the second.
+    """
+    reader = ContainerReader(io.BytesIO(blob))
+    header = layout.pack_header(reader.header)
+    seed = layout.seed(header)
+    packets = list(reader)[: -1 if drop_last else None]
+    ends = {packets[-1].index: packets[-1].n_frames} if finals is None else finals
+    data = [
+        layout.pack_packet(seed, p.index, (levels or {}).get(p.index, p.level), p.payload, ends.get(p.index))
+        for p in packets
+    ]
+    groups = [sum(map(len, data[k : k + 8])) for k in range(0, len(data), 8)]
+    groups[0], groups[1] = groups[0] - moved, groups[1] + moved
+    samples = reader.n_samples if n_samples is None else n_samples
+    return header + b"".join(data) + layout.pack_trailer(seed, samples, len(data), groups)
+
+
+def test_a_stream_refuses_what_the_format_has_a_reader_refuse(build):
+    codec = build("vae")
+    blob = codec.compress(noise(10 * RATE), packet_s=1.0)
+    size = codec.packet_frames(1.0)
+    last = list(ContainerReader(io.BytesIO(blob)))[-1].n_frames
+    assert altered(blob) == blob
+    faults = {
+        altered(blob, finals={3: size}): r"packet 3 \(at 0:03\) says that it is the last one, but more follows",
+        altered(blob, finals={3: size - 1}): r"packet 3 \(at 0:03\) says that it is the last one, but more follows",
+        altered(blob, finals={9: last, 5: 1}): r"packet 5 \(at 0:05\) says that it is the last one, but more follows",
+        altered(blob, moved=1): "seek table says other lengths",
+        altered(blob, moved=-100): "seek table says other lengths",
+        altered(blob, drop_last=True): "take 11 packets, but the trailer counts 10",
+        altered(blob, levels={2: codec.n_levels}): rf"packet 2 \(at 0:02\) has level {codec.n_levels}",
+        altered(blob, n_samples=9 * RATE): "72000 samples take 10 packets, but the trailer counts 11",
+        altered(blob, n_samples=10 * RATE + 80): "80080 samples take 2003 frames, but the file has 2001",
+        blob + b"\0": "followed by other bytes",
+        blob + blob: "followed by other bytes",
+        blob[:-1]: "ends inside its trailer",
+    }
+    for hurt, message in faults.items():
+        with pytest.raises(BitstreamError):
+            codec.decompress(hurt)
+        for pieces in ([hurt], [hurt[k : k + 1000] for k in range(0, len(hurt), 1000)]):
+            decoder = codec.stream_decoder()
+            with pytest.raises(BitstreamError, match=message):  # noqa: PT012  # at some byte, or at the end
+                for piece in pieces:
+                    decoder.push(piece)
+                decoder.finish()
+            if hurt != blob[:-1]:
+                for call in (decoder.finish, lambda d=decoder: d.push(b"")):
+                    with pytest.raises(BitstreamError, match=message):
+                        call()
+
+
+def test_a_stream_that_was_refused_stays_so(build):
+    # to go on behind a payload that is none would leave a gap, of which nobody is told
+    codec = build("vae")
+    blob = codec.compress(noise(4 * RATE), packet_s=1.0)
+    reader = ContainerReader(io.BytesIO(blob))
+    seed = layout.seed(blob[: layout.HEADER_LENGTH])
+    packets = [layout.pack_packet(seed, p.index, p.level, b"\xff" * 500 if p.index == 1 else p.payload) for p in reader]
+    decoder = codec.stream_decoder()
+    assert len(decoder.push(blob[: layout.HEADER_LENGTH] + packets[0])) > 0
+    for packet in packets[1:4]:
+        with pytest.raises(BitstreamError, match="packet 1:"):
+            decoder.push(packet)
+    with pytest.raises(BitstreamError, match="packet 1:"):
+        decoder.finish()

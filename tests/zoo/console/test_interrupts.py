@@ -46,7 +46,7 @@ class Finalised:
 @pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
 def test_where_exceptions_are_lost(number, error) -> None:
     def collect() -> None:
-        with interrupts.heard():
+        with interrupts.raising():
             Finalised(number)
             gc.collect()
             wait()
@@ -64,7 +64,7 @@ def test_other_lost_exceptions_are_reported(monkeypatch) -> None:
 
     told: list[object] = []
     monkeypatch.setattr(sys, "unraisablehook", lambda info: told.append(info.exc_value))
-    with interrupts.heard():
+    with interrupts.raising():
         Fails()
     assert [str(error) for error in told] == ["mine"]
 
@@ -72,7 +72,7 @@ def test_other_lost_exceptions_are_reported(monkeypatch) -> None:
 @pytest.mark.usefixtures("_impatient")
 def test_in_an_import(tmp_path: Path, monkeypatch) -> None:
     def load() -> None:
-        with interrupts.heard():
+        with interrupts.raising():
             importlib.import_module("interrupted_import")
             wait()
 
@@ -87,8 +87,8 @@ def test_in_an_import(tmp_path: Path, monkeypatch) -> None:
 def test_at_once_where_our_own_code_waits() -> None:
     """In a process of its own: there, nobody else's code is on the stack."""
     code = (
-        "import os, sys\nfrom zoo import interrupts\n"
-        "with interrupts.heard():\n    print('ready', flush=True)\n    os.read(0, 1)\n"
+        "import os, sys\nfrom zoo.console import interrupts\n"
+        "with interrupts.raising():\n    print('ready', flush=True)\n    os.read(0, 1)\n"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code], env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -102,7 +102,7 @@ def test_at_once_where_our_own_code_waits() -> None:
 
 def test_handlers_are_what_they_were() -> None:
     before = [signal.getsignal(number) for number in (*interrupts.SIGNALS, signal.SIGALRM)]
-    with interrupts.heard():
+    with interrupts.raising():
         assert signal.getsignal(signal.SIGTERM) != before[1]
     assert [signal.getsignal(number) for number in (*interrupts.SIGNALS, signal.SIGALRM)] == before
 
@@ -110,7 +110,7 @@ def test_handlers_are_what_they_were() -> None:
 def test_what_is_ignored_stays_ignored() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with interrupts.heard():
+        with interrupts.raising():
             signal.raise_signal(signal.SIGINT)
         assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     finally:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import zoo
 from configs import loading
-from zoo.codec import Context
+from zoo.codec import Reach
 from zoo.nn import layers
 from zoo.nn.layers import Span
 from zoo.random_weights import random_like
@@ -160,7 +160,7 @@ def test_contexts_are_exactly_what_frames_depend_on(name):
     assert support(decode, latent, f * hop, (f + 1) * hop - 1) == Span(f - before, f + after)
 
 
-def windows(x: np.ndarray, hop: int, valid: np.ndarray, context: Context, keep: int):
+def windows(x: np.ndarray, hop: int, valid: np.ndarray, context: Reach, keep: int):
     """All stretches of `keep` frames of x (1, F * hop, C) with their context; garbage and False where the clip is not.
 
     Returns (W, L * hop, C), mask (W, L).

@@ -13,9 +13,8 @@ import zoo
 from zoo import coding
 from zoo.bitstream import entropy
 from zoo.bitstream.container import ContainerReader
-from zoo.codec import Codec, Context
-from zoo.coding.chunks import Chunks
-from zoo.coding.stream import FrameDecoder, FrameEncoder, packets_to_warm_up
+from zoo.codec import Codec, Reach
+from zoo.coding.stream import Chunks, FrameDecoder, FrameEncoder, packets_to_warm_up
 from zoo.nn.bottlenecks import FSQ
 from zoo.nn.layers import LSTM, Conv1d, apply_mask, carrying
 
@@ -94,8 +93,8 @@ class Decoder(nn.Module):
 @functools.cache
 def remembering() -> zoo.ReadyCodec:
     encoder, decoder = Encoder(), Decoder()
-    context = Context.of_encoder(encoder, HOP), Context.of_decoder(decoder, HOP)
-    assert context == (Context(3, 3), Context(2, 2))
+    context = Reach.of_encoder(encoder, HOP), Reach.of_decoder(decoder, HOP)
+    assert context == (Reach(3, 3), Reach(2, 2))
     bottleneck = FSQ((31,) * DIM)
     module = Codec(encoder, bottleneck, decoder, RATE, HOP, *context, recurrent=True)
     params = module.init(jax.random.key(0), jnp.zeros((1, 40, 1)))["params"]

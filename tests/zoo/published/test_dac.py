@@ -2,7 +2,6 @@
 
 import functools
 import json
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -11,45 +10,22 @@ import optax
 import pytest
 
 import zoo
-from zoo.bitstream.entropy import Fitter
+from tests.zoo.published import small
+from tests.zoo.published.small import close, jit
 from zoo.published import dac
 from zoo.published.keymap import flatten, from_params, to_params
 
-GOLDEN = Path(__file__).parent / "golden"
 NAMES = ("music", "speech")
 """even strides, and odd ones, after which the published decoder is a sample short at each stage"""
 N_CLIPS = 3
 
-# optimisations take longer than they save here
-jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-
-
-@functools.cache
-def golden(name: str) -> dict[str, np.ndarray]:
-    with np.load(GOLDEN / f"dac_{name}.npz") as arrays:
-        return {key: array.astype(np.float32) if key[:2] == "w:" else array for key, array in arrays.items()}
-
-
-@functools.cache
-def ready(name: str) -> zoo.ReadyCodec:
-    hyperparameters = dac.hyperparameters(json.loads(str(golden(name)["config"])))
-    module = zoo.create("dac", **hyperparameters)
-    audio = jax.ShapeDtypeStruct((1, module.hop_length, 1), jnp.float32)
-    template = jax.eval_shape(module.init, jax.random.key(0), audio)["params"]
-    weights = {key[2:]: array for key, array in golden(name).items() if key[:2] == "w:"}
-    params = to_params(weights, dac.key_maps(**hyperparameters)["transformers"], template)
-    uniform = Fitter(module.bottleneck.symbols()).fit()
-    return zoo.ReadyCodec(module, {"params": params}, uniform, {"family": "dac", "model": hyperparameters})
+golden = functools.partial(small.golden, "dac")
+ready = functools.partial(small.ready, "dac")
 
 
 def whole(out: np.ndarray, n_samples: int) -> np.ndarray:
     """The reference's audio (T', 1), T' up to the clip's length, with silence for what it leaves out."""
     return np.pad(out, ((0, n_samples - len(out)), (0, 0)))
-
-
-def close(found: np.ndarray, wanted: np.ndarray, tolerance: float = 1e-4) -> None:
-    assert np.shape(found) == np.shape(wanted)
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * np.abs(wanted).max())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -77,7 +53,7 @@ def test_it_keeps_the_contract(name, quick):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_windows_within_a_pass_change_nothing(name, monkeypatch):
-    monkeypatch.setattr(dac, "_window", lambda width: 32)  # long clips at full width are computed like this
+    monkeypatch.setattr(dac.model, "_window", lambda width: 32)  # long clips at full width are computed like this
     module, variables, given = ready(name).module, ready(name).variables, golden(name)
     lengths = np.array([len(given[f"audio_{i}"]) for i in range(2)], np.int32)
     batch = np.zeros((2, lengths.max(), 1), np.float32)

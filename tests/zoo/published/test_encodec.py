@@ -2,7 +2,6 @@
 
 import functools
 import json
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -10,42 +9,18 @@ import numpy as np
 import pytest
 
 import zoo
+from tests.zoo.published import small
+from tests.zoo.published.small import close, jit
 from zoo.published import encodec, registry
 from zoo.published.keymap import flatten, from_params, to_params
+from zoo.saved.checkpoint import codec_template
 
-GOLDEN = Path(__file__).parent / "golden"
 NAMES = ("causal", "music", "stereo")
 """causal with memory; centred with memory, two residual units and identities beside them; segments of 200 samples"""
 N_CLIPS = 4
 
-# optimisations take longer than they save here
-jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-
-
-@functools.cache
-def golden(name: str) -> dict[str, np.ndarray]:
-    with np.load(GOLDEN / f"encodec_{name}.npz") as arrays:
-        return {key: array.astype(np.float32) if key[:2] == "w:" else array for key, array in arrays.items()}
-
-
-def template(module: zoo.Codec) -> dict:
-    audio = jnp.zeros((1, 8 * module.hop_length, module.channels))
-    return jax.eval_shape(module.init, jax.random.key(0), audio)["params"]
-
-
-@functools.cache
-def ready(name: str) -> zoo.ReadyCodec:
-    hyperparameters = encodec.hyperparameters(json.loads(str(golden(name)["config"])))
-    module = zoo.create("encodec", **hyperparameters)
-    weights = {key[2:]: array for key, array in golden(name).items() if key[:2] == "w:"}
-    params = to_params(weights, encodec.key_maps(**hyperparameters)["transformers"], template(module))
-    entropy = encodec.default_entropy(module.bottleneck.symbols())
-    return zoo.ReadyCodec(module, {"params": params}, entropy, {"family": "encodec", "model": hyperparameters})
-
-
-def close(found: np.ndarray, wanted: np.ndarray, tolerance: float = 1e-4) -> None:
-    assert np.shape(found) == np.shape(wanted)
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * np.abs(wanted).max())
+golden = functools.partial(small.golden, "encodec")
+ready = functools.partial(small.ready, "encodec")
 
 
 def references_codes(name: str, clip: int, codes: np.ndarray) -> None:
@@ -111,7 +86,7 @@ def test_contexts_and_openings_are_what_frames_hear(causal):
         scale = np.prod(leaf.shape[:-1]) ** -0.5
         return (rng.standard_normal(leaf.shape) * scale).astype(np.float32)
 
-    variables = {"params": jax.tree.map(draw, template(module))}
+    variables = {"params": jax.tree.map(draw, codec_template(module)["params"])}
     hop, n, middle = module.hop_length, 30, 15
     audio = rng.standard_normal((1, n * hop, 1)).astype(np.float32)
     latent = rng.standard_normal((1, n, 4)).astype(np.float32)
@@ -187,7 +162,7 @@ def test_key_maps_lead_there_and_back(name, layout):
     params, hyperparameters = codec.variables["params"], codec.metadata["model"]
     key_map = encodec.key_maps(**hyperparameters)[layout]
     weights = from_params(params, key_map)
-    again = flatten(to_params(weights, key_map, template(codec.module)))
+    again = flatten(to_params(weights, key_map, codec_template(codec.module)["params"]))
     for path, array in flatten(params).items():
         np.testing.assert_allclose(again[path], array, rtol=1e-6, atol=1e-7, err_msg=path)
     if layout == "transformers":

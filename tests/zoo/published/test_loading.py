@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 import zoo
+from tests.zoo.conftest import SMALL
 from zoo.__main__ import main
 from zoo.bitstream import entropy
 from zoo.errors import CheckpointError, ZooError
@@ -104,18 +105,8 @@ def codec() -> zoo.ReadyCodec:
     return drawn("dac", MODEL, toy(**MODEL))
 
 
-OWN = {
-    "autoencoder": {
-        "sample_rate": 8000,
-        "hop_length": 40,
-        "latent_dim": 8,
-        "levels": (9, 4),
-        "width": 16,
-        "n_blocks": 1,
-    },
-    "vae": {"sample_rate": 8000, "latent_dim": 8, "widths": (8, 8), "strides": (5, 8), "dilations": (1,)},
-    "gan_vocoder": {**SIZES, "encoder_width": 8, "n_codebooks": 3, "causal": True},
-}
+OWN = {name: {"sample_rate": 8000, **SMALL[name]} for name in ("autoencoder", "vae")}
+OWN["gan_vocoder"] = {**SIZES, "encoder_width": 8, "n_codebooks": 3, "causal": True}
 
 
 def tensors(codec: zoo.ReadyCodec, layout: str = "transformers") -> dict[str, np.ndarray]:

@@ -2,7 +2,6 @@
 
 import functools
 import json
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -10,48 +9,25 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo.bitstream.entropy import Fitter
-from zoo.codec import Context
+from tests.zoo.published import small
+from tests.zoo.published.small import close, jit
+from zoo.codec import Reach
 from zoo.coding.chunks import Chunks
 from zoo.coding.stream import FrameDecoder, FrameEncoder
 from zoo.nn.layers import Span
 from zoo.published import mimi
 from zoo.published.keymap import flatten, from_params, to_params, unflatten
 from zoo.published.mimi import transformer
+from zoo.saved.checkpoint import codec_template
 
-GOLDEN = Path(__file__).parent / "golden" / "mimi_small.npz"
 N_CLIPS, LENGTH = 3, 1003
 """golden clips, and samples of the longest"""
 HOP, WINDOW = 16, 9
 """samples; steps of half a frame"""
 
-# optimisations take longer than they save here
-jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-
-
-@functools.cache
-def golden() -> dict[str, np.ndarray]:
-    with np.load(GOLDEN) as arrays:
-        return {key: array.astype(np.float32) if key[:2] == "w:" else array for key, array in arrays.items()}
-
-
-def config() -> dict:
-    return json.loads(str(golden()["config"]))
-
-
-def template(module: zoo.Codec) -> dict:
-    audio = jnp.zeros((1, module.hop_length, module.channels))
-    return jax.eval_shape(module.init, jax.random.key(0), audio)["params"]
-
-
-@functools.cache
-def ready() -> zoo.ReadyCodec:
-    hyperparameters = mimi.hyperparameters(config())
-    module = zoo.create("mimi", **hyperparameters)
-    weights = {key[2:]: array for key, array in golden().items() if key[:2] == "w:"}
-    params = to_params(weights, mimi.key_maps(**hyperparameters)["transformers"], template(module))
-    flat = Fitter(module.bottleneck.symbols()).fit()
-    return zoo.ReadyCodec(module, {"params": params}, flat, {"family": "mimi", "model": hyperparameters})
+golden = functools.partial(small.golden, "mimi", "small")
+config = functools.partial(small.config, "mimi", "small")
+ready = functools.partial(small.ready, "mimi", "small")
 
 
 @functools.cache
@@ -68,11 +44,6 @@ def sound(n_samples: int) -> np.ndarray:
     rng = np.random.default_rng(n_samples)
     swell = np.sin(np.arange(n_samples) * 0.01 + rng.uniform(0, 6))
     return (0.2 * swell * rng.standard_normal(n_samples)).astype(np.float32)[:, None]
-
-
-def close(found: np.ndarray, wanted: np.ndarray, tolerance: float = 1e-4) -> None:
-    assert np.shape(found) == np.shape(wanted)
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * np.abs(wanted).max())
 
 
 @functools.cache
@@ -154,7 +125,7 @@ def test_contexts_are_what_convolutions_hear():
         path: (np.random.default_rng(i).standard_normal(leaf.shape) * np.prod(leaf.shape[:-1]) ** -0.5).astype(
             np.float32
         )
-        for i, (path, leaf) in enumerate(flatten(template(module)).items())
+        for i, (path, leaf) in enumerate(flatten(codec_template(module)["params"]).items())
     }
     variables = {"params": unflatten(params)}
     before = module.encoder_context.before
@@ -185,7 +156,7 @@ def test_a_frame_can_be_given_out_when_its_last_sample_is_in():
     assert ready().module.algorithmic_latency_samples == HOP
     full = zoo.create("mimi")
     assert (full.hop_length, full.frame_rate_hz, full.algorithmic_latency_samples) == (1920, 12.5, 1920)
-    assert (full.encoder_context, full.decoder_context) == (Context(3, 0), Context(5, 0))
+    assert (full.encoder_context, full.decoder_context) == (Reach(3, 0), Reach(5, 0))
 
 
 # --- the quantiser
@@ -268,7 +239,7 @@ def test_keys_there_and_back(layout):
     hyperparameters = ready().metadata["model"]
     keymap, params = mimi.key_maps(**hyperparameters)[layout], ready().variables["params"]
     weights = from_params(params, keymap)
-    again = flatten(to_params(weights, keymap, template(ready().module)))
+    again = flatten(to_params(weights, keymap, codec_template(ready().module)["params"]))
     for path, leaf in flatten(params).items():
         np.testing.assert_array_equal(again[path], leaf, err_msg=path)
     if layout == "transformers":
@@ -280,7 +251,7 @@ def test_keys_there_and_back(layout):
 def test_configurations_there_and_back():
     small = mimi.hyperparameters(config())
     assert small["window"] == WINDOW
-    for hyperparameters in (small, {**mimi.model._DEFAULTS, "ratios": [8, 6, 5, 4]}, {**small, "rope_theta": 500.0}):
+    for hyperparameters in (small, {**mimi._DEFAULTS, "ratios": [8, 6, 5, 4]}, {**small, "rope_theta": 500.0}):
         assert mimi.hyperparameters(json.loads(json.dumps(mimi.hub_config(**hyperparameters)))) == hyperparameters
     newer = config() | {"rope_parameters": {"rope_type": "default", "rope_theta": 77.0}}
     assert mimi.hyperparameters(newer)["rope_theta"] == 77.0

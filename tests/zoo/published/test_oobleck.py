@@ -3,46 +3,22 @@
 import functools
 import json
 import math
-from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import zoo
+from tests.zoo.published import small
+from tests.zoo.published.small import close, jit
 from zoo.published import oobleck
 from zoo.published.files import torch_writer
 from zoo.published.keymap import flatten, from_params, to_params
 from zoo.published.oobleck.grid import GRID_STEPS, Grid, normal_entropy
 
-GOLDEN = Path(__file__).parent / "golden" / "oobleck_small.npz"
 N_CLIPS = 3
 
-# optimisations take longer than they save here
-jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-
-
-@functools.cache
-def golden() -> dict[str, np.ndarray]:
-    with np.load(GOLDEN) as arrays:
-        return {name: array.astype(np.float32) if name[:2] == "w:" else array for name, array in arrays.items()}
-
-
-@functools.cache
-def ready() -> zoo.ReadyCodec:
-    hyperparameters = oobleck.hyperparameters(json.loads(str(golden()["config"])))
-    module = zoo.create("oobleck", **hyperparameters)
-    template = jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((1, module.hop_length, 2)))["params"]
-    weights = {name[2:]: array for name, array in golden().items() if name[:2] == "w:"}
-    params = to_params(weights, oobleck.key_maps(**hyperparameters)["diffusers"], template)
-    entropy = oobleck.default_entropy(module.bottleneck.symbols())
-    return zoo.ReadyCodec(module, {"params": params}, entropy, {"family": "oobleck", "model": hyperparameters})
-
-
-def close(found: np.ndarray, wanted: np.ndarray, tolerance: float) -> None:
-    assert np.shape(found) == np.shape(wanted)
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * np.abs(wanted).max())
+golden = functools.partial(small.golden, "oobleck", "small")
+ready = functools.partial(small.ready, "oobleck", "small", layout="diffusers")
 
 
 @pytest.mark.parametrize("clip", range(N_CLIPS))

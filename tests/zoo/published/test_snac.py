@@ -2,49 +2,23 @@
 
 import functools
 import json
-from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import zoo
-from zoo.bitstream.entropy import Fitter
-from zoo.nn.layers import Span
+from tests.zoo.published import small
+from tests.zoo.published.small import close, jit
 from zoo.published import snac
 from zoo.published.keymap import flatten, from_params, to_params
 
-GOLDEN = Path(__file__).parent / "golden"
 NAMES = ("speech", "music")
 """two stages without attention, and one stage with windows of two frames of eight steps"""
 N_CLIPS = 3
 
-# optimisations take longer than they save here
-jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-
-
-@functools.cache
-def golden(name: str) -> dict[str, np.ndarray]:
-    with np.load(GOLDEN / f"snac_{name}.npz") as arrays:
-        return {key: array.astype(np.float32) if key[:2] == "w:" else array for key, array in arrays.items()}
-
-
-@functools.cache
-def ready(name: str) -> zoo.ReadyCodec:
-    hyperparameters = snac.hyperparameters(json.loads(str(golden(name)["config"])))
-    module = zoo.create("snac", **hyperparameters)
-    audio = jnp.zeros((1, module.hop_length, 1))
-    template = jax.eval_shape(module.init, jax.random.key(0), audio)["params"]
-    weights = {key[2:]: array for key, array in golden(name).items() if key[:2] == "w:"}
-    params = to_params(weights, snac.key_maps(**hyperparameters)["original"], template)
-    flat = Fitter(module.bottleneck.symbols()).fit()
-    return zoo.ReadyCodec(module, {"params": params}, flat, {"family": "snac", "model": hyperparameters})
-
-
-def close(found: np.ndarray, wanted: np.ndarray, tolerance: float = 1e-4) -> None:
-    assert np.shape(found) == np.shape(wanted)
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * np.abs(wanted).max())
+golden = functools.partial(small.golden, "snac")
+ready = functools.partial(small.ready, "snac", layout="original")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -55,37 +29,6 @@ def test_codes_and_audio_are_the_references(name, clip):
     np.testing.assert_array_equal(encoded.codes[0], given[f"codes_{clip}"])
     assert clip or len(np.unique(encoded.codes)) > 20
     close(codec.decode(encoded), given[f"out_{clip}"])
-
-
-def touched(function, x: np.ndarray, first: int, last: int) -> Span:
-    """The first and last step of time of x (1, T, C) on which outputs first … last of `function` depend."""
-    rng = np.random.default_rng(1)
-
-    def probe(x):
-        y = function(x)[:, first : last + 1]
-        return (y * rng.standard_normal(y.shape).astype(np.float32)).sum()
-
-    steps = np.flatnonzero(np.abs(np.asarray(jit(jax.grad(probe))(x))).max(axis=(0, 2)))
-    return Span(int(steps[0]), int(steps[-1]))
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_contexts_are_the_groups_of_frames_that_matter(name):
-    module, variables = ready(name).module, ready(name).variables
-    m, hop = module.frame_multiple, module.hop_length
-    rng = np.random.default_rng(0)
-
-    encode = functools.partial(module.apply, variables, method="encode_frames")
-    before, after = module.encoder_context.before, module.encoder_context.after
-    audio = 0.1 * rng.standard_normal((1, (before + after + 3 * m) * hop, 1)).astype(np.float32)
-    span = touched(encode, audio, before + m, before + 2 * m - 1)
-    assert (span.first // (m * hop) * m, span.last // (m * hop) * m) == (m, before + after + m)
-
-    decode = functools.partial(module.apply, variables, method="decode_frames")
-    before, after = module.decoder_context.before, module.decoder_context.after
-    latent = rng.standard_normal((1, before + after + 3 * m, module.bottleneck.latent_dim * module.decoder.steps))
-    span = touched(decode, latent.astype(np.float32), (before + m) * hop, (before + 2 * m) * hop - 1)
-    assert (span.first // m * m, span.last // m * m) == (m, before + after + m)
 
 
 def test_latency_counts_the_window_that_a_sample_lies_in():

@@ -1,54 +1,26 @@
 """Vocos against what its authors' package made of small models, and against itself in chunks, batches and files."""
 
 import functools
-import json
-from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import zoo
-from zoo.bitstream.entropy import Fitter
+from tests.zoo.published import small
+from tests.zoo.published.small import close
 from zoo.nn import dsp
 from zoo.published import vocos
 from zoo.published.keymap import fold_weight_norm, from_params, mismatches, to_params
 
-GOLDEN = Path(__file__).parent / "golden"
 KINDS = ("mels", "codes")
 N_CLIPS = 3
 LEVELS = (3, 1, 0)
 """of the clips on codes"""
 
-# optimisations take longer than they save here
-jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-
-
-@functools.cache
-def golden(kind: str) -> dict[str, np.ndarray]:
-    with np.load(GOLDEN / f"vocos_{kind}.npz") as arrays:
-        return {name: array.astype(np.float32) if name[:2] == "w:" else array for name, array in arrays.items()}
-
-
-def weights(kind: str) -> dict[str, np.ndarray]:
-    return {name[2:]: array for name, array in golden(kind).items() if name[:2] == "w:"}
-
-
-@functools.cache
-def ready(kind: str) -> zoo.ReadyCodec:
-    hyperparameters = json.loads(str(golden(kind)["config"]))
-    module = zoo.create("vocos", **hyperparameters)
-    silence = jnp.zeros((1, 8 * module.hop_length, 1))
-    template = jax.eval_shape(module.init, jax.random.key(0), silence)["params"]
-    params = to_params(weights(kind), vocos.key_maps(**hyperparameters)["original"], template)
-    metadata = {"family": "vocos", "model": hyperparameters}
-    return zoo.ReadyCodec(module, {"params": params}, Fitter(module.bottleneck.symbols()).fit(), metadata)
-
-
-def close(found: np.ndarray, wanted: np.ndarray, tolerance: float) -> None:
-    assert np.shape(found) == np.shape(wanted)
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * np.abs(wanted).max())
+golden = functools.partial(small.golden, "vocos")
+weights = functools.partial(small.weights, "vocos")
+ready = functools.partial(small.ready, "vocos", layout="original")
 
 
 # --- on mels

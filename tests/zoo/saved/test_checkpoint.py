@@ -11,7 +11,7 @@ import pytest
 
 import zoo
 from configs.base import Config
-from configs.gan_vocoder import GanVocoder
+from tests.train import tiny
 from train.run.checkpoints import Checkpoints
 from train.step.state import TrainState, create_state
 from train.step.task import CodecTask
@@ -20,26 +20,13 @@ from zoo.bitstream.entropy import EntropyModel, Fitter
 from zoo.errors import CheckpointError, ZooError
 from zoo.saved import checkpoint, runs
 
-MODEL = GanVocoder(
-    sample_rate=8000,
-    n_fft=80,
-    hop_length=40,
-    latent_dim=8,
-    encoder_width=8,
-    encoder_blocks=1,
-    decoder_width=8,
-    decoder_blocks=1,
-    n_codebooks=2,
-    codebook_size=16,
-    code_dim=2,
-)
 AUDIO = 0.3 * np.random.default_rng(0).standard_normal((300, 1)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
 def trained() -> tuple[CodecTask, TrainState, EntropyModel]:
     """A task, a state whose average differs from its parameters, and tables."""
-    task = CodecTask(Config(model=MODEL, keep_checkpoints=2))
+    task = CodecTask(Config(model=tiny.VOCODER, keep_checkpoints=2))
     shapes = jax.eval_shape(lambda: create_state(task, seed=0))  # to initialise it would take longer than all else here
     state = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
     rng = np.random.default_rng(0)
@@ -104,7 +91,7 @@ def test_metadata_says_where_the_data_stood(saved):
     metadata = checkpoint.read_metadata(saved / "checkpoints" / "10")
     assert metadata["next_example"] == 70
     assert metadata["family"] == "gan_vocoder"
-    assert zoo.create(metadata["family"], **metadata["model"]) == zoo.create("gan_vocoder", **MODEL.kwargs())
+    assert zoo.create(metadata["family"], **metadata["model"]) == zoo.create("gan_vocoder", **tiny.VOCODER.kwargs())
 
 
 # reads that orbax had begun when another failed end as "exceptions ignored", some of them later
@@ -161,7 +148,7 @@ def test_damaged_metadata_is_refused(run, content):
         ({"family": "other"}, "unknown model 'other'"),
         ({"model": {"colour": 3}}, "colour"),
         ({"model": {"latent_dim": "wide"}}, "latent_dim|wide"),
-        ({"model": {**MODEL.kwargs(), "latent_dim": 12}}, "damaged"),  # weights of another shape
+        ({"model": {**tiny.VOCODER.kwargs(), "latent_dim": 12}}, "damaged"),  # weights of another shape
         ({"family": "vae", "model": {}}, "damaged"),
     ],
 )

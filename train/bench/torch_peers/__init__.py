@@ -38,7 +38,7 @@ class TrainingPass:
         mel_weight: float,
         gain: float,
     ) -> TrainingPass:
-        """Of the weights that `Peer.save` wrote."""
+        """Loads the weights that `Peer.save` wrote."""
         return cls(torch_peers.restore(family, config, folder), mels, mel_weight, gain)
 
     def __call__(self, audio: torch.Tensor) -> float:
@@ -53,7 +53,7 @@ class TrainingPass:
         return loss.item()
 
     def gradients(self) -> dict[str, np.ndarray]:
-        """Of the last call, by the parameters' names."""
+        """The gradients of the last call, by the parameters' names."""
         found: dict[str, np.ndarray] = {}
         for name, parameter in self.peer.module.named_parameters():
             missing = torch.zeros_like(parameter)

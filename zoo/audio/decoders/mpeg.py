@@ -152,7 +152,7 @@ def n_samples(frame: Frame, n_frames: int, tag: Tag | None) -> int:
 
 
 def first_frame(data: bytes | mmap.mmap, *, anywhere: bool = False) -> int | None:
-    """Where the first frame is, behind tags and a little else, or `anywhere`; None if this is no MPEG audio."""
+    """Finds the first frame, behind tags and a little else, or `anywhere`; None if this is not MPEG audio."""
     start = _behind_tags(data, 0, len(data))
     return _find(data, start, len(data) if anywhere else min(len(data), start + _SEARCH_BYTES))
 

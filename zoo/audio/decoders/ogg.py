@@ -48,7 +48,7 @@ class Page:
 
     @property
     def body(self) -> int:
-        """Where its packets begin."""
+        """The offset of its first packet."""
         return self.offset + 27 + len(self.lacing)
 
 
@@ -111,7 +111,7 @@ def _lost(link: list[Page]) -> int:
 
 
 def _order(data: mmap.mmap, link: list[Page], codec: str | None) -> tuple[int, ...]:
-    """Where the channels of a WAV file lie among those of Vorbis I, 4.3.9, as in Opus (RFC 7845, 5.1.1.2)."""
+    """Maps the channels of a WAV file to those of Vorbis I, 4.3.9, as in Opus (RFC 7845, 5.1.1.2)."""
     head = link[0].body
     if codec == "Opus" and data[head + 18] != 1:  # the mapping family of loudspeakers
         return ()

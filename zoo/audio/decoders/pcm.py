@@ -56,7 +56,7 @@ def inspect_raw(path: Path, raw: RawFormat) -> Wav:
 
 
 def inspect_wav(path: Path) -> Wav:
-    """Where the samples of a WAV file lie; raises ZooError unless it is one of PCM or floats.
+    """Finds the samples of a WAV file; raises ZooError unless it is one of PCM or floats.
 
     The size in the header is wrong in recordings that were cut off, in streams (0, or the largest number), and beyond
     4 GiB in 32 bits; what lies behind the samples tells.

@@ -36,7 +36,7 @@ class Extent:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where chunks begin, how their names and sizes are written, and which one has the samples."""
+    """How a format writes its chunks: where they begin, their names and sizes, and which one has the samples."""
 
     start: int
     name_bytes: int
@@ -58,7 +58,7 @@ _LAYOUTS = {
 
 
 def extent(path: Path) -> Extent | None:
-    """Of an AIFF, AU, CAF, W64, VOC, NIST or RIFF file; None of others, and where the header leaves the length open."""
+    """Finds the extent of the samples of AIFF, AU, CAF, W64, VOC, NIST or RIFF; None for others and open lengths."""
     size = path.stat().st_size
     with path.open("rb") as stream:
         head = stream.read(1024)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 
 from zoo.bitstream.entropy import contexts, ordered, tables
@@ -15,11 +19,14 @@ _REGRESSION_SAMPLES = 75
 _REGRESSION_STEPS = 25
 _WEIGHT_MAX = 16 * WEIGHT_ONE
 _PRIOR = 0.02
+_MAX_THREADS = 4
+"""levels that are fitted at a time, each of which takes some hundred megabytes for ten minutes of audio"""
 
 
 def fit(symbols: SymbolFormat, parts: list[list[np.ndarray]]) -> dict[str, np.ndarray]:
     """Arrays as in `ordered.template` from packets of codes int32 (N, F, Q), one list for each row of tables."""
-    fitted = [_fit_level(symbols, packets) for packets in parts]
+    with ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
+        fitted = list(pool.map(functools.partial(_fit_level, symbols), parts))
     return {name: np.stack([level[name] for level in fitted]).astype(np.int32) for name in fitted[0]}
 
 

@@ -82,7 +82,7 @@ class EntropyModel:
 
 
 def _unfold(codes: np.ndarray, symbols: SymbolFormat) -> np.ndarray:
-    """(N, F, codebooks · subframes) -> (N, F · subframes, codebooks): long frames as short ones, in their order."""
+    """Splits long frames (N, F, codebooks · subframes) into short ones (N, F · subframes, codebooks), in order."""
     n_streams, n_frames, n_codes = codes.shape
     folded = codes.reshape(n_streams, n_frames, n_codes // symbols.subframes, symbols.subframes)
     return folded.swapaxes(2, 3).reshape(n_streams, n_frames * symbols.subframes, -1) if codes.size else codes

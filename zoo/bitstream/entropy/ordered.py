@@ -93,7 +93,7 @@ class ScalarCoder:
         return coder.finish()
 
     def decode(self, payload: bytes, n_streams: int, n_frames: int, n_codes: int, level: int) -> np.ndarray:
-        """Inverse of `encode`: codes int32 (n_streams, n_frames, n_codes); raises BitstreamError."""
+        """Decodes what `encode` gave to codes int32 (n_streams, n_frames, n_codes); raises BitstreamError."""
         coder, row = Decoder(payload), self._row(level)
         bands = coder.decode(self._bands_model(row), n_streams)
         if (bands > n_bands(n_codes)).any():

@@ -87,7 +87,7 @@ class NameCoder:
         return coder.finish()
 
     def decode(self, payload: bytes, n_streams: int, n_frames: int, n_codes: int, level: int) -> np.ndarray:
-        """Inverse of `encode`: codes int32 (n_streams, n_frames, n_codes); raises BitstreamError."""
+        """Decodes what `encode` gave to codes int32 (n_streams, n_frames, n_codes); raises BitstreamError."""
         coder = Decoder(payload)
         codes = np.zeros((n_streams, n_frames, n_codes), np.int32)
         for q in self._coded(n_codes):
@@ -136,7 +136,7 @@ class NameCoder:
         return model(frequencies(self._frame_costs[q, frame, :size] + self._code_costs[q, code, :size]))
 
     def _make_sums(self, q: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """For each pair of clusters (C, C): sum of weights, likeliest symbol, and what that gets beyond its share."""
+        """Sums weights for each pair of clusters (C, C); with the likeliest symbol, and what that gets beyond its share."""
         size = self._sizes[q]
         costs = self._frame_costs[q, :, None, :size] + self._code_costs[q, None, :, :size]
         shares = weights(costs)

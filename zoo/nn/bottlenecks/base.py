@@ -79,7 +79,7 @@ class SymbolFormat:
 
 @dataclass(frozen=True)
 class LearntCodebooks:
-    """Where a bottleneck keeps codebooks that training tends entry by entry: k-means at the start, dead-code restarts.
+    """The codebooks of a bottleneck that training tends entry by entry: k-means at the start, dead-code restarts.
 
     Such a bottleneck returns `Quantised.codebooks` in training.
     """
@@ -110,7 +110,7 @@ class Bottleneck(Protocol):
 
     @property
     def learnt_codebooks(self) -> LearntCodebooks | None:
-        """Where the codebooks are that training tends; None where it has none, or they move by the gradient alone."""
+        """The codebooks that training tends; None where there are none, or they move by the gradient alone."""
 
     def __call__(self, latent: jax.Array, mask: Any = None, *, keys: Any = None, level: Any = None) -> Quantised:
         """Quantises latent (B, F, D).

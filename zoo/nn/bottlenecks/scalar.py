@@ -84,14 +84,16 @@ class Gaussian(nn.Module):
     latent_dim: int
     grid_steps: Sequence[float] = (28.0, 20.0, 14.0, 10.0, 7.0, 5.0, 3.5)
     codebook_size: int = 1023
-    initial_std: float = 0.2
+    initial_std: float | Sequence[float] = 0.2
+    """of all dimensions, or of each"""
 
     loss_names = ("kl",)
     learnt_codebooks = None
 
     def setup(self) -> None:
-        # in tenths: dimensions that carry nothing must be found out within a short training
-        initial = nn.initializers.constant(float(np.log(self.initial_std)) / PER_TENTH)
+        # in tenths, so that an optimiser's step of 1e-3 moves a deviation by a per cent: dimensions that carry nothing
+        # must be found out within a short training
+        initial = nn.initializers.constant(np.log(np.asarray(self.initial_std)) / PER_TENTH)
         self.log_std_tenths = self.param("log_std_tenths", initial, (self.latent_dim,), jnp.float32)
 
     @property

@@ -7,7 +7,7 @@ Conventions shared by every block:
   convolution, or mirrored from the inside, so that edges, padded batches and chunks agree;
 * nothing but `TimeGroupNorm` normalises over time;
 * `inputs(span)` says on which input samples those of an output `Span` depend; `causal` convolutions depend on
-  nothing later than themselves;
+  nothing later than themselves; a `Network` lists its layers, from which its own `inputs` follows;
 * `dtype` is the precision of the arithmetic, parameters are float32.
 
 The forms look unusual because the plain ones are slow on XLA: strided convolutions become space-to-depth and a
@@ -32,8 +32,9 @@ from zoo.nn.layers.blocks import (
 from zoo.nn.layers.convolution import Conv1d, Conv2d, ConvTranspose1d, DepthwiseConv1d
 from zoo.nn.layers.edges import Edge, Span, apply_mask, pad_time
 from zoo.nn.layers.memory import LSTM, carrying
+from zoo.nn.layers.network import Layers, Network, Residual, Sum, Transform, asking, inputs_of, run
 from zoo.nn.layers.parameters import PER_TENTH, Dtype, Initializer, per_channel
-from zoo.nn.layers.windows import Steps, in_windows
+from zoo.nn.layers.windows import Steps, in_windows, windowed
 
 __all__ = [
     "LSTM",
@@ -48,18 +49,27 @@ __all__ = [
     "Edge",
     "Initializer",
     "LayerNorm",
+    "Layers",
+    "Network",
+    "Residual",
     "ResidualUnit",
     "Snake",
     "Span",
     "Steps",
+    "Sum",
     "TimeGroupNorm",
+    "Transform",
     "apply_mask",
+    "asking",
     "carrying",
     "compand",
     "elu",
     "expand",
     "in_windows",
+    "inputs_of",
     "pad_time",
     "per_channel",
+    "run",
     "snake",
+    "windowed",
 ]

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from zoo.nn.layers.convolution import Conv1d, DepthwiseConv1d
-from zoo.nn.layers.edges import Span
+from zoo.nn.layers.network import Layers, Residual, run
 from zoo.nn.layers.parameters import Dtype, per_channel
 
 
@@ -64,7 +64,7 @@ class TimeGroupNorm(nn.Module):
 
 
 class Snake(nn.Module):
-    """x + sin²(αx) / α with a learnt α per channel (Ziyin, Hartwig and Ueda, 2020)."""
+    """The activation x + sin²(αx) / α with a learnt α per channel (Ziyin, Hartwig and Ueda, 2020)."""
 
     dtype: Dtype = jnp.float32
 
@@ -74,7 +74,7 @@ class Snake(nn.Module):
         return snake(x.astype(self.dtype), alpha)
 
 
-class ConvNeXtBlock(Block):
+class ConvNeXtBlock(Residual, Block):
     """Depthwise convolution, LayerNorm, two dense layers with GELU, a small layer scale, and the residual.
 
     ConvNeXt (Liu et al., 2022) in the one-dimensional form of Vocos (Siuzdak, 2023).
@@ -90,48 +90,44 @@ class ConvNeXtBlock(Block):
     n_conditions: int = 0
     """of `LayerNorm`"""
 
-    @nn.nowrap
-    def inputs(self, span: Span) -> Span:
-        return span | DepthwiseConv1d(self.kernel_size, causal=self.causal).inputs(span)
+    def layers(self, channels: int | None = None) -> Layers:
+        """The branch, to as many channels as there are outside it."""
+        yield DepthwiseConv1d(self.kernel_size, dtype=self.dtype, causal=self.causal)
+        yield LayerNorm(dtype=self.dtype, n_conditions=self.n_conditions)
+        yield Conv1d(self.hidden, dtype=self.dtype, masked=False, name="expand")
+        yield functools.partial(nn.gelu, approximate=not self.exact_gelu)
+        yield Conv1d(channels, dtype=self.dtype, masked=False, name="project")
 
     @nn.compact
     def __call__(self, x: jax.Array, mask: jax.Array | None = None, condition: jax.Array | None = None) -> jax.Array:
         channels = x.shape[-1]
-        y = DepthwiseConv1d(self.kernel_size, dtype=self.dtype, causal=self.causal)(x, mask)
-        y = LayerNorm(dtype=self.dtype, n_conditions=self.n_conditions)(y, condition)
-        y = nn.gelu(Conv1d(self.hidden, dtype=self.dtype, name="expand")(y), approximate=not self.exact_gelu)
-        y = Conv1d(channels, dtype=self.dtype, name="project")(y)
+        convolution, norm, *dense = self.layers(channels)
+        y = run(dense, norm(convolution(x, mask), condition), mask)
         scale = self.param("layer_scale", nn.initializers.constant(self.layer_scale), (channels,), jnp.float32)
         return x + y * per_channel(scale, self.dtype)
 
 
-class ResidualUnit(Block):
+class ResidualUnit(Residual, Block):
     """Snake, dilated convolution, Snake, pointwise convolution, and the residual (DAC, 2023)."""
 
     dilation: int = 1
     kernel_size: int = 7
     dtype: Dtype = jnp.float32
 
-    @nn.nowrap
-    def inputs(self, span: Span) -> Span:
-        return span | Conv1d(1, self.kernel_size, dilation=self.dilation).inputs(span)
-
-    @nn.compact
-    def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        channels = x.shape[-1]
-        y = Snake(dtype=self.dtype, name="snake_in")(x)
-        y = Conv1d(channels, self.kernel_size, dilation=self.dilation, dtype=self.dtype, name="dilated")(y, mask)
-        y = Snake(dtype=self.dtype, name="snake_out")(y)
-        return x + Conv1d(channels, dtype=self.dtype, name="pointwise")(y, mask)
+    def layers(self) -> Layers:
+        yield Snake(dtype=self.dtype, name="snake_in")
+        yield Conv1d(None, self.kernel_size, dilation=self.dilation, dtype=self.dtype, name="dilated")
+        yield Snake(dtype=self.dtype, name="snake_out")
+        yield Conv1d(dtype=self.dtype, name="pointwise")
 
 
 def elu(x: jax.Array) -> jax.Array:
-    """x, or exp(x) − 1 where negative; not expm1, which takes XLA:CPU twice as long."""
+    """Computes x, or exp(x) − 1 where negative; not by expm1, which takes XLA:CPU twice as long."""
     return jnp.maximum(x, 0) + (jnp.exp(jnp.minimum(x, 0)) - 1)
 
 
 def snake(x: jax.Array, alpha: jax.Array, depth: jax.Array | None = None) -> jax.Array:
-    """x + depth · sin²(αx) of (B, T, C), with α and depth (C,), in float32; depth is 1 / α where none is given.
+    """Computes x + depth · sin²(αx) of (B, T, C), with α and depth (C,), in float32; depth is 1 / α by default.
 
     Sine and cosine are Taylor series on [−π/2, π/2], to the eleventh and twelfth power: the error of sin² is below
     5e-7. Only products and sums, so that XLA vectorises them: the library's sine was two thirds of a residual unit's
@@ -143,7 +139,7 @@ def snake(x: jax.Array, alpha: jax.Array, depth: jax.Array | None = None) -> jax
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _snake(tied: bool, x: jax.Array, alpha: jax.Array, depth: jax.Array) -> jax.Array:
-    """With depth `tied` to α, its gradient is in that of α."""
+    """Computes Snake; with depth `tied` to α, its gradient is in that of α."""
     wide = x.astype(jnp.float32)
     sine = _sine(_in_half_period(per_channel(alpha) * wide))
     return (wide + sine * sine * per_channel(depth)).astype(x.dtype)
@@ -203,7 +199,7 @@ def compand(x: jax.Array, exponent: float) -> jax.Array:
 
 
 def expand(x: jax.Array, exponent: float) -> jax.Array:
-    """Inverse of `compand`."""
+    """Inverts `compand`."""
     if exponent == 1.0:
         return x
     return jnp.sign(x) * ((jnp.abs(x) + _KNEE**exponent) ** (1.0 / exponent) - _KNEE)

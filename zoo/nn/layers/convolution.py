@@ -21,10 +21,11 @@ class Conv1d(nn.Module):
     """Convolution over time of masked (B, T, C), padded on both sides to T / stride outputs.
 
     Of the padding, `left` samples are on the left, by default half, or all if `causal`; `edge` says what they are. A
-    stride must divide the kernel size, and is computed as space-to-depth followed by a dense convolution.
+    stride must divide the kernel size, and is computed as space-to-depth followed by a dense convolution. It has as
+    many features as its input has channels where `features` is None.
     """
 
-    features: int
+    features: int | None = None
     kernel_size: int = 1
     stride: int = 1
     dilation: int = 1
@@ -34,6 +35,8 @@ class Conv1d(nn.Module):
     causal: bool = False
     left: int | None = None
     edge: Edge = "zero"
+    masked: bool = True
+    """whether its input is set to zero outside the clip first: a kernel of one tap may do without"""
 
     @nn.nowrap
     def inputs(self, span: Span) -> Span:
@@ -46,15 +49,16 @@ class Conv1d(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
         channels, stride, size = x.shape[-1], self.stride, self.kernel_size
-        kernel = self.param("kernel", self.kernel_init, (size, channels, self.features), jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32) if self.use_bias else None
+        features, mask = self.features or channels, mask if self.masked else None
+        kernel = self.param("kernel", self.kernel_init, (size, channels, features), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (features,), jnp.float32) if self.use_bias else None
         if stride > 1 and (size % stride or self.dilation > 1):
             raise ValueError(f"kernel_size {size} must be a multiple of stride {stride}, undilated")
         x = pad_time(apply_mask(x, mask).astype(self.dtype), *self._padding(), self.edge, mask)
         kernel = kernel.astype(self.dtype)
         if stride > 1:
             x = x.reshape(x.shape[0], x.shape[1] // stride, stride * channels)
-            kernel = kernel.reshape(size // stride, stride * channels, self.features)
+            kernel = kernel.reshape(size // stride, stride * channels, features)
         y = _dense_convolution(x, kernel, self.dilation)
         return y if bias is None else y + per_channel(bias, self.dtype)
 
@@ -177,7 +181,7 @@ def _sample_by_sample(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 @jax.custom_vjp
 def _by_each(x: jax.Array, matrices: jax.Array) -> jax.Array:
-    """(n, M, features), the products of x (M, C) with each of the matrices (n, C, features)."""
+    """Multiplies x (M, C) with each of the matrices (n, C, features) to (n, M, features)."""
     return jnp.matmul(_repeated(x, len(matrices)), matrices)
 
 
@@ -214,7 +218,7 @@ def _dense_convolution(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Ar
 
 
 def _convolution(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
-    """In the fastest form; a kernel of one tap is a matrix product.
+    """Convolves in the fastest form; a kernel of one tap is a matrix product.
 
     So are, on XLA:CPU three to nine times faster, those of the waveform: one or two channels in or out.
     """
@@ -237,7 +241,7 @@ def _convolution(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _from_few(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
-    """Of few channels: a sum of shifted samples, each times its weight; its gradients are products of matrices."""
+    """Convolves few channels as a sum of shifted samples, each times its weight; gradients are matrix products."""
     taps, channels, _ = kernel.shape
     shifted = _shifted(x, taps, dilation)
     pairs = [(shifted[i][..., c : c + 1], kernel[i, c]) for i in range(taps) for c in range(channels)]

@@ -18,5 +18,5 @@ hundredth then, which moves the logarithm of a scale by a per cent, and lets an 
 
 
 def per_channel(parameter: jax.Array, dtype: Dtype = jnp.float32) -> jax.Array:
-    """(C,) -> (1, 1, C): ranks are never promoted implicitly."""
+    """Reshapes (C,) to (1, 1, C): ranks are never promoted implicitly."""
     return parameter.astype(dtype)[None, None]

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from zoo.nn.layers.convolution import CONVOLVED
 from zoo.nn.layers.edges import Span
+from zoo.nn.layers.network import Transform
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,20 @@ def in_windows(layers: nn.Module, x: jax.Array, mask: jax.Array | None, steps: S
     return _run(layers.clone(parent=None, name=None).apply, plan, layers.variables, x, mask)
 
 
+def windowed(layers: Any, steps: Steps, size: int, *, merged: bool = False) -> Transform:
+    """The module `layers`, with what it says to `in_windows`, as a layer of a `Network`.
+
+    If `merged`, its parameters are not under its name, but among those of the module that it is a part of.
+    """
+
+    def function(x: jax.Array, mask: jax.Array | None) -> jax.Array:
+        if merged:
+            nn.share_scope(layers.parent, layers)
+        return in_windows(layers, x, mask, steps, size)
+
+    return Transform(function, layers.inputs)
+
+
 def _even(total: int, chunk: int) -> int:
     """The length of as many chunks as `chunk` asks for, so that they are alike."""
     return -(-total // -(-total // chunk))
@@ -58,14 +73,14 @@ class _Plan:
         return -(-self.total // self.chunk)
 
     def twice_as_long(self) -> _Plan:
-        """Of windows for chunks of twice the length, or a little less."""
+        """The plan for chunks of twice the length, or a little less."""
         chunk = _even(self.total, 2 * self.chunk)
         return replace(self, chunk=chunk, window=self.window + chunk - self.chunk)
 
 
 @dataclass(frozen=True)
 class _Window:
-    """Where one is: samples of the input from `first` on, and of its outputs those from `kept` on are chunk's."""
+    """The place of one: samples of the input from `first` on, and of its outputs those from `kept` on are chunk's."""
 
     plan: _Plan
     chunk: Any
@@ -151,7 +166,7 @@ def _window_by_window(apply: Any, plan: _Plan, variables: Any, x: jax.Array, mas
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _cut(x: jax.Array, firsts: jax.Array, length: int, total: int) -> jax.Array:
-    """(n, B, length, C), what stands in x (B, total, C) from each of the places on."""
+    """Cuts (n, B, length, C) out of x (B, total, C), from each of the places on."""
     return jax.lax.map(lambda first: jax.lax.dynamic_slice_in_dim(x, first, length, axis=1), firsts)
 
 

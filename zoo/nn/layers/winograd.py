@@ -53,7 +53,7 @@ def convolve(x: jax.Array, kernel: jax.Array, dilation: int = 1) -> jax.Array:
 
 @functools.cache
 def _matrices(taps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of kernel (P, taps), input (P, n + taps − 1) and output (n, P), for n outputs by P products; float32."""
+    """Matrices of kernel (P, taps), input (P, n + taps − 1) and output (n, P), for n outputs by P products; float32."""
     n_outputs = 3 if taps == 2 else 8
     size = n_outputs + taps - 1
     angles = 2 * np.pi * np.arange(1, size // 2 - 1) / (size - 2)

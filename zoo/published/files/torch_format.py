@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.errors import CheckpointError
+from zoo.errors import CheckpointError, one_line
 from zoo.published.files.pickle_machine import Machine, Storage, Stream, Tensor
 
 LEGACY_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
@@ -36,7 +36,7 @@ def read(path: Path) -> Any:
         tree, find = _read_legacy(data) if data[: len(LEGACY_MAGIC)] == LEGACY_MAGIC else _read_zip(path, data)
         return _with_arrays(tree, find, len(data))
     except _MALFORMED as error:
-        raise CheckpointError(f"damaged or truncated ({' '.join(str(error).split())[:120]})") from None
+        raise CheckpointError(f"damaged or truncated ({one_line(error)})") from None
 
 
 Find = Callable[[Storage], np.ndarray]

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from zoo.saved import whole
+
 _STORAGES = {
     "f4": "Float", "f8": "Double", "f2": "Half", "i8": "Long", "i4": "Int", "i2": "Short", "i1": "Char", "u1": "Byte",
     "b1": "Bool",
@@ -21,15 +23,12 @@ def write(path: str | Path, tree: Mapping[str, Any]) -> None:
     arrays: list[np.ndarray] = []
     program = b"\x80\x02" + _put(tree, arrays) + b"."
     # under another name first: the arrays may be views of the very file that is replaced
-    path = Path(path)
-    part = path.with_name(f".{path.name}.part")
-    with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+    with whole.file(Path(path)) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr("archive/data.pkl", program)
         archive.writestr("archive/byteorder", b"little")
         for i, array in enumerate(arrays):
             archive.writestr(f"archive/data/{i}", array.astype(array.dtype.newbyteorder("<")).tobytes())
         archive.writestr("archive/version", b"3\n")
-    part.replace(path)
 
 
 def _put(value: Any, arrays: list[np.ndarray]) -> bytes:

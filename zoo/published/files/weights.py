@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import mmap
-import os
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ import numpy as np
 
 from zoo.errors import CheckpointError
 from zoo.published.files import torch_format
+from zoo.saved import whole
 
 _SAFETENSORS = {  # https://huggingface.co/docs/safetensors: little-endian all of them
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
@@ -85,15 +85,10 @@ def write_safetensors(
     text = json.dumps(header, ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
     # under another name first: the arrays may be views of the very file that is replaced
-    path = Path(path)
-    part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
+    with whole.file(Path(path), sync=True) as file:
         file.write(struct.pack("<Q", len(text)) + text)
         for name in order:
             file.write(np.ascontiguousarray(tensors[name]).data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
 
 
 def _read_safetensors(path: Path) -> Checkpoint:

@@ -39,7 +39,7 @@ class TransformerSpec:
 
 
 class Transformer(nn.Module):
-    """(B, T, C) -> (B, T, C), T a multiple of the F latent frames of the mask (B, F), which says what may be heard.
+    """A causal transformer (B, T, C) -> (B, T, C), T a multiple of the F latent frames of the mask (B, F) of valid ones.
 
     In a window whose chunk begins with latent frame `before`, the inputs are whole from step `first` on, and `beside`
     latent frames do not belong to the chunk. Keys and values that the next window's steps will hear are carried, and
@@ -160,14 +160,14 @@ def _attend(query: jax.Array, key: jax.Array, value: jax.Array, heard: jax.Array
 
 
 def _angles(positions: jax.Array, spec: TransformerSpec) -> jax.Array:
-    """(T, head_dim / 2), radians."""
+    """The angles of rotation (T, head_dim / 2), radians."""
     exponents = np.arange(0, spec.head_dim, 2, dtype=np.float32) / np.float32(spec.head_dim)
     frequencies = (1.0 / np.float32(spec.rope_theta) ** exponents).astype(np.float32)
     return positions.astype(jnp.float32)[:, None] * frequencies[None]
 
 
 def _rotate(x: jax.Array, angles: jax.Array) -> jax.Array:
-    """(B, T, H, D) with channels d and d + D/2 turned by angle d, as if they were a complex number."""
+    """Turns channels d and d + D/2 of (B, T, H, D) by angle d, as if they were a complex number."""
     cosine, sine = (f(angles).astype(x.dtype)[None, :, None] for f in (jnp.cos, jnp.sin))
     real, imaginary = jnp.split(x, 2, axis=-1)
     return jnp.concatenate([real * cosine - imaginary * sine, imaginary * cosine + real * sine], axis=-1)
@@ -221,7 +221,7 @@ STACKED = Layout(
 
 
 def interleaved(n_heads: int, head_dim: int) -> Layout:
-    """(3·O, I) -> (I, 3·O), of queries and keys whose turning channels are neighbours there, half a head apart here."""
+    """Reorders (3·O, I) to (I, 3·O): turning channels of queries and keys are neighbours there, half a head apart here."""
 
     def read(weight: np.ndarray) -> np.ndarray:
         parts = weight.reshape(3, n_heads, head_dim // 2, 2, -1)

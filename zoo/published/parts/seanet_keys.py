@@ -8,14 +8,14 @@ from typing import Literal
 import numpy as np
 
 from zoo.published.keymap import CONV, CONV_TRANSPOSE, LINEAR, VECTOR, Entry, Layout
-from zoo.published.parts.seanet import Layer, Seanet
+from zoo.published.parts.seanet import Row, Seanet
 
 Spelling = Literal["transformers", "original"]
 """how a checkpoint spells the modules' names"""
 
 
 def seanet_entries(
-    spec: Seanet, layers: Sequence[Layer], path: str, keys: str, spelling: Spelling = "transformers"
+    spec: Seanet, rows: Sequence[Row], path: str, keys: str, spelling: Spelling = "transformers"
 ) -> list[Entry]:
     """Entries of an encoder's or decoder's layers: parameters under `path` ("encoder"), checkpoint keys under `keys`.
 
@@ -23,22 +23,22 @@ def seanet_entries(
     are `N.conv.weight`; "encoder.model" in that of the authors, `N.conv.conv.weight` and `N.convtr.convtr.weight`.
     """
     entries: list[Entry] = []
-    for layer in layers:
-        ours, theirs = f"{path}/{layer.name}", f"{keys}.{layer.index}"
-        if layer.kind == "lstm":
+    for row in rows:
+        ours, theirs = f"{path}/{row.name}", f"{keys}.{row.index}"
+        if row.kind == "lstm":
             for i in range(spec.n_lstm):
                 lstm = f"{theirs}.lstm"
                 entries.append(Entry(f"{ours}/kernel_{i}", (f"{lstm}.weight_ih_l{i}",), LINEAR))
                 entries.append(Entry(f"{ours}/recurrent_{i}", (f"{lstm}.weight_hh_l{i}",), LINEAR))
                 entries.append(Entry(f"{ours}/bias_{i}", (f"{lstm}.bias_ih_l{i}", f"{lstm}.bias_hh_l{i}"), TWO_BIASES))
-        elif layer.kind == "unit":
+        elif row.kind == "unit":
             modules = {"dilated": "block.1", "pointwise": "block.3"}
             if spec.conv_shortcut:
                 modules["shortcut"] = "shortcut"
             for name, module in modules.items():
                 entries += _conv_entries(spec, f"{ours}/{name}", f"{theirs}.{module}", CONV, spelling)
         else:
-            entries += _conv_entries(spec, ours, theirs, CONV_TRANSPOSE if layer.kind == "up" else CONV, spelling)
+            entries += _conv_entries(spec, ours, theirs, CONV_TRANSPOSE if row.kind == "up" else CONV, spelling)
     return entries
 
 

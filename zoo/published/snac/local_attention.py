@@ -27,7 +27,7 @@ class LocalAttention(nn.Module):
         return Span(span.first // self.window * self.window, (span.last // self.window + 1) * self.window - 1)
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
         batch, length, channels = x.shape
         if length % self.window:
             raise ValueError(f"{length} steps are not a whole number of windows of {self.window}")
@@ -40,7 +40,7 @@ class LocalAttention(nn.Module):
 
 
 def attention_entries(path: str, key: str) -> list[Entry]:
-    """Where the authors' checkpoints have the parameters of the layer at `path`."""
+    """Maps the parameters of the layer at `path` to their keys in the authors' checkpoints."""
     return [
         Entry(f"{path}/norm/scale", (f"{key}.norm.weight",), VECTOR),
         Entry(f"{path}/norm/bias", (f"{key}.norm.bias",), VECTOR),

@@ -19,42 +19,54 @@ An export has `config.json` and `model.safetensors`. `snac.SNAC.from_pretrained`
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from zoo.codec import Codec, Context
-from zoo.nn.layers import Conv1d, ConvTranspose1d, DepthwiseConv1d, Dtype, Snake, Span, carrying
-from zoo.published.keymap import CONV, CONV_TRANSPOSE, DEPTHWISE, SNAKE, VECTOR, Entry, KeyMap, Layout
-from zoo.published.snac.local_attention import HEAD_DIM, LocalAttention, attention_entries, constant_entries
-from zoo.published.snac.multiscale_vq import MultiScaleVQ, quantiser_entries
+from zoo.codec import Codec, Reach
+from zoo.nn.layers import (
+    Conv1d,
+    ConvTranspose1d,
+    DepthwiseConv1d,
+    Dtype,
+    Layers,
+    Network,
+    Residual,
+    Snake,
+    Span,
+    Sum,
+    Transform,
+    asking,
+    carrying,
+    inputs_of,
+    run,
+)
+from zoo.published.snac.local_attention import HEAD_DIM, LocalAttention
+from zoo.published.snac.multiscale_vq import MultiScaleVQ
 
 DILATIONS = (1, 3, 9)
+
+
 KERNEL_SIZE = 7
 
 
-class ResidualUnit(nn.Module):
+class ResidualUnit(Residual):
     """Snake, dilated depthwise convolution, Snake, pointwise convolution, and the residual."""
 
     dilation: int
     dtype: Dtype = jnp.float32
 
-    @nn.nowrap
-    def inputs(self, span: Span) -> Span:
-        return span | DepthwiseConv1d(KERNEL_SIZE, dilation=self.dilation).inputs(span)
-
-    @nn.compact
-    def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        y = Snake(dtype=self.dtype, name="snake_in")(x)
-        y = DepthwiseConv1d(KERNEL_SIZE, dilation=self.dilation, dtype=self.dtype, name="dilated")(y, mask)
-        y = Snake(dtype=self.dtype, name="snake_out")(y)
-        return x + Conv1d(x.shape[-1], dtype=self.dtype, name="pointwise")(y)
+    def layers(self) -> Layers:
+        yield Snake(dtype=self.dtype, name="snake_in")
+        yield DepthwiseConv1d(KERNEL_SIZE, dilation=self.dilation, dtype=self.dtype, name="dilated")
+        yield Snake(dtype=self.dtype, name="snake_out")
+        yield Conv1d(dtype=self.dtype, masked=False, name="pointwise")
 
 
-class Encoder(nn.Module):
+class Encoder(Network):
     dim: int
     rates: Sequence[int]
     steps: int
@@ -62,30 +74,20 @@ class Encoder(nn.Module):
     window: int | None
     dtype: Dtype
 
-    @nn.nowrap
-    def inputs(self, frames: Span) -> Span:
-        span = Span(frames.first * self.steps, (frames.last + 1) * self.steps - 1)
-        span = DepthwiseConv1d(KERNEL_SIZE).inputs(span)
-        span = LocalAttention(self.window).inputs(span) if self.window else span
-        for rate in reversed(self.rates):
-            span = Conv1d(1, 2 * rate, stride=rate, left=-(-rate // 2)).inputs(span)
-            for dilation in reversed(DILATIONS):
-                span = ResidualUnit(dilation).inputs(span)
-        return Conv1d(1, KERNEL_SIZE).inputs(span)
-
-    @nn.compact
-    def __call__(self, audio: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        x = Conv1d(self.dim, KERNEL_SIZE, dtype=self.dtype, name="conv_in")(audio, mask)
+    def layers(self) -> Layers:
+        yield Conv1d(self.dim, KERNEL_SIZE, dtype=self.dtype, name="conv_in")
         for i, rate in enumerate(self.rates):
-            for j, dilation in enumerate(DILATIONS):
-                x = ResidualUnit(dilation, dtype=self.dtype, name=f"unit_{i}_{j}")(x, mask)
-            x = Snake(dtype=self.dtype, name=f"snake_{i}")(x)
-            width, left = 2 * x.shape[-1], -(-rate // 2)
-            x = Conv1d(width, 2 * rate, stride=rate, left=left, dtype=self.dtype, name=f"down_{i}")(x, mask)
+            yield from _units(i, self.dtype)
+            yield Snake(dtype=self.dtype, name=f"snake_{i}")
+            width, left = self.dim * 2 ** (i + 1), -(-rate // 2)
+            yield Conv1d(width, 2 * rate, stride=rate, left=left, dtype=self.dtype, name=f"down_{i}")
         if self.window:
-            x = LocalAttention(self.window, dtype=self.dtype, name="attention")(x)
-        x = DepthwiseConv1d(KERNEL_SIZE, dtype=self.dtype, name="conv_out")(x, mask)
-        return x.reshape(len(x), -1, self.steps * x.shape[-1])
+            yield LocalAttention(self.window, dtype=self.dtype, name="attention")
+        yield DepthwiseConv1d(KERNEL_SIZE, dtype=self.dtype, name="conv_out")
+        yield Transform(
+            lambda x, _: x.reshape(len(x), -1, self.steps * x.shape[-1]),
+            lambda frames: frames.analysed(self.steps, self.steps, 0),
+        )
 
 
 class Decoder(nn.Module):
@@ -102,27 +104,49 @@ class Decoder(nn.Module):
     """frames of such a window that do not belong to the chunk"""
 
     @nn.nowrap
-    def inputs(self, samples: Span) -> Span:
-        span = self._needed(samples)[0]
-        span = LocalAttention(self.window).inputs(span) if self.window else span
-        span = DepthwiseConv1d(KERNEL_SIZE).inputs(span)
-        return Span(span.first // self.steps, span.last // self.steps)
+    def _stem(self) -> Layers:
+        yield Transform(
+            lambda x, _: x.reshape(len(x), x.shape[1] * self.steps, -1),
+            lambda steps: steps.synthesised(self.steps, self.steps, 0),
+        )
+        yield DepthwiseConv1d(KERNEL_SIZE, dtype=self.dtype, name="conv_in")
+        yield Conv1d(self.dim, dtype=self.dtype, masked=False, name="expand")
+        if self.window:
+            yield LocalAttention(self.window, dtype=self.dtype, name="attention")
 
     @nn.nowrap
+    def _stage(self, i: int, noise: jax.Array | None = None) -> Layers:
+        """What follows the stem: stages, and last, with the number that is one too many, the waveform's convolution."""
+        if i == len(self.rates):
+            yield Snake(dtype=self.dtype, name="snake_out")
+            yield Conv1d(1, KERNEL_SIZE, dtype=self.dtype, name="conv_out")
+            yield jnp.tanh
+            return
+        rate, width = self.rates[i], self.dim // 2 ** (i + 1)
+        yield Snake(dtype=self.dtype, name=f"snake_{i}")
+        yield ConvTranspose1d(width, rate, left=-(-rate // 2), dtype=self.dtype, name=f"up_{i}")
+        if self.noise:
+            depth = Conv1d(use_bias=False, dtype=self.dtype, masked=False, name=f"noise_{i}")
+            yield Sum([], [depth, lambda x: noise * x])
+        yield from _units(i, self.dtype)
+
+    @asking
+    def inputs(self, samples: Span) -> Span:
+        """The frames on which `samples` depend."""
+        return inputs_of(self._stem(), self._needed(samples)[0])
+
+    @asking
     def _needed(self, samples: Span) -> list[Span]:
-        """Steps that the input of each stage, and of the last layer, must hold for `samples`."""
-        span, size = Conv1d(1, KERNEL_SIZE).inputs(samples), math.prod(self.rates)
-        needed = [Span(span.first // size, span.last // size)]
-        for rate in reversed(self.rates):
-            for dilation in reversed(DILATIONS):
-                span = ResidualUnit(dilation).inputs(span)
-            span, size = ConvTranspose1d(1, rate, left=-(-rate // 2)).inputs(span), size // rate
+        """Steps that the input of each stage must hold for `samples`."""
+        span, size, needed = samples, math.prod(self.rates), []
+        for i, rate in reversed(list(enumerate((*self.rates, 1)))):
+            span, size = inputs_of(self._stage(i), span), size // rate
             needed.append(Span(span.first // size, span.last // size))
         return needed[::-1]
 
     @nn.compact
     def __call__(self, latent: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        batch, frames, _ = latent.shape
+        frames = latent.shape[1]
         n_steps, hop = frames * self.steps, self.steps * math.prod(self.rates)
         start: Any = 0
         needed = [Span(0, n_steps - 1)] * (len(self.rates) + 1)
@@ -132,31 +156,22 @@ class Decoder(nn.Module):
             position.value = position.value + n
             # most of the work is at high rates, where little beside the chunk matters; the rest of a window is left out
             needed = self._needed(Span(self.first * hop, (self.first + n) * hop - 1))
-        x = latent.reshape(batch, n_steps, -1)
-        x = DepthwiseConv1d(KERNEL_SIZE, dtype=self.dtype, name="conv_in")(x, mask)
-        x = Conv1d(self.dim, dtype=self.dtype, name="expand")(x)
-        if self.window:
-            x = LocalAttention(self.window, dtype=self.dtype, name="attention")(x)
+        x = run(self._stem(), latent, mask)
         mask = None if mask is None else jnp.repeat(mask, self.steps, axis=1)
-        whole, held = Span(0, n_steps - 1), Span(0, n_steps - 1)
-        for i, rate in enumerate(self.rates):
-            x, held = _part(x, held, needed[i]), needed[i]
-            heard = None if mask is None else _part(mask, whole, held)
-            x = Snake(dtype=self.dtype, name=f"snake_{i}")(x)
-            width, left = x.shape[-1] // 2, -(-rate // 2)
-            x = ConvTranspose1d(width, rate, left=left, dtype=self.dtype, name=f"up_{i}")(x, heard)
-            if self.noise:
+        whole, held, noise = Span(0, n_steps - 1), Span(0, n_steps - 1), None
+        for i, part in enumerate(needed):
+            x, held = _part(x, held, part), part
+            if self.noise and i < len(self.rates):
                 noise = noise_of_frames(i, start, frames, hop // math.prod(self.rates[i + 1 :])).astype(self.dtype)
                 noise = _part(noise[None], whole, held)[..., None]
-                x = x + noise * Conv1d(width, use_bias=False, dtype=self.dtype, name=f"noise_{i}")(x)
-            for j, dilation in enumerate(DILATIONS):
-                x = ResidualUnit(dilation, dtype=self.dtype, name=f"unit_{i}_{j}")(x, heard)
-        x, held = _part(x, held, needed[-1]), needed[-1]
-        heard = None if mask is None else _part(mask, whole, held)
-        x = Snake(dtype=self.dtype, name="snake_out")(x)
-        x = jnp.tanh(Conv1d(1, KERNEL_SIZE, dtype=self.dtype, name="conv_out")(x, heard))
+            x = run(self._stage(i, noise), x, None if mask is None else _part(mask, whole, held))
         missing = held.first, n_steps - 1 - held.last
         return jnp.pad(x, ((0, 0), tuple(m * hop // self.steps for m in missing), (0, 0)))
+
+
+def _units(i: int, dtype: Dtype) -> Layers:
+    for j, dilation in enumerate(DILATIONS):
+        yield ResidualUnit(dilation, dtype=dtype, name=f"unit_{i}_{j}")
 
 
 def _part(x: jax.Array, held: Span, wanted: Span) -> jax.Array:
@@ -201,108 +216,14 @@ def snac(
     encoder = Encoder(encoder_dim, encoder_rates, steps, attn_window_size, dtype)
     decoder = Decoder(decoder_dim, decoder_rates, steps, attn_window_size, noise, dtype)
     multiple = math.lcm(steps, attn_window_size or 1) // steps
-    heard = Context.of_decoder(decoder, hop, multiple)
+    heard = Reach.of_decoder(decoder, hop, multiple)
     return Codec(
         encoder=encoder,
         bottleneck=MultiScaleVQ(latent_dim, vq_strides, codebook_size, codebook_dim),
         decoder=decoder.clone(first=heard.before, beside=heard.before + heard.after),
         sample_rate=sample_rate,
         hop_length=hop,
-        encoder_context=Context.of_encoder(encoder, hop, multiple),
+        encoder_context=Reach.of_encoder(encoder, hop, multiple),
         decoder_context=heard,
         frame_multiple=multiple,
     )
-
-
-def hyperparameters(config: dict[str, Any]) -> dict[str, Any]:
-    """Of the `config.json` of a published SNAC; raises KeyError or ValueError for one that is not understood."""
-    values = {ours: config[theirs] for ours, theirs in _CONFIG.items()}
-    unknown = sorted(set(config) - set(_CONFIG.values()) - {"depthwise", "latent_dim"})
-    if unknown:
-        raise ValueError(f"unknown key {unknown[0]!r}")
-    if config.get("depthwise") is not True:
-        raise ValueError("only models with depthwise convolutions are known")
-    latent_dim = values["encoder_dim"] * 2 ** len(values["encoder_rates"])
-    if config.get("latent_dim") not in (None, latent_dim):
-        raise ValueError(f"latent_dim {config['latent_dim']} is not what the encoder gives, {latent_dim}")
-    return values
-
-
-def hub_config(**hyperparameters: Any) -> dict[str, Any]:
-    """The `config.json` that goes with `snac(**hyperparameters)`."""
-    h = _complete(hyperparameters)
-    values = {theirs: list(h[ours]) if isinstance(h[ours], tuple) else h[ours] for ours, theirs in _CONFIG.items()}
-    return values | {"depthwise": True}
-
-
-def key_maps(**hyperparameters: Any) -> dict[str, KeyMap]:
-    """Where the keys of a checkpoint of `snac(**hyperparameters)` belong: the authors' own layout is the only one."""
-    h = _complete(hyperparameters)
-    n_down, n_up, noise = len(h["encoder_rates"]), len(h["decoder_rates"]), bool(h["noise"])
-    attends = 1 if h["attn_window_size"] else 0  # a layer more, after the encoder's stages and before the decoder's
-    entries = [
-        *_conv("encoder/conv_in", "encoder.block.0", CONV),
-        *_conv("encoder/conv_out", f"encoder.block.{1 + n_down + attends}", DEPTHWISE),
-        *_conv("decoder/conv_in", "decoder.model.0", DEPTHWISE),
-        *_conv("decoder/expand", "decoder.model.1", CONV),
-        Entry("decoder/snake_out/alpha", (f"decoder.model.{2 + attends + n_up}.alpha",), SNAKE),
-        *_conv("decoder/conv_out", f"decoder.model.{3 + attends + n_up}", CONV),
-        *quantiser_entries(len(h["vq_strides"])),
-    ]
-    for i in range(n_down):
-        entries += _down(i, f"encoder.block.{1 + i}.block")
-    for i in range(n_up):
-        entries += _up(i, f"decoder.model.{2 + attends + i}.block", noise)
-    attention = {"encoder": f"encoder.block.{1 + n_down}", "decoder": "decoder.model.2"} if attends else {}
-    constants: list[Entry] = []
-    for part, key in attention.items():
-        entries += attention_entries(f"{part}/attention", key)
-        constants += constant_entries(f"{part}/attention", key)
-    return {"original": KeyMap(tuple(entries), weight_norm="parametrized", written=tuple(constants))}
-
-
-def _complete(hyperparameters: dict[str, Any]) -> dict[str, Any]:
-    """With the builder's own values for those that are not given."""
-    return dict(snac.__kwdefaults__ or {}) | hyperparameters
-
-
-def _conv(path: str, key: str, layout: Layout) -> Iterator[Entry]:
-    yield Entry(f"{path}/kernel", (f"{key}.weight",), layout)
-    yield Entry(f"{path}/bias", (f"{key}.bias",), VECTOR)
-
-
-def _unit(path: str, key: str) -> Iterator[Entry]:
-    yield Entry(f"{path}/snake_in/alpha", (f"{key}.0.alpha",), SNAKE)
-    yield from _conv(f"{path}/dilated", f"{key}.1", DEPTHWISE)
-    yield Entry(f"{path}/snake_out/alpha", (f"{key}.2.alpha",), SNAKE)
-    yield from _conv(f"{path}/pointwise", f"{key}.3", CONV)
-
-
-def _down(i: int, key: str) -> Iterator[Entry]:
-    for j in range(len(DILATIONS)):
-        yield from _unit(f"encoder/unit_{i}_{j}", f"{key}.{j}.block")
-    yield Entry(f"encoder/snake_{i}/alpha", (f"{key}.{len(DILATIONS)}.alpha",), SNAKE)
-    yield from _conv(f"encoder/down_{i}", f"{key}.{len(DILATIONS) + 1}", CONV)
-
-
-def _up(i: int, key: str, noise: bool) -> Iterator[Entry]:
-    yield Entry(f"decoder/snake_{i}/alpha", (f"{key}.0.alpha",), SNAKE)
-    yield from _conv(f"decoder/up_{i}", f"{key}.1", CONV_TRANSPOSE)
-    if noise:
-        yield Entry(f"decoder/noise_{i}/kernel", (f"{key}.2.linear.weight",), CONV)
-    for j in range(len(DILATIONS)):
-        yield from _unit(f"decoder/unit_{i}_{j}", f"{key}.{j + 2 + noise}.block")
-
-
-_CONFIG = {
-    "sample_rate": "sampling_rate",
-    "encoder_dim": "encoder_dim",
-    "encoder_rates": "encoder_rates",
-    "decoder_dim": "decoder_dim",
-    "decoder_rates": "decoder_rates",
-    "attn_window_size": "attn_window_size",
-    "codebook_size": "codebook_size",
-    "codebook_dim": "codebook_dim",
-    "vq_strides": "vq_strides",
-    "noise": "noise",
-}

@@ -83,7 +83,7 @@ class MultiScaleVQ(nn.Module):
 
 
 def quantiser_entries(n_codebooks: int) -> list[Entry]:
-    """Where the authors' checkpoints have the parameters of a codec's bottleneck."""
+    """Maps the parameters of a codec's bottleneck to their keys in the authors' checkpoints."""
     entries = []
     for q in range(n_codebooks):
         key = f"quantizer.quantizers.{q}"

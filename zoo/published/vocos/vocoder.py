@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from zoo.nn import dsp
 from zoo.nn.bottlenecks import Quantised, SymbolFormat, straight_through
-from zoo.nn.layers import Conv1d, ConvNeXtBlock, Dtype, LayerNorm, Span, apply_mask
+from zoo.nn.layers import Conv1d, ConvNeXtBlock, Dtype, LayerNorm, Layers, Network, Span, Transform, apply_mask, run
 from zoo.published.parts.euclidean import residual_codes, residual_sum
 
 KERNEL_SIZE = 7
@@ -33,7 +33,7 @@ class MelSpectrogram(nn.Module):
 
     @nn.nowrap
     def inputs(self, frames: Span) -> Span:
-        return frames.analysed(*_window(self.n_fft, self.hop_length))
+        return frames.analysed(*dsp.stft_window(self.n_fft, self.hop_length))
 
     def __call__(self, audio: jax.Array, mask: jax.Array | None = None) -> jax.Array:
         hop = self.hop_length
@@ -99,7 +99,7 @@ class ConditionedVQ(nn.Module):
         return jnp.asarray(self.default_level if level is None else level, jnp.int32) + 1
 
 
-class Decoder(nn.Module):
+class Decoder(Network):
     """Features (B, F, D), with n_conditions more numbers if there are any, to audio (B, F · hop_length, 1)."""
 
     n_fft: int
@@ -110,35 +110,34 @@ class Decoder(nn.Module):
     n_conditions: int = 0
     dtype: Dtype = jnp.float32
 
-    @nn.nowrap
-    def inputs(self, samples: Span) -> Span:
-        frames = samples.synthesised(*_window(self.n_fft, self.hop_length))
-        for _ in range(self.n_blocks):
-            frames = ConvNeXtBlock(1, KERNEL_SIZE).inputs(frames)
-        return Conv1d(1, KERNEL_SIZE).inputs(frames)
+    def layers(self) -> Layers:
+        n, dtype = self.n_conditions, self.dtype
+        yield Conv1d(self.width, KERNEL_SIZE, dtype=dtype, name="embed")
+        yield LayerNorm(dtype, n_conditions=n, name="norm_in")
+        for i in range(self.n_blocks):
+            block = (self.hidden, KERNEL_SIZE, 1.0 / self.n_blocks, dtype, False, True, n)
+            yield ConvNeXtBlock(*block, name=f"block_{i}")
+        yield LayerNorm(dtype, name="norm_out")
+        yield Conv1d(self.n_fft + 2, dtype=dtype, masked=False, name="head")
+        yield Transform(self._audio, lambda samples: samples.synthesised(*dsp.stft_window(self.n_fft, self.hop_length)))
 
     @nn.compact
     def __call__(self, latent: jax.Array, mask: jax.Array | None = None) -> jax.Array:
         condition, n = None, self.n_conditions
         if n:
             latent, condition = latent[..., :-n], latent[..., -n:]
-        x = Conv1d(self.width, KERNEL_SIZE, dtype=self.dtype, name="embed")(latent, mask)
-        x = LayerNorm(self.dtype, n_conditions=n, name="norm_in")(x, condition)
-        for i in range(self.n_blocks):
-            block = (self.hidden, KERNEL_SIZE, 1.0 / self.n_blocks, self.dtype, False, True, n)
-            x = ConvNeXtBlock(*block, name=f"block_{i}")(x, mask, condition)
-        x = LayerNorm(self.dtype, name="norm_out")(x)
-        head = Conv1d(self.n_fft + 2, dtype=self.dtype, name="head")(x).astype(jnp.float32)
-        magnitude, phase = jnp.split(head, 2, axis=-1)
+        embed, norm_in, *blocks, norm_out, head, synthesis = self.layers()
+        x = norm_in(embed(latent, mask), condition)
+        for block in blocks:
+            x = block(x, mask, condition)
+        return run([norm_out, head, synthesis], x, mask)
+
+    def _audio(self, head: jax.Array, mask: jax.Array | None) -> jax.Array:
+        magnitude, phase = jnp.split(head.astype(jnp.float32), 2, axis=-1)
         magnitude = jnp.minimum(jnp.exp(magnitude), _LARGEST_MAGNITUDE)
         spectrum = jax.lax.complex(magnitude * jnp.cos(phase), magnitude * jnp.sin(phase))
         audio = dsp.istft(spectrum, self.n_fft, self.hop_length, mask=mask)
         return apply_mask(audio[..., None], mask)
-
-
-def _window(n_fft: int, hop_length: int) -> tuple[int, int, int]:
-    """Size, hop and left margin of the STFT's windows, without the first sample of each: its Hann weight is zero."""
-    return n_fft - 1, hop_length, (n_fft - hop_length) // 2 - 1
 
 
 def _mirrored(x: jax.Array, start: jax.Array, end: jax.Array, n_fft: int, hop_length: int) -> jax.Array:

@@ -1,14 +1,11 @@
 """DAC against transformers at published size; run as a module, it rewrites the golden files of the plain tests."""
 
-import json
-from pathlib import Path
-
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import zoo
+from tests.zoo.published import small
+from tests.zoo.published.parity.sounds import swelling, weights_of
 from zoo.published import dac
 from zoo.published.keymap import from_params, to_params
 from zoo.published.registry import known
@@ -16,30 +13,15 @@ from zoo.published.registry import known
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-GOLDEN = Path(__file__).parent.parent / "golden"
+SHARED = {
+    "sampling_rate": 8000, "encoder_hidden_size": 8, "decoder_hidden_size": 32, "codebook_size": 64, "codebook_dim": 4,
+    "hidden_size": 32,
+}  # fmt: skip
 SMALL = {
-    "music": {  # strides as at 44.1 kHz, even ones
-        "sampling_rate": 8000,
-        "encoder_hidden_size": 8,
-        "downsampling_ratios": [2, 4],
-        "decoder_hidden_size": 32,
-        "upsampling_ratios": [4, 2],
-        "n_codebooks": 3,
-        "codebook_size": 64,
-        "codebook_dim": 4,
-        "hidden_size": 32,
-    },
-    "speech": {  # odd ones, as at 16 and 24 kHz, after which the decoder hears a clip that is shorter
-        "sampling_rate": 8000,
-        "encoder_hidden_size": 8,
-        "downsampling_ratios": [3, 5],
-        "decoder_hidden_size": 32,
-        "upsampling_ratios": [5, 3],
-        "n_codebooks": 4,
-        "codebook_size": 64,
-        "codebook_dim": 4,
-        "hidden_size": 32,
-    },
+    # strides as at 44.1 kHz, even ones
+    "music": SHARED | {"downsampling_ratios": [2, 4], "upsampling_ratios": [4, 2], "n_codebooks": 3},
+    # odd ones, as at 16 and 24 kHz, after which the decoder hears a clip that is shorter
+    "speech": SHARED | {"downsampling_ratios": [3, 5], "upsampling_ratios": [5, 3], "n_codebooks": 4},
 }
 LENGTHS = (1003, 640, 7)
 """samples of the golden clips"""
@@ -61,7 +43,7 @@ def reference(**config):
                 tensor.normal_(0, (0.5 if "res_unit" in name else 1.0) * fan**-0.5)
             else:
                 tensor.normal_(0, 0.05)
-        residual = model.encoder(torch.from_numpy(sound(40 * model.config.hop_length, 9).T[None]))
+        residual = model.encoder(torch.from_numpy(swelling(40 * model.config.hop_length, 9).T[None]))
         for stage in model.quantizer.quantizers:
             # what all frames have in common would choose the same code for all
             stage.in_proj.bias -= stage.in_proj(residual).mean(dim=(0, 2))
@@ -69,15 +51,6 @@ def reference(**config):
         for tensor in model.state_dict().values():
             tensor.copy_(tensor.half().float())
     return model
-
-
-def sound(n_samples: int, seed: int) -> np.ndarray:
-    """(T, 1), tones that come and go over noise."""
-    rng = np.random.default_rng(seed)
-    t = np.arange(n_samples)[:, None]
-    swell = np.clip(np.sin(t * rng.uniform(1e-4, 1e-3, 5) + rng.uniform(0, 6, 5)), 0.1, None)
-    tones = (swell * np.sin(t * rng.uniform(0.005, 0.5, 5) + rng.uniform(0, 6, 5))).sum(axis=1, keepdims=True)
-    return (0.1 * tones + 0.03 * rng.standard_normal((n_samples, 1))).astype(np.float32)
 
 
 def run(model, audio: np.ndarray) -> dict[str, np.ndarray]:
@@ -89,38 +62,29 @@ def run(model, audio: np.ndarray) -> dict[str, np.ndarray]:
     return {"codes": codes[0].numpy().T, "out": out[0].numpy()[: len(audio), None]}
 
 
-def params_of(weights: dict[str, np.ndarray], config: dict) -> tuple[zoo.Codec, dict]:
-    hyperparameters = dac.hyperparameters(config)
-    module = zoo.create("dac", **hyperparameters)
-    audio = jax.ShapeDtypeStruct((1, module.hop_length, 1), jnp.float32)
-    template = jax.eval_shape(module.init, jax.random.key(0), audio)["params"]
-    return module, to_params(weights, dac.key_maps(**hyperparameters)["transformers"], template)
-
-
 def write_golden() -> None:
     for name, config in SMALL.items():
         model = reference(**config)
-        arrays = {"config": np.array(json.dumps(config))}
-        arrays |= {f"w:{key}": tensor.numpy().astype(np.float16) for key, tensor in model.state_dict().items()}
+        arrays = {f"w:{key}": array.astype(np.float16) for key, array in weights_of(model).items()}
         for i, n in enumerate(LENGTHS):
-            audio = sound(n, i)
+            audio = swelling(n, i)
             found = run(model, audio)
             arrays |= {f"audio_{i}": audio, f"codes_{i}": found["codes"].astype(np.int32), f"out_{i}": found["out"]}
-        np.savez_compressed(GOLDEN / f"dac_{name}.npz", **arrays)
+        small.write_golden("dac", name, config, arrays)
 
 
 @pytest.mark.parametrize("name", ["descript/dac_44khz", "descript/dac_24khz", "descript/dac_16khz"])
 def test_published_sizes(name):
     config = known(name).config
     model = reference(**{key: value for key, value in config.items() if key != "model_type"})
-    module, params = params_of({key: tensor.numpy() for key, tensor in model.state_dict().items()}, config)
+    module, params = small.ported("dac", dac.hyperparameters(config), weights_of(model), "transformers")
     encode = jax.jit(lambda v, x, n: module.apply(v, x, n))
     variables = {"params": params}
     longest = config["sampling_rate"] // 2
     lengths = np.array([longest, longest - 4_321, 999], np.int32)
     batch = np.zeros((3, longest, 1), np.float32)
     for i, n in enumerate(lengths):
-        batch[i, :n] = sound(int(n), i)
+        batch[i, :n] = swelling(int(n), i)
     output = encode(variables, batch, lengths)
     for i, n in enumerate(lengths):
         wanted = run(model, batch[i, :n])
@@ -137,9 +101,9 @@ def test_published_sizes(name):
 
 def test_the_authors_layout_has_the_same_weights():
     config = SMALL["speech"]
-    weights = {key: tensor.numpy() for key, tensor in reference(**config).state_dict().items()}
-    params = params_of(weights, config)[1]
-    maps = dac.key_maps(**dac.hyperparameters(config))
+    hyperparameters = dac.hyperparameters(config)
+    _, params = small.ported("dac", hyperparameters, weights_of(reference(**config)), "transformers")
+    maps = dac.key_maps(**hyperparameters)
     written = from_params(params, maps["original"])
     assert {"encoder.block.1.block.0.block.1.weight_g", "decoder.model.1.block.1.weight_v"} <= written.keys()
     again = to_params(written, maps["original"], params)

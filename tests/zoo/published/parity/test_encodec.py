@@ -4,21 +4,20 @@ import functools
 import json
 import sys
 import types
-from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import zoo
+from tests.zoo.published import small
+from tests.zoo.published.parity.sounds import jumping, weights_of
 from zoo.published import encodec, registry
-from zoo.published.keymap import from_params, to_params
+from zoo.published.keymap import from_params
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-GOLDEN = Path(__file__).parent.parent / "golden"
 PUBLISHED = ("facebook/encodec_24khz", "facebook/encodec_32khz", "facebook/encodec_48khz")
 SHARED = {"num_filters": 6, "hidden_size": 12, "codebook_size": 32, "upsampling_ratios": [5, 4]}
 SMALL = {
@@ -66,7 +65,7 @@ def fill_codebooks(model) -> None:
     channels, hop = model.config.audio_channels, model.config.hop_length
     n_samples = model.config.chunk_length or 100 * hop
     with torch.no_grad():
-        audio = np.stack([sound(n_samples, channels, seed) for seed in (7, 8, 9)])
+        audio = np.stack([jumping(n_samples, channels, seed) for seed in (7, 8, 9)])
         left = model.encoder(to_torch(audio)).transpose(1, 2).flatten(0, 1)
         for layer in model.quantizer.layers:
             book = layer.codebook.embed
@@ -78,18 +77,6 @@ def fill_codebooks(model) -> None:
 def _is_transposed(model, name: str) -> bool:
     module = name.split(".conv.")[0]
     return type(model.get_submodule(module)).__name__ == "EncodecConvTranspose1d"
-
-
-def weights_of(model) -> dict[str, np.ndarray]:
-    return {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
-
-
-def sound(n_samples: int, channels: int, seed: int) -> np.ndarray:
-    """Noise whose loudness and a tone whose pitch jump about, (T, C)."""
-    rng = np.random.default_rng(seed)
-    loudness, pitch = np.repeat(rng.uniform(0, 1, (2, n_samples // 40 + 1)), 40, axis=1)[:, :n_samples]
-    samples = loudness**2 * rng.standard_normal((channels, n_samples)) + np.sin(np.cumsum(pitch))
-    return (samples.T / 4).astype(np.float32)
 
 
 def to_torch(audio: np.ndarray):
@@ -133,11 +120,8 @@ def run(model, audio: np.ndarray, n_codebooks: int | None = None) -> dict[str, n
 
 
 def ported(weights: dict[str, np.ndarray], config: dict, layout: str = "transformers") -> tuple[zoo.Codec, dict]:
-    hyperparameters = encodec.hyperparameters(config)
-    codec = zoo.create("encodec", **hyperparameters)
-    audio = jnp.zeros((1, codec.hop_length, codec.channels))
-    template = jax.eval_shape(codec.init, jax.random.key(0), audio)["params"]
-    return codec, {"params": to_params(weights, encodec.key_maps(**hyperparameters)[layout], template)}
+    codec, params = small.ported("encodec", encodec.hyperparameters(config), weights, layout)
+    return codec, {"params": params}
 
 
 def compiled(codec: zoo.Codec, variables: dict):
@@ -179,7 +163,7 @@ def test_codes_and_audio_are_the_references(name):
     steps = symbols.subframes
     beside = symbols.n_always * steps
     for n_samples, batch in ((config["sampling_rate"] + 12_347, 3), (config["sampling_rate"] // 2, 1), (123, 1)):
-        audio = np.stack([sound(n_samples, codec.channels, seed) for seed in range(batch)])
+        audio = np.stack([jumping(n_samples, codec.channels, seed) for seed in range(batch)])
         wanted = run(model, audio)
         codes = np.array(encode(audio))
         by_step = [
@@ -209,7 +193,7 @@ def test_the_reference_loads_what_is_written(name, tmp_path):
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
     (tmp_path / "config.json").write_text(json.dumps(encodec.hub_config(**hyperparameters)))
     again = transformers.EncodecModel.from_pretrained(tmp_path).eval()
-    audio = sound(1203, model.config.audio_channels, 1)[None]
+    audio = jumping(1203, model.config.audio_channels, 1)[None]
     before, after = run(model, audio), run(again, audio)
     np.testing.assert_array_equal(after["codes"], before["codes"])
     np.testing.assert_allclose(after["out"], before["out"], rtol=0, atol=1e-5 * np.abs(before["out"]).max())
@@ -238,7 +222,7 @@ def test_the_authors_checkpoints_fit(name):
     codec, variables = ported(weights_of(model), config, "original")
     encode, decode = compiled(codec, variables)
     n_samples = 2 * codec.hop_length + 480 if name == "48khz" else 48 * codec.hop_length
-    audio = sound(n_samples, codec.channels, 0)[None]
+    audio = jumping(n_samples, codec.channels, 0)[None]
     with torch.no_grad():
         frames = model.encode(to_torch(audio))
         out = model.decode(frames).numpy().swapaxes(1, 2)
@@ -265,13 +249,12 @@ def write_golden() -> None:
         arrays = {f"w:{key}": array.astype(np.float16) for key, array in weights.items()}
         assert all((array.astype(np.float16) == array).all() for array in weights.values())
         for i, n_samples in enumerate(LENGTHS):
-            audio = sound(n_samples, model.config.audio_channels, seed=i)
+            audio = jumping(n_samples, model.config.audio_channels, seed=i)
             arrays |= {f"audio_{i}": audio} | {f"{key}_{i}": value[0] for key, value in run(model, audio[None]).items()}
         arrays["out_of_2"] = run(model, arrays["audio_0"][None], n_codebooks=2)["out"][0]
-        path = GOLDEN / f"encodec_{name}.npz"
-        np.savez_compressed(path, config=np.array(json.dumps(config)), **arrays)
+        small.write_golden("encodec", name, config, arrays)
         codes = arrays["codes_0"].reshape(-1, len(model.quantizer.layers), 10 if model.config.chunk_length else 1)
-        print(path, path.stat().st_size, [len(np.unique(codes[:, q])) for q in range(codes.shape[1])])
+        print([len(np.unique(codes[:, q])) for q in range(codes.shape[1])])
         print(np.abs(arrays["out_0"]).max(), arrays["out_0"].std())
 
 

@@ -5,19 +5,20 @@ import tempfile
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import zoo
+from tests.zoo.published import small
+from tests.zoo.published.parity.sounds import swelling
+from tests.zoo.published.small import close
 from zoo.published import mimi
-from zoo.published.keymap import from_params, to_params
+from zoo.published.keymap import from_params
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 safetensors = pytest.importorskip("safetensors.numpy")
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "mimi_small.npz"
 SMALL = {
     "sampling_rate": 8000,
     "hidden_size": 16,
@@ -60,7 +61,7 @@ def reference(**config):
                 transposed = "decoder_seanet" in name and tensor.shape[0] > tensor.shape[1] and tensor.shape[2] % 2 == 0
                 fan = 2 * tensor.shape[0] if transposed else tensor[0].numel()
                 tensor.normal_(0, fan**-0.5)
-        latents = model.encoder(torch.from_numpy(sound(40 * model.config.frame_size, 1).T[None])).latents
+        latents = model.encoder(torch.from_numpy(swelling(40 * model.config.frame_size, 1).T[None])).latents
         for half in (
             model.quantizer.semantic_residual_vector_quantizer,
             model.quantizer.acoustic_residual_vector_quantizer,
@@ -88,15 +89,6 @@ def weights_of(model, folder) -> dict[str, np.ndarray]:
     return safetensors.load_file(Path(folder) / "model.safetensors")
 
 
-def sound(n_samples: int, seed: int) -> np.ndarray:
-    """(T, 1), tones that come and go over noise."""
-    rng = np.random.default_rng(seed)
-    t = np.arange(n_samples)[:, None]
-    swell = np.clip(np.sin(t * rng.uniform(1e-4, 1e-3, 5) + rng.uniform(0, 6, 5)), 0.1, None)
-    tones = (swell * np.sin(t * rng.uniform(0.005, 0.5, 5) + rng.uniform(0, 6, 5))).sum(axis=1, keepdims=True)
-    return (0.1 * tones + 0.03 * rng.standard_normal((n_samples, 1))).astype(np.float32)
-
-
 def run(model, audio: np.ndarray) -> dict[str, np.ndarray]:
     """Latents (F, D), codes (F, Q) and decoded audio of one clip (T, 1), padded with zeros to whole hops."""
     padded = np.pad(audio, ((0, -len(audio) % model.config.frame_size), (0, 0)))
@@ -114,14 +106,7 @@ def run(model, audio: np.ndarray) -> dict[str, np.ndarray]:
 
 def ported(model, folder) -> tuple[zoo.Codec, dict]:
     hyperparameters = mimi.hyperparameters(model.config.to_dict())
-    codec = zoo.create("mimi", **hyperparameters)
-    weights = weights_of(model, folder)
-    return codec, to_params(weights, mimi.key_maps(**hyperparameters)["transformers"], template(codec))
-
-
-def template(codec: zoo.Codec) -> dict:
-    audio = jnp.zeros((1, codec.hop_length, codec.channels))
-    return jax.eval_shape(codec.init, jax.random.key(0), audio)["params"]
+    return small.ported("mimi", hyperparameters, weights_of(model, folder), "transformers")
 
 
 @pytest.fixture(scope="module")
@@ -131,15 +116,11 @@ def published(tmp_path_factory):
     return model, codec, params, jax.jit(codec.apply, static_argnames="method")
 
 
-def agree(found, wanted, share=1e-4):
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=share * np.abs(wanted).max())
-
-
 # the last is longer than the attention's window; of none are two entries of a codebook equally near, but for rounding
 @pytest.mark.parametrize("n_samples", [24_000, 30_001, 300, 290_123])
 def test_codes_and_audio_are_the_references(published, n_samples):
     model, _, params, apply = published
-    audio = sound(n_samples, seed=n_samples)
+    audio = swelling(n_samples, seed=n_samples)
     wanted = run(model, audio)
     if len(wanted["codes"]) > 5:
         assert len(np.unique(wanted["codes"][:, 0])) > 3
@@ -150,9 +131,9 @@ def test_codes_and_audio_are_the_references(published, n_samples):
     error = np.abs(latent[0] - wanted["latent"]).max() / np.abs(wanted["latent"]).max()
     print(f"{n_samples}: latent {error:.1e}, codes that differ {np.mean(codes != wanted['codes'])}")
     print(f"audio {np.abs(out - wanted['out']).max() / np.abs(wanted['out']).max():.1e} of its peak")
-    agree(latent[0], wanted["latent"])
+    close(latent[0], wanted["latent"])
     np.testing.assert_array_equal(codes, wanted["codes"])
-    agree(out, wanted["out"])
+    close(out, wanted["out"])
 
 
 def test_a_padded_batch_is_its_clips(published):
@@ -160,13 +141,13 @@ def test_a_padded_batch_is_its_clips(published):
     lengths = np.array([20_000, 9_001, 14_337], np.int32)
     batch = np.full((3, 20_000, 1), 9.0, np.float32)  # what is beyond a clip is not to be heard
     for clip, n in zip(batch, lengths):
-        clip[:n] = sound(n, seed=n)
+        clip[:n] = swelling(n, seed=n)
     together = jax.jit(lambda x, n: codec.apply({"params": params}, x, n))(batch, lengths)
     for i, n in enumerate(lengths):
         wanted = run(model, batch[i, :n])
         frames = len(wanted["codes"])
         np.testing.assert_array_equal(together.codes[i, :frames], wanted["codes"])
-        agree(together.audio[i, :n], wanted["out"])
+        close(together.audio[i, :n], wanted["out"])
         assert not np.asarray(together.audio[i, n:]).any()
 
 
@@ -179,21 +160,20 @@ def test_the_reference_loads_what_is_written(published, tmp_path):
     again, report = transformers.MimiModel.from_pretrained(tmp_path, output_loading_info=True)
     assert not any(report.values())
     assert again.config.frame_rate == 12.5
-    audio = sound(9_600, seed=1)
+    audio = swelling(9_600, seed=1)
     expected = run(model, audio)
     found = run(again.eval(), audio)
     np.testing.assert_array_equal(found["codes"], expected["codes"])
-    agree(found["out"], expected["out"], 1e-5)
+    close(found["out"], expected["out"], 1e-5)
 
 
 def write_golden(folder: str) -> None:
     model = reference(**SMALL)
     arrays = {f"w:{name}": array.astype(np.float16) for name, array in weights_of(model, folder).items()}
     for i, n_samples in enumerate(LENGTHS):
-        arrays[f"audio_{i}"] = sound(n_samples, seed=n_samples)
+        arrays[f"audio_{i}"] = swelling(n_samples, seed=n_samples)
         arrays |= {f"{name}_{i}": array for name, array in run(model, arrays[f"audio_{i}"]).items()}
-    np.savez_compressed(GOLDEN, config=np.array(json.dumps(SMALL)), **arrays)
-    print(GOLDEN, GOLDEN.stat().st_size)
+    small.write_golden("mimi", "small", SMALL, arrays)
 
 
 if __name__ == "__main__":

@@ -1,21 +1,20 @@
 """Oobleck against diffusers at published size; run as a module, it rewrites the golden file of the plain tests."""
 
-import json
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import zoo
+from tests.zoo.published import small
+from tests.zoo.published.parity.sounds import weights_of
+from tests.zoo.published.small import close
 from zoo.published import oobleck
-from zoo.published.keymap import from_params, to_params
+from zoo.published.keymap import from_params
 
 torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "oobleck_small.npz"
 SMALL = {
     "encoder_hidden_size": 8,
     "downsampling_ratios": [2, 4],
@@ -52,10 +51,6 @@ def reference(**config):
     return model
 
 
-def weights_of(model) -> dict[str, np.ndarray]:
-    return {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
-
-
 def sound(n_samples: int, channels: int, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     t = np.arange(n_samples)[:, None]
@@ -78,10 +73,7 @@ def run(model, audio: np.ndarray) -> dict[str, np.ndarray]:
 
 def ported(model) -> tuple[zoo.Codec, dict]:
     hyperparameters = oobleck.hyperparameters(dict(model.config))
-    codec = zoo.create("oobleck", **hyperparameters)
-    hop = codec.hop_length
-    template = jax.eval_shape(codec.init, jax.random.key(0), jnp.zeros((1, hop, codec.channels)))["params"]
-    return codec, to_params(weights_of(model), oobleck.key_maps(**hyperparameters)["diffusers"], template)
+    return small.ported("oobleck", hyperparameters, weights_of(model), "diffusers")
 
 
 @pytest.fixture(scope="module")
@@ -97,10 +89,10 @@ def test_latents_and_audio_are_the_references(published, n_samples):
     audio = sound(n_samples, 2, seed=n_samples)
     wanted = run(model, audio)
     latent = np.asarray(apply({"params": params}, audio[None], method="encode"))[0]
-    np.testing.assert_allclose(latent, wanted["latent"], rtol=0, atol=1e-4 * np.abs(wanted["latent"]).max())
+    close(latent, wanted["latent"], 1e-4)
     out = np.asarray(apply({"params": params}, wanted["latent"][None], method="decode"))[0, :n_samples]
     assert np.abs(wanted["latent"]).std() > 0.1
-    np.testing.assert_allclose(out, wanted["out"], rtol=0, atol=1e-4 * np.abs(wanted["out"]).max())
+    close(out, wanted["out"], 1e-4)
 
 
 def test_a_padded_batch_is_its_clips(published):
@@ -114,12 +106,12 @@ def test_a_padded_batch_is_its_clips(published):
     for clip, latent, codes, n in zip(batch, together.latent, together.codes, lengths):
         wanted = run(model, clip[:n])["latent"]
         frames = len(wanted)
-        np.testing.assert_allclose(latent[:frames], wanted, rtol=0, atol=1e-4 * np.abs(wanted).max())
+        close(latent[:frames], wanted, 1e-4)
         with torch.no_grad():
             on_grid = np.asarray(grid.apply({}, jnp.asarray(codes[None, :frames]), method="dequantise"))
             out = model.decode(torch.from_numpy(on_grid.swapaxes(1, 2).copy())).sample[0].numpy().T[:n]
         at = list(lengths).index(n)
-        np.testing.assert_allclose(together.audio[at, :n], out, rtol=0, atol=1e-4 * np.abs(out).max())
+        close(together.audio[at, :n], out, 1e-4)
 
 
 def test_the_reference_loads_what_is_written(published):
@@ -130,7 +122,7 @@ def test_the_reference_loads_what_is_written(published):
     again.load_state_dict(written)
     audio = sound(4096, 2, seed=1)
     for name, array in run(model, audio).items():
-        np.testing.assert_allclose(run(again.eval(), audio)[name], array, rtol=0, atol=1e-5 * np.abs(array).max())
+        close(run(again.eval(), audio)[name], array, 1e-5)
 
 
 def write_golden() -> None:
@@ -140,8 +132,7 @@ def write_golden() -> None:
         audio = sound(n_samples, 2, seed=i)
         arrays[f"audio_{i}"] = audio
         arrays |= {f"{name}_{i}": array for name, array in run(model, audio).items()}
-    np.savez_compressed(GOLDEN, config=np.array(json.dumps(SMALL)), **arrays)
-    print(GOLDEN, GOLDEN.stat().st_size)
+    small.write_golden("oobleck", "small", SMALL, arrays)
 
 
 if __name__ == "__main__":

@@ -1,22 +1,21 @@
 """SNAC against its authors' package at published size; run as a module, it rewrites the plain tests' golden files."""
 
 import json
-from pathlib import Path
 from unittest import mock
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import zoo
+from tests.zoo.published import small
+from tests.zoo.published.parity.sounds import jumping, weights_of
 from zoo.published import snac
-from zoo.published.keymap import from_params, to_params
+from zoo.published.keymap import from_params
 
 torch = pytest.importorskip("torch")
 authors = pytest.importorskip("snac")
 
-GOLDEN = Path(__file__).parent.parent / "golden"
 SPEECH = {
     "sampling_rate": 24_000, "encoder_dim": 48, "encoder_rates": [2, 4, 8, 8], "decoder_dim": 1024,
     "decoder_rates": [8, 8, 4, 2], "attn_window_size": None, "codebook_size": 4096, "codebook_dim": 8,
@@ -81,18 +80,6 @@ def sparse(tensor):
     return 8**0.5 * values * (torch.rand_like(tensor) < 1 / 8) if large else values
 
 
-def weights_of(model) -> dict[str, np.ndarray]:
-    return {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
-
-
-def sound(n_samples: int, seed: int) -> np.ndarray:
-    """Noise whose loudness and a tone whose pitch jump about, (T, 1)."""
-    rng = np.random.default_rng(seed)
-    loudness, pitch = np.repeat(rng.uniform(0, 1, (2, n_samples // 40 + 1)), 40, axis=1)[:, :n_samples]
-    samples = loudness**2 * rng.standard_normal(n_samples) + np.sin(np.cumsum(pitch))
-    return (samples / 4).astype(np.float32)[:, None]
-
-
 class OurNoise:
     """In place of torch.randn: what our decoder's layers add to `n_frames` frames, one after the other."""
 
@@ -118,11 +105,7 @@ def run(model, audio: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def ported(model, config) -> tuple[zoo.Codec, dict]:
-    hyperparameters = snac.hyperparameters(config)
-    codec = zoo.create("snac", **hyperparameters)
-    audio = jnp.zeros((1, codec.hop_length, 1))
-    template = jax.eval_shape(codec.init, jax.random.key(0), audio)["params"]
-    return codec, to_params(weights_of(model), snac.key_maps(**hyperparameters)["original"], template)
+    return small.ported("snac", snac.hyperparameters(config), weights_of(model), "original")
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -138,7 +121,7 @@ def test_codes_and_audio_are_the_references(name):
 
     decode = jax.jit(lambda variables, codes: codec.apply(variables, codes, method="decode_codes"))
     for n_samples, batch in ((config["sampling_rate"], 1), (12_347, 3)):
-        audio = np.stack([sound(n_samples, seed) for seed in range(batch)])
+        audio = np.stack([jumping(n_samples, 1, seed) for seed in range(batch)])
         wanted = run(model, audio)
         codes = np.asarray(encode(variables, audio))
         np.testing.assert_array_equal(codes, wanted["codes"])
@@ -164,7 +147,7 @@ def test_the_reference_loads_what_is_written(name, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(snac.hub_config(**hyperparameters)))
     again = authors.SNAC.from_config(tmp_path / "config.json").eval()
     again.load_state_dict(load_file(tmp_path / "model.safetensors"))
-    audio = sound(3001, seed=1)[None]
+    audio = jumping(3001, 1, seed=1)[None]
     before, after = run(model, audio), run(again, audio)
     np.testing.assert_array_equal(after["codes"], before["codes"])
     np.testing.assert_allclose(after["out"], before["out"], rtol=0, atol=1e-5 * np.abs(before["out"]).max())
@@ -175,12 +158,11 @@ def write_golden() -> None:
         model = reference(**config)
         arrays = {f"w:{key}": array.astype(np.float16) for key, array in weights_of(model).items()}
         for i, n_samples in enumerate(LENGTHS):
-            audio = sound(n_samples, seed=i)
+            audio = jumping(n_samples, 1, seed=i)
             found = {key: array[0] for key, array in run(model, audio[None]).items()}
             arrays |= {f"audio_{i}": audio, f"codes_{i}": found["codes"], f"out_{i}": found["out"]}
-        path = GOLDEN / f"snac_{name}.npz"
-        np.savez_compressed(path, config=np.array(json.dumps(config)), **arrays)
-        print(path, path.stat().st_size, [len(np.unique(column)) for column in arrays["codes_0"].T])
+        small.write_golden("snac", name, config, arrays)
+        print([len(np.unique(column)) for column in arrays["codes_0"].T])
         print(np.abs(arrays["out_0"]).max(), arrays["out_0"].std())
 
 

@@ -4,18 +4,18 @@ The package wants torchaudio for mel spectra only, and torchaudio wants a torch 
 here.
 """
 
-import json
 import sys
 import types
-from pathlib import Path
 from unittest import mock
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import zoo
+from tests.zoo.published import small
+from tests.zoo.published.parity.sounds import weights_of
+from tests.zoo.published.small import close
 from zoo.published import vocos as family
 from zoo.published.keymap import from_params, to_params
 
@@ -80,7 +80,6 @@ finally:
     for name in _MODULES:
         del sys.modules[name]
 
-GOLDEN = Path(__file__).parent.parent / "golden"
 MELS = {
     "features": {"sample_rate": 24_000, "n_fft": 1024, "hop_length": 256, "n_mels": 100, "padding": "center"},
     "backbone": {"input_channels": 100, "dim": 512, "intermediate_dim": 1536, "num_layers": 8},
@@ -195,10 +194,6 @@ def _encodec(small: dict | None):
     return model
 
 
-def weights_of(model) -> dict[str, np.ndarray]:
-    return {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
-
-
 def sound(n_samples: int, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     t = np.arange(n_samples)[:, None]
@@ -206,6 +201,14 @@ def sound(n_samples: int, seed: int) -> np.ndarray:
         np.sin(t * w + rng.uniform(0, 6)) * np.sin(t * w / 50 + rng.uniform(0, 6)) for w in rng.uniform(0.005, 0.6, 6)
     )
     return (0.2 * tones + 0.02 * rng.standard_normal((n_samples, 1))).astype(np.float32)
+
+
+def padded(*lengths: int) -> tuple[np.ndarray, np.ndarray]:
+    """Clips of so many samples as a batch, and their lengths."""
+    batch = np.zeros((len(lengths), max(lengths), 1), np.float32)
+    for clip, n in zip(batch, lengths):
+        clip[:n] = sound(n, seed=n)
+    return batch, np.array(lengths, np.int32)
 
 
 def run(model, audio: np.ndarray, bandwidth: int | None = None) -> dict[str, np.ndarray]:
@@ -225,30 +228,24 @@ def run(model, audio: np.ndarray, bandwidth: int | None = None) -> dict[str, np.
 def ported(model, parts: dict) -> tuple[zoo.Codec, dict, dict]:
     """Codec, parameters and hyper-parameters."""
     hyperparameters = family.hyperparameters(config_of(parts))
-    codec = zoo.create("vocos", **hyperparameters)
-    silence = jnp.zeros((1, 8 * codec.hop_length, 1))
-    template = jax.eval_shape(codec.init, jax.random.key(0), silence)["params"]
-    keymap = family.key_maps(**hyperparameters)["original"]
-    return codec, to_params(weights_of(model), keymap, template), hyperparameters
+    return *small.ported("vocos", hyperparameters, weights_of(model), "original"), hyperparameters
 
 
-def close(found, wanted: np.ndarray, tolerance: float) -> None:
-    assert np.shape(found) == np.shape(wanted)
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * np.abs(wanted).max())
+def published(parts: dict) -> tuple:
+    """Reference, codec, variables, hyper-parameters and the codec's compiled `apply`."""
+    model = reference(parts)
+    codec, params, hyperparameters = ported(model, parts)
+    return model, codec, {"params": params}, hyperparameters, jax.jit(codec.apply, static_argnames="method")
 
 
 @pytest.fixture(scope="module")
 def mels():
-    model = reference(MELS)
-    codec, params, hyperparameters = ported(model, MELS)
-    return model, codec, {"params": params}, hyperparameters, jax.jit(codec.apply, static_argnames="method")
+    return published(MELS)
 
 
 @pytest.fixture(scope="module")
 def codes():
-    model = reference(CODES)
-    codec, params, hyperparameters = ported(model, CODES)
-    return model, codec, {"params": params}, hyperparameters, jax.jit(codec.apply, static_argnames="method")
+    return published(CODES)
 
 
 @pytest.mark.parametrize("n_samples", [24_000, 30_001, 2560, 700])
@@ -263,10 +260,7 @@ def test_mels_and_audio_are_the_references(mels, n_samples):
 
 def test_a_padded_batch_of_mels_is_its_clips(mels):
     model, _, variables, _, apply = mels
-    lengths = np.array([9_001, 4_100, 6_144], np.int32)
-    batch = np.zeros((3, 9_001, 1), np.float32)
-    for clip, n in zip(batch, lengths):
-        clip[:n] = sound(n, seed=n)
+    batch, lengths = padded(9_001, 4_100, 6_144)
     together = apply(variables, batch, lengths)
     for clip, latent, out, n in zip(batch, together.latent, together.audio, lengths):
         wanted = run(model, clip[:n])
@@ -292,10 +286,7 @@ def test_codes_and_audio_are_the_references(codes, n_samples, bandwidth):
 
 def test_a_padded_batch_of_codes_is_its_clips(codes):
     model, _, variables, _, apply = codes
-    lengths = np.array([9_001, 4_100, 6_400], np.int32)
-    batch = np.zeros((3, 9_001, 1), np.float32)
-    for clip, n in zip(batch, lengths):
-        clip[:n] = sound(n, seed=n)
+    batch, lengths = padded(9_001, 4_100, 6_400)
     together = apply(variables, batch, lengths)
     for clip, found, out, n in zip(batch, together.codes, together.audio, lengths):
         wanted = run(model, clip[:n], 3)
@@ -347,10 +338,8 @@ def write_golden() -> None:
             audio = sound(n_samples + (32 if changes is None else 0), seed=i)  # a mirror image needs half a window
             found = run(model, audio, None if changes is None else 2 - i)
             arrays |= {f"audio_{i}": audio, **{f"{key}_{i}": array for key, array in found.items()}}
-        path = GOLDEN / f"vocos_{name}.npz"
         hyperparameters = changes or family.hyperparameters(config_of(parts))
-        np.savez_compressed(path, config=np.array(json.dumps(hyperparameters)), **arrays)
-        print(path, path.stat().st_size)
+        small.write_golden("vocos", name, hyperparameters, arrays)
 
 
 if __name__ == "__main__":

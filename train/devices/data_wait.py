@@ -13,7 +13,7 @@ import jax
 _WATCHER = ThreadPoolExecutor(1, thread_name_prefix="waiting")
 
 
-class Idleness:
+class DataWait:
     """Watches `running`, the results of the step that was dispatched last, from now on."""
 
     def __init__(self, running: Any) -> None:
@@ -22,7 +22,7 @@ class Idleness:
         self._ended: Future[float] | None = _WATCHER.submit(_ended_s, unfinished) if unfinished else None
 
     def seconds(self) -> float:
-        """For how long since then the step has been over; 0 if it still runs."""
+        """The seconds for which the step has been over since then; 0 if it still runs."""
         now = time.monotonic()
         if self._ended is None:
             return now - self._started_s

@@ -1,0 +1,80 @@
+"""Files are there whole or not at all, whatever goes wrong while they are written."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from zoo.saved import whole
+
+
+@pytest.mark.parametrize("unique", [False, True])
+def test_a_file_has_its_name_only_when_it_is_complete(tmp_path: Path, unique: bool) -> None:
+    path = tmp_path / ("n" * 240 + ".bin")  # nearly as long as a name can be
+    path.write_bytes(b"old")
+    with whole.file(path, unique=unique, sync=True) as stream:
+        stream.write(b"new")
+        stream.flush()
+        assert path.read_bytes() == b"old"
+        assert all(name.startswith(".") for name in os.listdir(tmp_path) if name != path.name)
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == [path.name]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+@pytest.mark.parametrize("before", [None, b"old"])
+def test_after_an_exception_all_is_as_it_was(tmp_path: Path, error: type[BaseException], before: bytes | None) -> None:
+    path = tmp_path / "a.json"
+    if before is not None:
+        path.write_bytes(before)
+    with pytest.raises(error), whole.file(path) as stream:  # noqa: PT012
+        stream.write(b"half of")
+        raise error
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == ({} if before is None else {path.name: before})
+
+
+def test_what_a_killed_process_left_is_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    with contextlib.suppress(ZeroDivisionError), whole.place(path) as temporary:
+        left = temporary
+        raise ZeroDivisionError
+    left.write_text("a longer text than the one to come")
+    whole.write_text(path, "läuft")
+    assert path.read_bytes() == "läuft".encode()
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_two_writers_with_names_of_their_own_do_not_mix(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    with whole.file(path, unique=True) as first:
+        first.write(b"first")
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(_write, path, b"second").result()
+        assert path.read_bytes() == b"second"
+    assert path.read_bytes() == b"first"
+
+
+def _write(path: Path, data: bytes) -> None:
+    with whole.file(path, unique=True) as stream:
+        stream.write(data)
+
+
+def test_the_guard_is_around_what_is_done_to_the_file_and_not_around_its_contents(tmp_path: Path) -> None:
+    @contextlib.contextmanager
+    def guard() -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise LookupError("cannot be written") from error
+
+    with pytest.raises(LookupError), whole.file(tmp_path / "no" / "folder", guard=guard):
+        pass
+    with pytest.raises(LookupError), whole.file(tmp_path / "a", guard=guard):
+        (tmp_path / "a" / "b").mkdir(parents=True)  # in the way of the file
+    with pytest.raises(ConnectionError), whole.file(tmp_path / "c", guard=guard):
+        raise ConnectionError("of what was to be written")
