@@ -36,7 +36,7 @@ def function(method: str, *static: str):
 
 
 def chunks(chunk_frames: int) -> Chunks:
-    return ready().chunks(chunk_frames)
+    return ready().engine.chunks(chunk_frames)
 
 
 def sound(n_samples: int) -> np.ndarray:
