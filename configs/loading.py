@@ -8,6 +8,7 @@ import importlib.util
 import sys
 import types
 import typing
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from configs.base import Config, Published, Weight
 
 _HERE = Path(__file__).parent
 _NOT_EXPERIMENTS = {"__init__", "base", "loading"}
+GROUP = "codec_zoo.configs"
+"""of entry points: modules of other packages that set CONFIG"""
 
 
 class ConfigError(ValueError):
@@ -22,15 +25,24 @@ class ConfigError(ValueError):
 
 
 def names() -> list[str]:
-    """Names of the configurations in this folder."""
-    return sorted(p.stem for p in _HERE.glob("*.py") if p.stem not in _NOT_EXPERIMENTS)
+    """Names of the configurations in this folder, and of those that installed packages bring."""
+    return sorted({*_here(), *entry_points(group=GROUP).names})
 
 
 def get(name: str) -> Config:
-    """The configuration `configs/NAME.py`; raises ConfigError for an unknown name."""
-    if name not in names():
-        raise ConfigError(f"unknown model {name!r}; there are: {', '.join(names())}")
-    return _config_of(importlib.import_module(f"configs.{name}"), name)
+    """The configuration `configs/NAME.py`, or that of an installed package.
+
+    Raises ConfigError for an unknown name, and for a package that cannot be imported.
+    """
+    if name in _here():
+        return _config_of(importlib.import_module(f"configs.{name}"), name)
+    for point in entry_points(group=GROUP, name=name):
+        try:
+            module = point.load()
+        except Exception as error:  # it is the package's code
+            raise ConfigError(f"configuration {name!r} ({point.value}) cannot be imported: {error}") from None
+        return _config_of(module, name)
+    raise ConfigError(f"unknown model {name!r}; there are: {', '.join(names())}")
 
 
 def from_file(path: str | Path) -> Config:
@@ -93,6 +105,10 @@ def describe(kind: Any) -> str:
         return f"a list, each item {describe(typing.get_args(kind)[0])}"
     words = {int: "an int", float: "a number", bool: "true or false", str: "a string"}
     return words.get(kind) or f"a {getattr(kind, '__name__', kind)}"
+
+
+def _here() -> set[str]:
+    return {path.stem for path in _HERE.glob("*.py")} - _NOT_EXPERIMENTS
 
 
 def _config_of(module: types.ModuleType, name: str) -> Config:

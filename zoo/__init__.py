@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from zoo.loading import ModelInfo, decompress, load, models
     from zoo.ready import ReadyCodec
     from zoo.tokens import Tokens
+    from zoo.verify import verify_codec
 
 _HOME = {
     "decompress": "loading",
@@ -34,6 +35,7 @@ _HOME = {
     "Encoded": "coding.clips",
     "ReadyCodec": "ready",
     "Tokens": "tokens",
+    "verify_codec": "verify",
 }
 
 __all__ = [
@@ -52,6 +54,7 @@ __all__ = [
     "models",
     "names",
     "tokens",
+    "verify_codec",
 ]
 
 

@@ -24,7 +24,7 @@ def published(name: str) -> PublishedModel | None:
 
     short = {model.name.split("/")[1]: model for model in KNOWN}
     found = {model.name: model for model in KNOWN}.get(name) or short.get(name)
-    if found or name in families.FAMILIES + families.PUBLISHED:
+    if found or name in (*families.names(), *families.PUBLISHED):
         return found
     begun = [model for key, model in short.items() if key.startswith(name)]
     if len(begun) > 1:

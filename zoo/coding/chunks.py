@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from typing import Any
 
@@ -22,6 +23,12 @@ class Chunks:
         self.module, self.chunk_frames = module, chunk_frames
         self._variables = variables
         self._known_carries: dict[tuple[str, tuple[int, ...]], Carry] = {}
+
+    def with_variables(self, variables: dict[str, Any]) -> Chunks:
+        """The same compiled functions for other weights of the same shapes."""
+        other = copy.copy(self)
+        other._variables = variables
+        return other
 
     def encode(self, audio: np.ndarray, mask: np.ndarray, carry: Carry) -> tuple[np.ndarray, Carry]:
         """Latents (chunk_frames, D) of the chunk in the middle of a window ((before + chunk + after) · hop, C).

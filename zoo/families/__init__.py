@@ -1,9 +1,13 @@
-"""The families of codecs: a name, and the module whose function of that name builds one."""
+"""The families of codecs: a name, and the module whose function of that name builds one.
+
+Other packages add families by an entry point in the group `codec_zoo.families`, whose value is such a module.
+"""
 
 from __future__ import annotations
 
 import importlib
 import inspect
+from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any
 
@@ -15,18 +19,27 @@ FAMILIES = ("autoencoder", "vae", "gan_vocoder")
 """what is trained here"""
 PUBLISHED = ("dac", "encodec", "mimi", "snac", "vocos", "oobleck")
 """what others have published"""
+GROUP = "codec_zoo.families"
+"""of entry points: families of other packages"""
 
 
 def names() -> tuple[str, ...]:
-    """Names of the families that are trained here; `create` builds the published ones too."""
-    return FAMILIES
+    """Names of the families that are trained here, with those of installed packages; `create` builds the published ones
+    too."""
+    return (*FAMILIES, *sorted(entry_points(group=GROUP).names - {*FAMILIES, *PUBLISHED}))
 
 
 def module_of(name: str) -> ModuleType:
-    """The module of a family; raises ZooError for an unknown one."""
-    if name not in FAMILIES + PUBLISHED:
-        raise ZooError(f"unknown model {name!r}; there are: {', '.join(FAMILIES + PUBLISHED)}")
-    return importlib.import_module(f"zoo.{'families' if name in FAMILIES else 'published'}.{name}")
+    """The module of a family; raises ZooError for an unknown one, and for one whose package cannot be imported."""
+    if name in FAMILIES + PUBLISHED:
+        return importlib.import_module(f"zoo.{'families' if name in FAMILIES else 'published'}.{name}")
+    for point in entry_points(group=GROUP, name=name):
+        try:
+            module: ModuleType = point.load()
+        except Exception as error:  # it is the package's code
+            raise ZooError(f"family {name!r} ({point.value}) cannot be imported: {error}") from None
+        return module
+    raise ZooError(f"unknown model {name!r}; there are: {', '.join((*names(), *PUBLISHED))}")
 
 
 def create(name: str, **hyperparameters: Any) -> Codec:

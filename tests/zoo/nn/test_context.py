@@ -14,6 +14,7 @@ from configs import loading
 from zoo.codec import Reach
 from zoo.nn import layers
 from zoo.nn.layers import Span
+from zoo.random_weights import random_like
 
 # optimisations take longer than they save here
 jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
@@ -59,18 +60,6 @@ def build(name: str):
     codec = zoo.create(family, **hyperparameters)
     audio = jax.ShapeDtypeStruct((1, 4 * codec.hop_length, codec.channels), jnp.float32)
     return codec, random_like(jax.eval_shape(codec.init, jax.random.key(0), audio))
-
-
-def random_like(shapes):
-    rng = np.random.default_rng(0)
-
-    def draw(path, leaf):
-        if leaf.ndim > 1:
-            return (rng.standard_normal(leaf.shape) * np.prod(leaf.shape[:-1]) ** -0.5).astype(np.float32)
-        mean = 1.0 if path[-1].key in ("scale", "alpha", "layer_scale") else 0.0
-        return (mean + 0.1 * rng.standard_normal(leaf.shape)).astype(np.float32)
-
-    return jax.tree_util.tree_map_with_path(draw, shapes)
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:

@@ -110,36 +110,6 @@ def ready(family: str, name: str, *, layout: str = "transformers") -> zoo.ReadyC
     return zoo.ReadyCodec(module, {"params": params}, tables, {"family": family, "model": hyperparameters})
 
 
-def padded(family: str, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """The golden clips as a batch (B, T, C), NaN beyond their ends, where nothing may have an effect; lengths (B,)."""
-    given = golden(family, name)
-    clips = [given[f"audio_{i}"] for i in range(sum(key.startswith("audio_") for key in given))]
-    lengths = np.array([len(clip) for clip in clips], np.int32)
-    batch = np.full((len(clips), lengths.max(), clips[0].shape[1]), np.nan, np.float32)
-    for row, clip in zip(batch, clips):
-        row[: len(clip)] = clip
-    return batch, lengths
-
-
-def frames_heard(codec: zoo.ReadyCodec, method: str, shape: tuple[int, int, int], frame: int) -> tuple[int, int]:
-    """First and last of the input's frames, (frames, samples or 1, channels), with an effect on `frame` of the output.
-
-    `method` is encode_frames or decode_frames.
-    """
-    n_frames, length, channels = shape
-    out = codec.module.hop_length // length
-    rng = np.random.default_rng(0)
-
-    def probe(x: jax.Array) -> jax.Array:
-        y = codec.module.apply(codec.variables, x, method=method)[0, frame * out : (frame + 1) * out]
-        return (y * rng.standard_normal(y.shape)).sum()
-
-    x = rng.standard_normal((1, n_frames * length, channels)).astype(np.float32)
-    gradient = np.asarray(jit(jax.grad(probe))(x))
-    touched = np.flatnonzero(gradient.reshape(n_frames, -1).any(axis=1))
-    return int(touched[0]), int(touched[-1])
-
-
 def close(found: ArrayLike, wanted: np.ndarray, tolerance: float = 1e-4) -> None:
     """Asserts that an array is equal to another to within a share of its largest value."""
     assert np.shape(found) == np.shape(wanted)

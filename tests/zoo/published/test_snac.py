@@ -10,8 +10,6 @@ import pytest
 import zoo
 from tests.zoo.published import small
 from tests.zoo.published.small import close, jit
-from zoo.coding.stream import FrameDecoder, FrameEncoder
-from zoo.nn.layers import Span
 from zoo.published import snac
 from zoo.published.keymap import flatten, from_params, to_params
 
@@ -29,76 +27,8 @@ def test_codes_and_audio_are_the_references(name, clip):
     codec, given = ready(name), golden(name)
     encoded = codec.encode(given[f"audio_{clip}"])
     np.testing.assert_array_equal(encoded.codes[0], given[f"codes_{clip}"])
+    assert clip or len(np.unique(encoded.codes)) > 20
     close(codec.decode(encoded), given[f"out_{clip}"])
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_padded_batch_is_its_clips(name):
-    module, variables, given = ready(name).module, ready(name).variables, golden(name)
-    batch, lengths = small.padded("snac", name)
-    output = jit(module.apply)(variables, batch, lengths)
-    assert len(np.unique(output.codes[0])) > 20
-    for i, n in enumerate(lengths):
-        np.testing.assert_array_equal(output.codes[i, : module.n_frames(n)], given[f"codes_{i}"])
-        close(output.audio[i, :n], given[f"out_{i}"])
-        assert not output.audio[i, n:].any()
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("shortest", [False, True])
-def test_chunks_of_any_length_are_one_pass_from_any_frame_on(name, shortest):
-    codec, given = ready(name), golden(name)
-    module, wanted, codes = codec.module, given["out_0"], given["codes_0"][None]
-    size = module.frame_multiple if shortest else codec.packet_frames()
-    chunks = codec.engine.chunks(size)
-
-    encoder = FrameEncoder(chunks, 1)
-    latents = [piece for part in np.split(given["audio_0"], [1, 700]) for piece in encoder.push(part[None])]
-    latents = np.concatenate(latents + encoder.finish(), axis=1)
-    starts = range(0, latents.shape[1], size)
-    found = [codec.engine.quantise(latents[:, start : start + size], 0, size) for start in starts]
-    np.testing.assert_array_equal(np.concatenate(found, axis=1), codes)
-
-    for first in (0, 2 * size):
-        decoder = FrameDecoder(chunks, 1, first)
-        audio = []
-        for start in range(first, codes.shape[1], size):
-            audio.append(decoder.push(codec.engine.dequantise(codes[:, start : start + size], 0, size)))
-        audio = np.concatenate([*audio, decoder.finish(len(wanted))], axis=1)[0]
-        # from the middle on, the first frames lack what was before them
-        skipped = (module.decoder_context.before + module.decoder_context.after) * module.hop_length if first else 0
-        close(audio[skipped:], wanted[first * module.hop_length + skipped :])
-
-
-def touched(function, x: np.ndarray, first: int, last: int) -> Span:
-    """The first and last step of time of x (1, T, C) on which outputs first … last of `function` depend."""
-    rng = np.random.default_rng(1)
-
-    def probe(x):
-        y = function(x)[:, first : last + 1]
-        return (y * rng.standard_normal(y.shape).astype(np.float32)).sum()
-
-    steps = np.flatnonzero(np.abs(np.asarray(jit(jax.grad(probe))(x))).max(axis=(0, 2)))
-    return Span(int(steps[0]), int(steps[-1]))
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_contexts_are_the_groups_of_frames_that_matter(name):
-    module, variables = ready(name).module, ready(name).variables
-    m, hop = module.frame_multiple, module.hop_length
-    rng = np.random.default_rng(0)
-
-    encode = functools.partial(module.apply, variables, method="encode_frames")
-    before, after = module.encoder_context.before, module.encoder_context.after
-    audio = 0.1 * rng.standard_normal((1, (before + after + 3 * m) * hop, 1)).astype(np.float32)
-    span = touched(encode, audio, before + m, before + 2 * m - 1)
-    assert (span.first // (m * hop) * m, span.last // (m * hop) * m) == (m, before + after + m)
-
-    decode = functools.partial(module.apply, variables, method="decode_frames")
-    before, after = module.decoder_context.before, module.decoder_context.after
-    latent = rng.standard_normal((1, before + after + 3 * m, module.bottleneck.latent_dim * module.decoder.steps))
-    span = touched(decode, latent.astype(np.float32), (before + m) * hop, (before + 2 * m) * hop - 1)
-    assert (span.first // m * m, span.last // m * m) == (m, before + after + m)
 
 
 def test_latency_counts_the_window_that_a_sample_lies_in():
@@ -137,12 +67,8 @@ def test_noise_belongs_to_its_place():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_files_hold_the_codes(name):
-    codec, audio = ready(name), golden(name)["audio_0"]
-    blob = codec.compress(audio)
-    back = codec.decompress(blob)
-    assert back.sample_rate == codec.sample_rate
-    close(back.audio, golden(name)["out_0"])
+def test_it_keeps_the_contract(name, quick):
+    zoo.verify_codec(ready(name), golden(name)["audio_0"])
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -8,8 +8,7 @@ import pytest
 
 import zoo
 from tests.zoo.published import small
-from tests.zoo.published.small import close, jit
-from zoo.coding.stream import FrameDecoder, FrameEncoder
+from tests.zoo.published.small import close
 from zoo.nn import dsp
 from zoo.published import vocos
 from zoo.published.keymap import fold_weight_norm, from_params, mismatches, to_params
@@ -22,7 +21,6 @@ LEVELS = (3, 1, 0)
 golden = functools.partial(small.golden, "vocos")
 weights = functools.partial(small.weights, "vocos")
 ready = functools.partial(small.ready, "vocos", layout="original")
-padded = functools.partial(small.padded, "vocos")
 
 
 # --- on mels
@@ -43,35 +41,6 @@ def test_filters_are_the_references():
     )
     np.testing.assert_allclose(filters, weights("mels")["feature_extractor.mel_spec.mel_scale.fb"], atol=2e-6)
     assert filters.max() > 0.9
-
-
-def test_a_padded_batch_of_mels_is_its_clips():
-    module, variables, given = ready("mels").module, ready("mels").variables, golden("mels")
-    batch, lengths = padded("mels")
-    together = jit(module.apply)(variables, batch, lengths)
-    for i, n in enumerate(lengths):
-        close(together.latent[i, : module.n_frames(n)], given[f"features_{i}"], 1e-4)
-        close(together.audio[i, :n], given[f"out_{i}"], 1e-4)
-        assert not np.asarray(together.audio[i, n:]).any()
-
-
-def test_chunks_of_mels_are_one_pass():
-    codec, long = ready("mels"), golden("mels")["audio_0"][:333]
-    module = codec.module
-    lengths = np.array([1, 15, 16, 31, 32, 33, 47, 48, 49, 160, 333], np.int32)
-    whole = jit(module.apply)(codec.variables, np.repeat(long[None], len(lengths), axis=0), lengths)
-    for latent, audio, n_samples in zip(np.asarray(whole.latent), np.asarray(whole.audio), lengths):
-        n = module.n_frames(n_samples)
-        assert n == -(-n_samples // 16) + 1
-        for frames in (1, 3):
-            encoder = FrameEncoder(codec.engine.chunks(frames), 1)
-            half, rest = np.split(long[None, :n_samples], [n_samples // 2], axis=1)
-            parts = encoder.push(half) + encoder.push(rest)
-            found = np.concatenate(parts + encoder.finish(), axis=1)
-            close(found[0], latent[:n], 1e-5)
-        decoder = FrameDecoder(codec.engine.chunks(3), 1)
-        pieces = [decoder.push(found[:, start : start + 3]) for start in range(0, n, 3)]
-        close(np.concatenate([*pieces, decoder.finish(n_samples)], axis=1)[0], audio[:n_samples], 1e-4)
 
 
 def test_silence_is_the_smallest_mel():
@@ -96,30 +65,6 @@ def test_codes_and_audio_are_the_references(clip):
     close(codec.decode(encoded), given[f"out_{clip}"], 1e-4)
 
 
-def test_a_padded_batch_of_codes_is_its_clips():
-    module, variables, given = ready("codes").module, ready("codes").variables, golden("codes")
-    batch, lengths = padded("codes")
-    levels = np.array(LEVELS, np.int32)
-    together = jit(lambda v, x, n, level: module.apply(v, x, n, level=level))(variables, batch, lengths, levels)
-    for i, (n, level) in enumerate(zip(lengths, levels)):
-        frames = module.n_frames(n)
-        np.testing.assert_array_equal(together.codes[i, :frames, : level + 1], given[f"codes_{i}"])
-        close(together.audio[i, :n], given[f"out_{i}"], 1e-4)
-
-
-@pytest.mark.parametrize("n_samples", [200, 641])
-def test_files_of_codes_are_one_pass(n_samples):
-    codec = ready("codes")
-    audio = golden("codes")["audio_0"][:n_samples]
-    shortest_s = codec.module.min_first_frames / codec.module.frame_rate_hz
-    run = jit(lambda v, x, level: codec.module.apply(v, x, level=level))
-    for level in (3, 2):
-        whole = run(codec.variables, audio[None], level)
-        blob = codec.compress(audio, level=level, packet_s=shortest_s)
-        close(codec.decompress(blob).audio, np.asarray(whole.audio[0]), 1e-4)
-        np.testing.assert_array_equal(codec.encode(audio, level=level).codes, whole.codes[..., : level + 1])
-
-
 def test_norms_know_the_bitrate():
     codec = ready("codes")
     dequantise = functools.partial(codec.module.bottleneck.apply, {"params": codec.variables["params"]["bottleneck"]})
@@ -137,18 +82,8 @@ def test_norms_know_the_bitrate():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_contexts_are_tight(kind):
-    codec = ready(kind)
-    module = codec.module
-    latent_dim = golden(kind)["features_0"].shape[1] + 3 * (kind == "codes")
-    methods = [("decode_frames", module.decoder_context, 1, latent_dim)]
-    if kind == "mels":  # an LSTM hears all that came before
-        methods.append(("encode_frames", module.encoder_context, module.hop_length, 1))
-    for method, context, length, channels in methods:
-        # mirrored ends are out of reach
-        n, f = 2 * context.before + 2 * context.after + 4, context.before + context.after + 1
-        heard = small.frames_heard(codec, method, (n, length, channels), f)
-        assert heard == (f - context.before, f + context.after)
+def test_it_keeps_the_contract(kind, quick):
+    zoo.verify_codec(ready(kind), golden(kind)["audio_0"])
 
 
 @pytest.mark.parametrize("kind", KINDS)
