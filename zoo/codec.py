@@ -89,6 +89,31 @@ class Codec(nn.Module):
     min_first_frames: int = 1
     """frames of a clip's beginning that must be computed at once: causal layers that mirror it depend on its future"""
 
+    @classmethod
+    def from_parts(
+        cls,
+        encoder: nn.Module,
+        bottleneck: nn.Module,
+        decoder: nn.Module,
+        *,
+        sample_rate: int,
+        hop_length: int,
+        frame_multiple: int = 1,
+        **options: Any,
+    ) -> Codec:
+        """A codec whose contexts are what its encoder and decoder say they reach; `options` are its other fields."""
+        return cls(
+            encoder,
+            bottleneck,
+            decoder,
+            sample_rate,
+            hop_length,
+            Reach.of_encoder(encoder, hop_length, frame_multiple),
+            Reach.of_decoder(decoder, hop_length, frame_multiple),
+            frame_multiple=frame_multiple,
+            **options,
+        )
+
     @property
     def frame_rate_hz(self) -> float:
         return self.sample_rate / self.hop_length

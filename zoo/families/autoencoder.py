@@ -14,7 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from zoo.codec import Codec, Reach
+from zoo.codec import Codec
 from zoo.nn import dsp
 from zoo.nn.bottlenecks import FSQ
 from zoo.nn.layers import (
@@ -133,14 +133,12 @@ def autoencoder(
     sizes = tuple(level for level in levels for _ in range(share))
     encoder = Encoder(hop_length, latent_dim, width, n_blocks, companding, latent_scale, dtype)
     decoder = Decoder(hop_length, channels, width, n_blocks, companding, latent_scale, dtype)
-    return Codec(
-        encoder=encoder,
-        bottleneck=FSQ(sizes),
-        decoder=decoder,
+    return Codec.from_parts(
+        encoder,
+        FSQ(sizes),
+        decoder,
         sample_rate=sample_rate,
         hop_length=hop_length,
-        encoder_context=Reach.of_encoder(encoder, hop_length),
-        decoder_context=Reach.of_decoder(decoder, hop_length),
         channels=channels,
         lead=hop_length // 2,
     )

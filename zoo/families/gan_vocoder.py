@@ -11,7 +11,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from zoo.codec import Codec, Reach
+from zoo.codec import Codec
 from zoo.nn import dsp
 from zoo.nn.bottlenecks import ResidualVQ
 from zoo.nn.layers import Conv1d, ConvNeXtBlock, Dtype, LayerNorm, Layers, Network, Transform, apply_mask
@@ -115,13 +115,11 @@ def gan_vocoder(
     """
     encoder = Encoder(latent_dim, n_fft, hop_length, encoder_width, encoder_blocks, dtype, causal)
     decoder = Decoder(channels, n_fft, hop_length, decoder_width, decoder_blocks, dtype, causal)
-    return Codec(
-        encoder=encoder,
-        bottleneck=ResidualVQ(latent_dim, n_codebooks, codebook_size, code_dim, quantiser_dropout),
-        decoder=decoder,
+    return Codec.from_parts(
+        encoder,
+        ResidualVQ(latent_dim, n_codebooks, codebook_size, code_dim, quantiser_dropout),
+        decoder,
         sample_rate=sample_rate,
         hop_length=hop_length,
-        encoder_context=Reach.of_encoder(encoder, hop_length),
-        decoder_context=Reach.of_decoder(decoder, hop_length),
         channels=channels,
     )

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zoo.codec import Codec, Reach
+from zoo.codec import Codec
 from zoo.nn import dsp
 from zoo.nn.bottlenecks import Gaussian
 from zoo.nn.layers import (
@@ -131,14 +131,12 @@ def vae(
         raise ValueError(f"latent_dim {latent_dim} exceeds the samples in a frame, {hop * channels}")
     shared = (widths, strides, dilations, companding, latent_scale, dtype)
     encoder, decoder = Encoder(latent_dim, *shared), Decoder(channels, *shared)
-    return Codec(
-        encoder=encoder,
-        bottleneck=Gaussian(latent_dim, grid_steps, initial_std=_initial_std(latent_dim)),
-        decoder=decoder,
+    return Codec.from_parts(
+        encoder,
+        Gaussian(latent_dim, grid_steps, initial_std=_initial_std(latent_dim)),
+        decoder,
         sample_rate=sample_rate,
         hop_length=hop,
-        encoder_context=Reach.of_encoder(encoder, hop),
-        decoder_context=Reach.of_decoder(decoder, hop),
         channels=channels,
         lead=hop // 2,
     )

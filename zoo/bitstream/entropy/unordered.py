@@ -136,7 +136,7 @@ class NameCoder:
         return model(frequencies(self._frame_costs[q, frame, :size] + self._code_costs[q, code, :size]))
 
     def _make_sums(self, q: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Sums the weights of each pair of clusters (C, C); also its likeliest symbol, and the total that is left over."""
+        """Sums the weights of each pair of clusters (C, C); also their likeliest symbol and what is left over."""
         size = self._sizes[q]
         costs = self._frame_costs[q, :, None, :size] + self._code_costs[q, None, :, :size]
         shares = weights(costs)

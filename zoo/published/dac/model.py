@@ -149,13 +149,12 @@ def dac(
         raise ValueError(f"decoder_width {decoder_width} cannot be halved {len(decoder_rates)} times")
     encoder = Encoder(latent_dim, encoder_width, encoder_rates, dtype)
     decoder = Decoder(decoder_width, decoder_rates, dtype)
-    return Codec(
-        encoder=encoder,
-        bottleneck=ResidualVQ(latent_dim, n_codebooks, codebook_size, code_dim, quantiser_dropout, input_bias=True),
-        decoder=decoder,
+    return Codec.from_parts(
+        encoder,
+        ResidualVQ(latent_dim, n_codebooks, codebook_size, code_dim, quantiser_dropout, input_bias=True),
+        decoder,
         sample_rate=sample_rate,
         hop_length=hop,
-        encoder_context=Reach.of_encoder(encoder, hop),
         decoder_context=Reach.of_decoder(decoder, hop),
     )
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from zoo.codec import Codec, Reach
+from zoo.codec import Codec
 from zoo.nn.layers import Dtype
 from zoo.published.encodec.segments import SCALE_BYTES, SegmentDecoder, SegmentEncoder, SegmentRVQ
 from zoo.published.parts.euclidean import EuclideanRVQ
@@ -74,14 +74,12 @@ def encodec(
     if segment_s is not None:
         return _segmented(spec, sample_rate, n_codebooks, codebook_size, segment_s, overlap, dtype)
     encoder, decoder = SeanetEncoder(spec, dtype), SeanetDecoder(spec, dtype)
-    return Codec(
-        encoder=encoder,
-        bottleneck=EuclideanRVQ(latent_dim, n_codebooks, codebook_size),
-        decoder=decoder,
+    return Codec.from_parts(
+        encoder,
+        EuclideanRVQ(latent_dim, n_codebooks, codebook_size),
+        decoder,
         sample_rate=sample_rate,
         hop_length=spec.hop_length,
-        encoder_context=Reach.of_encoder(encoder, spec.hop_length),
-        decoder_context=Reach.of_decoder(decoder, spec.hop_length),
         channels=channels,
         recurrent=n_lstm > 0,
         min_first_frames=spec.min_first_frames(),
@@ -105,14 +103,12 @@ def _segmented(
             f"{SCALE_BYTES}, and overlap by at most half"
         )
     encoder, decoder = SegmentEncoder(spec, length, hop, dtype), SegmentDecoder(spec, length, hop, dtype)
-    return Codec(
-        encoder=encoder,
-        bottleneck=SegmentRVQ(spec.latent_dim, n_codebooks, codebook_size, n_steps),
-        decoder=decoder,
+    return Codec.from_parts(
+        encoder,
+        SegmentRVQ(spec.latent_dim, n_codebooks, codebook_size, n_steps),
+        decoder,
         sample_rate=sample_rate,
         hop_length=hop,
-        encoder_context=Reach.of_encoder(encoder, hop),
-        decoder_context=Reach.of_decoder(decoder, hop),
         channels=spec.channels,
     )
 

@@ -150,14 +150,12 @@ def mimi(
     transformer = TransformerSpec(n_layers, n_heads, head_dim, hidden, window, rope_theta, norm_eps, layer_scale)
     encoder, decoder = Encoder(seanet, transformer, dtype), Decoder(seanet, transformer, dtype)
     hop = STEPS * seanet.hop_length
-    return Codec(
-        encoder=encoder,
-        bottleneck=SplitRVQ(latent_dim, n_codebooks, n_semantic, codebook_size, code_dim),
-        decoder=decoder,
+    return Codec.from_parts(
+        encoder,
+        SplitRVQ(latent_dim, n_codebooks, n_semantic, codebook_size, code_dim),
+        decoder,
         sample_rate=sample_rate,
         hop_length=hop,
-        encoder_context=Reach.of_encoder(encoder, hop),
-        decoder_context=Reach.of_decoder(decoder, hop),
         channels=channels,
         recurrent=True,
     )

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zoo.codec import Codec, Reach
+from zoo.codec import Codec
 from zoo.nn.layers import Conv1d, ConvTranspose1d, Dtype, Layers, Network, Residual, run, snake
 from zoo.published.oobleck.grid import GRID_STEPS, Grid
 
@@ -118,13 +118,11 @@ def oobleck(
     hop = int(np.prod(strides))
     encoder = Encoder(latent_dim, encoder_width, multiples, strides, dtype)
     decoder = Decoder(channels, decoder_width, multiples, strides, dtype)
-    return Codec(
-        encoder=encoder,
-        bottleneck=Grid(latent_dim, grid_steps, codebook_size),
-        decoder=decoder,
+    return Codec.from_parts(
+        encoder,
+        Grid(latent_dim, grid_steps, codebook_size),
+        decoder,
         sample_rate=sample_rate,
         hop_length=hop,
-        encoder_context=Reach.of_encoder(encoder, hop),
-        decoder_context=Reach.of_decoder(decoder, hop),
         channels=channels,
     )
