@@ -15,6 +15,7 @@ Gradients pass straight through all of them, in evaluation too: a loss on decode
 
 from zoo.nn.bottlenecks.base import (
     Bottleneck,
+    CodebookLevels,
     CodebookUse,
     Identity,
     LearntCodebooks,
@@ -28,6 +29,7 @@ from zoo.nn.bottlenecks.scalar import FSQ, Gaussian
 __all__ = [
     "FSQ",
     "Bottleneck",
+    "CodebookLevels",
     "CodebookUse",
     "Gaussian",
     "Identity",

@@ -127,6 +127,29 @@ class Bottleneck(Protocol):
         """Says what an entropy coder must know of the codes; alphabets are those of `Quantised.codes`."""
 
 
+class CodebookLevels:
+    """The levels of a residual quantiser: level l is the first l + 1 of its codebooks, and the default is all of them.
+
+    A mixin for modules that have `n_codebooks` and `codebook_size`.
+    """
+
+    n_codebooks: Any
+    codebook_size: Any
+
+    @property
+    def default_level(self) -> int:
+        level: int = self.n_codebooks - 1
+        return level
+
+    def symbols(self) -> SymbolFormat:
+        """The symbols of plain residual quantisation, one alphabet for each codebook."""
+        return SymbolFormat((self.codebook_size,) * self.n_codebooks, self.n_codebooks)
+
+    def n_used(self, level: Any) -> jax.Array:
+        """The number of codebooks that a level uses, int32 () or (B,)."""
+        return chosen_level(level, self.default_level) + 1
+
+
 class Identity(nn.Module):
     """No quantisation: the latent itself, no symbols, no losses."""
 

@@ -9,11 +9,10 @@ import jax
 import jax.numpy as jnp
 
 from zoo.nn.bottlenecks.base import (
+    CodebookLevels,
     CodebookUse,
     LearntCodebooks,
     Quantised,
-    SymbolFormat,
-    chosen_level,
     mean_frames,
 )
 from zoo.nn.bottlenecks.kmeans import nearest_entry, spherical_kmeans
@@ -52,7 +51,7 @@ def fit_residual_vq(params: Any, latents: jax.Array, key: jax.Array) -> Any:
     return params | {name: jnp.stack(parts) for name, parts in fitted.items()}
 
 
-class ResidualVQ(nn.Module):
+class ResidualVQ(CodebookLevels, nn.Module):
     """Residual vector quantisation with factorised, normalised codes and quantiser dropout (DAC, Kumar et al., 2023).
 
     Each stage projects what is left to `code_dim` dimensions, looks up the nearest entry by cosine, and projects
@@ -84,18 +83,11 @@ class ResidualVQ(nn.Module):
         self.bias = self.param("bias", nn.initializers.zeros, (q, d), jnp.float32)
         self.bias_in = self.param("bias_in", nn.initializers.zeros, (q, k), jnp.float32) if self.input_bias else None
 
-    @property
-    def default_level(self) -> int:
-        return self.n_codebooks - 1
-
-    def symbols(self) -> SymbolFormat:
-        return SymbolFormat((self.codebook_size,) * self.n_codebooks, self.n_codebooks)
-
     def __call__(
         self, latent: jax.Array, mask: jax.Array | None = None, *, keys: jax.Array | None = None, level: Any = None
     ) -> Quantised:
         batch = latent.shape[0]
-        used = jnp.broadcast_to(chosen_level(level, self.default_level) + 1, (batch,))
+        used = jnp.broadcast_to(self.n_used(level), (batch,))
         if keys is not None:
             used = jax.vmap(self._draw_codebooks)(keys)
         residual, total = latent, jnp.zeros_like(latent)
@@ -128,7 +120,7 @@ class ResidualVQ(nn.Module):
 
     def dequantise(self, codes: jax.Array, level: Any = None) -> jax.Array:
         """Latent of codes (B, F, q) with any q up to n_codebooks; stages above `level` are left out."""
-        used = jnp.reshape(chosen_level(level, self.default_level) + 1, (-1, 1, 1))
+        used = jnp.reshape(self.n_used(level), (-1, 1, 1))
         total = jnp.zeros((*codes.shape[:2], self.latent_dim))
         for q in range(codes.shape[-1]):
             step = _lookup(self.codebooks[q], codes[..., q]) @ self.project_out[q] + self.bias[q][None, None]

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zoo.codec import Codec, Reach
+from zoo.codec import Codec
 from zoo.nn.bottlenecks import ResidualVQ
 from zoo.nn.layers import (
     Conv1d,
@@ -155,7 +155,6 @@ def dac(
         decoder,
         sample_rate=sample_rate,
         hop_length=hop,
-        decoder_context=Reach.of_decoder(decoder, hop),
     )
 
 

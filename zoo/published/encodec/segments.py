@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from zoo.nn.bottlenecks import Quantised, SymbolFormat
+from zoo.nn.bottlenecks import CodebookLevels, Quantised, SymbolFormat
 from zoo.nn.layers import Dtype, Span, carrying
 from zoo.published.parts.euclidean import residual_codes, residual_sum
 from zoo.published.parts.seanet import Seanet, SeanetDecoder, SeanetEncoder
@@ -92,7 +92,7 @@ class SegmentDecoder(nn.Module):
         return jnp.pad(audio, ((0, 0), (skipped, 0), (0, 0), (0, 0))).reshape(batch, frames * hop, channels)
 
 
-class SegmentRVQ(nn.Module):
+class SegmentRVQ(CodebookLevels, nn.Module):
     """`EuclideanRVQ` of the latents inside segments, beside the bytes of their loudness."""
 
     latent_dim: int
@@ -108,10 +108,6 @@ class SegmentRVQ(nn.Module):
         shape = (self.n_codebooks, self.codebook_size, self.latent_dim)
         self.codebooks = self.param("codebooks", nn.initializers.normal(1.0), shape, jnp.float32)
 
-    @property
-    def default_level(self) -> int:
-        return self.n_codebooks - 1
-
     def symbols(self) -> SymbolFormat:
         sizes = (256,) + (self.codebook_size,) * self.n_codebooks
         return SymbolFormat(sizes, self.n_codebooks, n_always=1, subframes=self.n_steps)
@@ -121,7 +117,7 @@ class SegmentRVQ(nn.Module):
     ) -> Quantised:
         batch, frames, _ = latent.shape
         steps = latent[..., :-1].reshape(batch, frames * self.n_steps, self.latent_dim)
-        codes, total = residual_codes(jax.lax.stop_gradient(steps), self.codebooks, self._used(level))
+        codes, total = residual_codes(jax.lax.stop_gradient(steps), self.codebooks, self.n_used(level))
         total = steps + jax.lax.stop_gradient(total - steps)
         scale = latent[..., -1:]
         parts = jax.lax.bitcast_convert_type(jax.lax.stop_gradient(scale[..., 0]), jnp.uint32)[..., None]
@@ -141,8 +137,5 @@ class SegmentRVQ(nn.Module):
         scale = jnp.where(jnp.isfinite(scale), scale, 0.0)
         steps = codes[..., self.n_steps :].reshape(batch, frames, -1, self.n_steps).swapaxes(2, 3)
         steps = steps.reshape(batch, frames * self.n_steps, -1)
-        total = residual_sum(steps, self.codebooks, self._used(level))
+        total = residual_sum(steps, self.codebooks, self.n_used(level))
         return jnp.concatenate([total.reshape(batch, frames, -1), scale], axis=2)
-
-    def _used(self, level: Any) -> jax.Array:
-        return jnp.asarray(self.default_level if level is None else level, jnp.int32) + 1

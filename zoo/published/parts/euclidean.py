@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from zoo.nn.bottlenecks import Quantised, SymbolFormat
+from zoo.nn.bottlenecks import CodebookLevels, Quantised
 
 
 def residual_codes(latent: jax.Array, codebooks: jax.Array, used: jax.Array | int) -> tuple[jax.Array, jax.Array]:
@@ -65,7 +65,7 @@ def _first_smallest(x: jax.Array) -> jax.Array:
     return jnp.where(x == x.min(axis=-1, keepdims=True), places, last).min(axis=-1)
 
 
-class EuclideanRVQ(nn.Module):
+class EuclideanRVQ(CodebookLevels, nn.Module):
     """Residual VQ of whole latents; a level is the number of codebooks less one. Gradients pass straight through."""
 
     latent_dim: int
@@ -79,22 +79,12 @@ class EuclideanRVQ(nn.Module):
         shape = (self.n_codebooks, self.codebook_size, self.latent_dim)
         self.codebooks = self.param("codebooks", nn.initializers.normal(1.0), shape, jnp.float32)
 
-    @property
-    def default_level(self) -> int:
-        return self.n_codebooks - 1
-
-    def symbols(self) -> SymbolFormat:
-        return SymbolFormat((self.codebook_size,) * self.n_codebooks, self.n_codebooks)
-
     def __call__(
         self, latent: jax.Array, mask: jax.Array | None = None, *, keys: jax.Array | None = None, level: Any = None
     ) -> Quantised:
-        codes, total = residual_codes(jax.lax.stop_gradient(latent), self.codebooks, self._used(level))
+        codes, total = residual_codes(jax.lax.stop_gradient(latent), self.codebooks, self.n_used(level))
         return Quantised(latent + jax.lax.stop_gradient(total - latent), codes, {}, {})
 
     def dequantise(self, codes: jax.Array, level: Any = None) -> jax.Array:
         """Latents of codes (B, F, q) with any q up to n_codebooks; entries above `level` are left out."""
-        return residual_sum(codes, self.codebooks, self._used(level))
-
-    def _used(self, level: Any) -> jax.Array:
-        return jnp.asarray(self.default_level if level is None else level, jnp.int32) + 1
+        return residual_sum(codes, self.codebooks, self.n_used(level))

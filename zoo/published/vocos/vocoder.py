@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from zoo.nn import dsp
-from zoo.nn.bottlenecks import Quantised, SymbolFormat, straight_through
+from zoo.nn.bottlenecks import CodebookLevels, Quantised, straight_through
 from zoo.nn.layers import Conv1d, ConvNeXtBlock, Dtype, LayerNorm, Layers, Network, Span, Transform, apply_mask, run
 from zoo.published.parts.euclidean import residual_codes, residual_sum
 
@@ -47,10 +47,10 @@ class MelSpectrogram(nn.Module):
         return jnp.log(jnp.maximum(mel, _SMALLEST_MEL))
 
 
-class ConditionedVQ(nn.Module):
+class ConditionedVQ(CodebookLevels, nn.Module):
     """Residual VQ with EnCodec's codebooks, whose codes stand for other entries: latent (B, F, D) -> (B, F, D + N).
 
-    The last N numbers of what the decoder hears say how many codebooks there are, as one of `condition_codebooks`.
+    The last N numbers of what the decoder gets say how many codebooks there are, as one of `condition_codebooks`.
     Gradients pass straight through, from the other entries to the latent.
     """
 
@@ -62,41 +62,31 @@ class ConditionedVQ(nn.Module):
     learnt_codebooks = None
 
     def setup(self) -> None:
-        shape = (self._n_codebooks, self.codebook_size, self.latent_dim)
+        shape = (self.n_codebooks, self.codebook_size, self.latent_dim)
         self.codebooks = self.param("codebooks", nn.initializers.normal(1.0), shape, jnp.float32)
         self.entries = self.param("entries", nn.initializers.normal(1.0), shape, jnp.float32)
 
     @property
-    def _n_codebooks(self) -> int:
+    def n_codebooks(self) -> int:
         return self.condition_codebooks[-1]
-
-    @property
-    def default_level(self) -> int:
-        return self._n_codebooks - 1
-
-    def symbols(self) -> SymbolFormat:
-        return SymbolFormat((self.codebook_size,) * self._n_codebooks, self._n_codebooks)
 
     def __call__(
         self, latent: jax.Array, mask: jax.Array | None = None, *, keys: jax.Array | None = None, level: Any = None
     ) -> Quantised:
-        codes, _ = residual_codes(jax.lax.stop_gradient(latent), self.codebooks, self._used(level))
-        heard = self.dequantise(codes, level)
-        entries = straight_through(latent, heard[..., : self.latent_dim])
-        return Quantised(jnp.concatenate([entries, heard[..., self.latent_dim :]], axis=-1), codes, {}, {})
+        codes, _ = residual_codes(jax.lax.stop_gradient(latent), self.codebooks, self.n_used(level))
+        decoded = self.dequantise(codes, level)
+        entries = straight_through(latent, decoded[..., : self.latent_dim])
+        return Quantised(jnp.concatenate([entries, decoded[..., self.latent_dim :]], axis=-1), codes, {}, {})
 
     def dequantise(self, codes: jax.Array, level: Any = None) -> jax.Array:
         """Latents and condition of codes (B, F, q) with any q up to n_codebooks."""
-        used = self._used(level)
+        used = self.n_used(level)
         total = residual_sum(codes, self.entries, used)
         counts = jnp.asarray(self.condition_codebooks, jnp.int32)
         chosen = jnp.searchsorted(counts, jnp.reshape(used, (-1, 1)))  # the smallest that is enough
         condition = jax.nn.one_hot(chosen, len(self.condition_codebooks), dtype=total.dtype)
         shape = (*total.shape[:2], len(self.condition_codebooks))
         return jnp.concatenate([total, jnp.broadcast_to(condition, shape)], axis=-1)
-
-    def _used(self, level: Any) -> jax.Array:
-        return jnp.asarray(self.default_level if level is None else level, jnp.int32) + 1
 
 
 class Decoder(Network):
