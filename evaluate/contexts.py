@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluate import cli
+from evaluate import cli, table
 from evaluate.clips import Clip, pieces
 from evaluate.pca import training_clips
 from zoo.bitstream.entropy import Fitter, tables
@@ -114,7 +114,7 @@ def run(options: Options) -> None:
         )
     if options.output:
         rows = [asdict(s) | {"saved_percent": s.saved_percent} for s in found]
-        Path(options.output).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        table.write_text(Path(options.output), json.dumps(rows, indent=1) + "\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

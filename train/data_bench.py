@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from configs import base
+from evaluate import table
 from zoo.console.command import command
 from zoo.errors import ZooError
 
@@ -144,10 +145,7 @@ def run(options: Options) -> None:
     )
     print(f"a step at {delivery.step_audio_per_s:.0f} s of audio/s waits {100 * delivery.wait_share:.2f} % of its time")
     if options.output is not None:
-        try:
-            Path(options.output).write_text(json.dumps(dataclasses.asdict(delivery), indent=2) + "\n")
-        except OSError as error:
-            raise ZooError(f"{options.output}: cannot be written ({error.strerror})") from None
+        table.write_text(Path(options.output), json.dumps(dataclasses.asdict(delivery), indent=2) + "\n")
 
 
 if __name__ == "__main__":

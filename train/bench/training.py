@@ -220,7 +220,7 @@ def run(options: Options) -> None:
 
 
 def _run_speeds(options: Options) -> None:
-    from evaluate.table import console
+    from evaluate import table
 
     output = options.output or "train_bench.json"
     try:
@@ -231,12 +231,9 @@ def _run_speeds(options: Options) -> None:
     for name, config in configs.items():
         speeds += measure(name, config, steps=options.steps)
         written = report(speeds)
-        try:
-            # after each model: a benchmark that is stopped has not measured for nothing
-            Path(output).write_text(json.dumps(written, indent=2) + "\n")
-        except OSError as error:
-            raise ZooError(f"{output}: cannot be written ({error.strerror})") from None
-    console().print(render(written))
+        # after each model: a benchmark that is stopped has not measured for nothing
+        table.write_text(Path(output), json.dumps(written, indent=2) + "\n")
+    table.console().print(render(written))
     print(f"written to {output}")
 
 

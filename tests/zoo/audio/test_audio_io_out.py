@@ -364,10 +364,13 @@ def test_a_block_leaves_before_the_next_one_has_come():
     assert process.returncode == 0
 
 
-def test_standard_output_that_is_closed_or_a_terminal(monkeypatch):
-    monkeypatch.setattr(sys, "stdout", None)
-    with pytest.raises(ZooError, match="standard output: is closed"):
-        check_output("-")
-    monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=io.BytesIO(), isatty=lambda: True))
-    with pytest.raises(ZooError, match="is a terminal"):
-        check_output("-")
+@pytest.mark.parametrize(
+    ("stream", "name", "use"), [("stdin", "standard input", open_reader), ("stdout", "standard output", check_output)]
+)
+def test_a_standard_stream_that_is_closed_or_a_terminal(monkeypatch, stream, name, use):
+    monkeypatch.setattr(sys, stream, None)
+    with pytest.raises(ZooError, match=f"{name}: is closed"):
+        use("-")
+    monkeypatch.setattr(sys, stream, SimpleNamespace(buffer=io.BytesIO(), isatty=lambda: True))
+    with pytest.raises(ZooError, match=f"{name}: is a terminal"):
+        use("-")
