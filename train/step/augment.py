@@ -202,7 +202,7 @@ def room_response(draws: Draws, config: Augmentation, sample_rate: int, shape: t
 
 
 def _in_room(audio: jax.Array, draws: Draws, config: Augmentation, sample_rate: int) -> jax.Array:
-    # what decays after the crop has ended is not heard
+    # what decays after the crop has ended is lost
     n = min(math.ceil(config.reverberation_s[1] * sample_rate) + 1, audio.shape[1])
     wet = _convolved(audio, room_response(draws, config, sample_rate, (n, audio.shape[2])))
     return wet * jnp.sqrt(_power(audio) / jnp.maximum(_power(wet), _SILENCE))

@@ -51,8 +51,8 @@ def spectrogram_mse(reference: jax.Array, estimate: jax.Array, n_fft: int = 1024
 def complex_stft(reference: jax.Array, estimate: jax.Array, scales: Sequence[int] = COMPLEX_SCALES) -> jax.Array:
     """|X − Y| / sqrt(|X| + 0.01), averaged over bins and scales, with STFTs of unit-energy windows.
 
-    The root of the reference's magnitude in the denominator lies between an absolute error, which only hears
-    the loudest bins, and a relative one, which hears noise. Phase counts wherever there is energy.
+    The root of the reference's magnitude in the denominator lies between an absolute error, which only counts
+    the loudest bins, and a relative one, which counts noise. Phase counts wherever there is energy.
     """
     total = jnp.zeros(reference.shape[0])
     for n_fft in scales:

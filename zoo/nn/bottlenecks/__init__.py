@@ -4,7 +4,7 @@ Every bottleneck yields integer symbols, so that a bitrate can always be counted
 
     quantised = bottleneck(latent, mask, keys=keys, level=level)   # training (keys given) or evaluation
     codes     = quantised.codes                                    # int32 (B, F, Q), code q in [0, codebook_sizes[q])
-    latent    = bottleneck.dequantise(codes, level)                # what the decoder hears
+    latent    = bottleneck.dequantise(codes, level)                # what the decoder gets
 
 `level` is the operating point, an int32 scalar or (B,) from 0 (lowest rate) to n_levels - 1: the number of codebooks
 of a residual VQ, the grid step of a Gaussian one. `keys` are one PRNG key per example: noise is a function of the

@@ -266,13 +266,13 @@ _from_few.defvjp(_from_few_forward, _from_few_backward)
 
 
 def _shifted(x: jax.Array, taps: int, dilation: int) -> list[jax.Array]:
-    """What each tap hears of (B, T, C)."""
+    """The inputs (B, T, C) shifted to each tap."""
     length = x.shape[1] - (taps - 1) * dilation
     return [x[:, i * dilation : i * dilation + length] for i in range(taps)]
 
 
 def _overlapped(parts: Sequence[jax.Array], length: int, dilation: int) -> jax.Array:
-    """The sum (B, length, C) of what each tap says of what it heard: the transpose of `_shifted`."""
+    """The sum (B, length, C) of the outputs of all taps: the transpose of `_shifted`."""
     rest = length - parts[0].shape[1]
     padded = [jnp.pad(y, ((0, 0), (i * dilation, rest - i * dilation), (0, 0))) for i, y in enumerate(parts)]
     return functools.reduce(jnp.add, padded)
@@ -301,10 +301,10 @@ def _with_products_forward(x: jax.Array, kernel: jax.Array, dilation: int) -> tu
 def _with_products_backward(dilation: int, kept: Any, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
     x, kernel = kept
     taps, channels, features = kernel.shape
-    heard = jnp.stack(_shifted(x, taps, dilation)).reshape(taps, -1, channels)
-    rows = jnp.broadcast_to(gradient.reshape(1, -1, features), (taps, heard.shape[1], features))
-    of_heard = jnp.einsum("kmf,kcf->kmc", rows, kernel).reshape(taps, *gradient.shape[:2], channels)
-    return _overlapped(list(of_heard), x.shape[1], dilation), jnp.einsum("kmc,kmf->kcf", heard, rows)
+    inputs = jnp.stack(_shifted(x, taps, dilation)).reshape(taps, -1, channels)
+    rows = jnp.broadcast_to(gradient.reshape(1, -1, features), (taps, inputs.shape[1], features))
+    of_inputs = jnp.einsum("kmf,kcf->kmc", rows, kernel).reshape(taps, *gradient.shape[:2], channels)
+    return _overlapped(list(of_inputs), x.shape[1], dilation), jnp.einsum("kmc,kmf->kcf", inputs, rows)
 
 
 _with_products.defvjp(_with_products_forward, _with_products_backward)

@@ -1,4 +1,4 @@
-"""Where a clip begins and ends inside an array, what a layer hears beyond that, and on what its outputs depend."""
+"""Where a clip begins and ends inside an array, what layers get beyond that, and on what their outputs depend."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class LSTM(nn.Module):
         batch, frames, size = x.shape
         windowed = self.remembers and carrying(self)
         first, n = (self.first, frames - self.beside) if windowed else (0, frames)
-        heard = jnp.ones((batch, frames), bool) if mask is None else mask
+        valid = jnp.ones((batch, frames), bool) if mask is None else mask
         x = apply_mask(x, mask).astype(self.dtype)
         dense = nn.initializers.uniform(2 * size**-0.5)
         for i in range(self.n_layers):
@@ -57,17 +57,17 @@ class LSTM(nn.Module):
             if windowed:
                 carried = self.variable("carry", f"state_{i}", jnp.zeros, (2, batch, size), self.dtype)
                 state = carried.value
-            state, chunk = _run(state, gates[:, first : first + n], heard[:, first : first + n], recurrent)
+            state, chunk = _run(state, gates[:, first : first + n], valid[:, first : first + n], recurrent)
             if windowed:
                 carried.value = state
             parts = [jnp.zeros((batch, first, size), self.dtype), chunk]
             if first + n < frames:
-                parts.append(_run(state, gates[:, first + n :], heard[:, first + n :], recurrent)[1])
+                parts.append(_run(state, gates[:, first + n :], valid[:, first + n :], recurrent)[1])
             x = jnp.concatenate(parts, axis=1)
         return x
 
 
-def _run(state: jax.Array, gates: jax.Array, heard: jax.Array, recurrent: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _run(state: jax.Array, gates: jax.Array, valid: jax.Array, recurrent: jax.Array) -> tuple[jax.Array, jax.Array]:
     """State (2, B, C) after, and outputs (B, n, C) of, frames whose inputs gave `gates` (B, n, 4·C)."""
 
     def step(
@@ -81,5 +81,5 @@ def _run(state: jax.Array, gates: jax.Array, heard: jax.Array, recurrent: jax.Ar
         return (output, jnp.where(inside[:, None], new_cell, cell)), output
 
     # two arrays, because putting them together in each step takes a fifth of the time
-    last, outputs = jax.lax.scan(step, (state[0], state[1]), (gates.swapaxes(0, 1), heard.swapaxes(0, 1)))
+    last, outputs = jax.lax.scan(step, (state[0], state[1]), (gates.swapaxes(0, 1), valid.swapaxes(0, 1)))
     return jnp.stack(last), outputs.swapaxes(0, 1)

@@ -152,8 +152,8 @@ def _window_by_window(apply: Any, plan: _Plan, variables: Any, x: jax.Array, mas
     length, out = plan.window * plan.steps.into, plan.chunk * plan.steps.out
 
     def compute(_: None, window: Any) -> tuple[None, jax.Array]:
-        piece, heard, start = window
-        return None, jax.lax.dynamic_slice_in_dim(layers(variables, piece, heard), start, out, axis=1)
+        piece, mask, start = window
+        return None, jax.lax.dynamic_slice_in_dim(layers(variables, piece, mask), start, out, axis=1)
 
     def cut(array: jax.Array) -> jax.Array:
         return _cut(array, firsts, length, array.shape[1])

@@ -1,7 +1,7 @@
 """Descript Audio Codec: strided residual convolutions with Snake, and a residual VQ (Kumar et al., 2023).
 
 A decoder whose strides are odd is published a sample short: a transposed convolution of stride s drops ceil(s / 2)
-samples on both sides, so that n frames give n·s − 1 samples, and what follows hears an end that much earlier.
+samples on both sides, so that n frames give n·s − 1 samples, and what follows sees an end that much earlier.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class DecoderStage(Network):
 
     def layers(self) -> Layers:
         yield Snake(dtype=self.dtype, name="snake")
-        # whether the clip goes on after the last sample of a step is known from the next one, heard anyway
+        # whether the clip goes on after the last sample of a step is known from the next one, which is needed anyway
         yield ConvTranspose1d(self.features, self.rate, left=_margin(self.rate), dtype=self.dtype, name="up")
         for j, dilation in enumerate(DILATIONS):
             yield ResidualUnit(dilation, dtype=self.dtype, name=f"unit_{j}")

@@ -69,9 +69,9 @@ class SplitRVQ(nn.Module):
     def __call__(
         self, latent: jax.Array, mask: jax.Array | None = None, *, keys: jax.Array | None = None, level: Any = None
     ) -> Quantised:
-        heard = jax.lax.stop_gradient(latent)
-        semantic, meant = self.semantic(heard, self.n_semantic)
-        acoustic, sounding = self.acoustic(heard, self._n_acoustic(level))
+        target = jax.lax.stop_gradient(latent)
+        semantic, meant = self.semantic(target, self.n_semantic)
+        acoustic, sounding = self.acoustic(target, self._n_acoustic(level))
         codes = jnp.concatenate([semantic, acoustic], axis=2)
         return Quantised(latent + jax.lax.stop_gradient(meant + sounding - latent), codes, {}, {})
 

@@ -18,7 +18,7 @@ from zoo.nn.layers import Dtype, LayerNorm, Span, apply_mask, carrying, per_chan
 from zoo.published.keymap import LINEAR, VECTOR, Entry, Layout
 
 UNHEARD = -1e30
-"""Score of a step that is not to be heard; finite, so that one that hears nothing at all is no NaN."""
+"""The score of a step that is not attended to; finite, so that a step that attends to nothing is not NaN."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class TransformerSpec:
     hidden: int = 2048
     """width between the two dense layers"""
     window: int = 250
-    """steps that a step hears, itself included"""
+    """steps to which a step attends, itself included"""
     rope_theta: float = 10_000.0
     norm_eps: float = 1e-5
     layer_scale: float = 0.01
@@ -42,7 +42,7 @@ class Transformer(nn.Module):
     """A causal transformer (B, T, C) -> (B, T, C), T a multiple of the F latent frames of the mask (B, F).
 
     In a window whose chunk begins with latent frame `before`, the inputs are whole from step `first` on, and `beside`
-    latent frames do not belong to the chunk. Keys and values that the next window's steps will hear are carried, and
+    latent frames do not belong to the chunk. Keys and values that the next window's steps will need are carried, and
     so is the number of the chunk's first frame.
     """
 
@@ -62,7 +62,7 @@ class Transformer(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
         batch, length, _ = x.shape
-        heard = jnp.ones((batch, length), bool) if mask is None else jnp.repeat(mask, self.steps, axis=1)
+        valid = jnp.ones((batch, length), bool) if mask is None else jnp.repeat(mask, self.steps, axis=1)
         x = apply_mask(x, mask).astype(self.dtype)
         first, n, start = 0, length, jnp.int32(0)
         if carrying(self):
@@ -71,26 +71,26 @@ class Transformer(nn.Module):
             start = (position.value - self.before) * self.steps + first
             position.value = position.value + n // self.steps
         angles = _angles(start + jnp.arange(length - first), self.spec)
-        x, heard = x[:, first:], heard[:, first:]
+        x, valid = x[:, first:], valid[:, first:]
         for i in range(self.spec.n_layers):
-            x = TransformerLayer(self.spec, n, self.dtype, name=f"layer_{i}")(x, heard, angles)
+            x = TransformerLayer(self.spec, n, self.dtype, name=f"layer_{i}")(x, valid, angles)
         return jnp.pad(x, ((0, 0), (first, 0), (0, 0)))
 
 
 class TransformerLayer(nn.Module):
-    """Attention and two dense layers over (B, T, C), where `heard` (B, T); in a window, n steps belong to the chunk."""
+    """Attention and two dense layers over (B, T, C), where `valid` (B, T); in a window, n steps belong to the chunk."""
 
     spec: TransformerSpec
     n: int
     dtype: Dtype
 
     @nn.compact
-    def __call__(self, x: jax.Array, heard: jax.Array, angles: jax.Array) -> jax.Array:
-        x = x + self._scaled(self._attention(self._norm(x, "norm_attention"), heard, angles), "scale_attention")
+    def __call__(self, x: jax.Array, valid: jax.Array, angles: jax.Array) -> jax.Array:
+        x = x + self._scaled(self._attention(self._norm(x, "norm_attention"), valid, angles), "scale_attention")
         y = _gelu(self._dense(self._norm(x, "norm_mlp"), self.spec.hidden, "expand"))
         return x + self._scaled(self._dense(y, x.shape[-1], "project"), "scale_mlp")
 
-    def _attention(self, x: jax.Array, heard: jax.Array, angles: jax.Array) -> jax.Array:
+    def _attention(self, x: jax.Array, valid: jax.Array, angles: jax.Array) -> jax.Array:
         spec, (batch, length, channels) = self.spec, x.shape
         heads = batch, length, 3, spec.n_heads, spec.head_dim
         qkv = self._dense(x, 3 * spec.n_heads * spec.head_dim, "qkv").reshape(heads)
@@ -100,12 +100,12 @@ class TransformerLayer(nn.Module):
             shape = batch, spec.window - 1, spec.n_heads, spec.head_dim
             keys = self.variable("carry", "keys", jnp.zeros, shape, self.dtype)
             values = self.variable("carry", "values", jnp.zeros, shape, self.dtype)
-            known = self.variable("carry", "heard", jnp.zeros, shape[:2], bool)
+            known = self.variable("carry", "valid", jnp.zeros, shape[:2], bool)
             key, value = jnp.concatenate([keys.value, key], axis=1), jnp.concatenate([values.value, value], axis=1)
-            heard = jnp.concatenate([known.value, heard], axis=1)
+            valid = jnp.concatenate([known.value, valid], axis=1)
             carried = slice(self.n, self.n + spec.window - 1)
-            keys.value, values.value, known.value = key[:, carried], value[:, carried], heard[:, carried]
-        y = attend(query, key, value, heard, spec.window)
+            keys.value, values.value, known.value = key[:, carried], value[:, carried], valid[:, carried]
+        y = attend(query, key, value, valid, spec.window)
         return self._dense(y.reshape(batch, length, -1), channels, "out")
 
     def _norm(self, x: jax.Array, name: str) -> jax.Array:
@@ -120,15 +120,15 @@ class TransformerLayer(nn.Module):
         return x * per_channel(self.param(name, initial, (x.shape[-1],), jnp.float32), self.dtype)
 
 
-def attend(query: jax.Array, key: jax.Array, value: jax.Array, heard: jax.Array, window: int) -> jax.Array:
+def attend(query: jax.Array, key: jax.Array, value: jax.Array, valid: jax.Array, window: int) -> jax.Array:
     """Attention (B, T, H, D) of T queries to S + T keys and values, the last T of which stand where the queries do.
 
-    A query hears its own step and the window − 1 before it, of those that are `heard` (B, S + T); queries are scaled.
+    A query attends to its own step and the window − 1 before it, of those that are `valid` (B, S + T); queries are scaled.
     Many steps are taken `window` at a time, so that memory grows with their number and not its square.
     """
     length, past = query.shape[1], key.shape[1] - query.shape[1]
     if length <= 2 * window:
-        return _attend(query, key, value, heard, window)
+        return _attend(query, key, value, valid, window)
     n_blocks = -(-length // window)
     missing, spare = max(window - 1 - past, 0), max(past - window + 1, 0)
     after = n_blocks * window - length
@@ -137,23 +137,23 @@ def attend(query: jax.Array, key: jax.Array, value: jax.Array, heard: jax.Array,
         return jnp.pad(x, ((0, 0), (before, after), *((0, 0),) * (x.ndim - 2)))
 
     query = padded(query, 0)
-    key, value, heard = (padded(x[:, spare:], missing) for x in (key, value, heard))
+    key, value, valid = (padded(x[:, spare:], missing) for x in (key, value, valid))
 
     def block(i: jax.Array) -> jax.Array:
         def cut(x: jax.Array, length: int) -> jax.Array:
             return jax.lax.dynamic_slice_in_dim(x, i * window, length, axis=1)
 
         reach = 2 * window - 1
-        return _attend(cut(query, window), cut(key, reach), cut(value, reach), cut(heard, reach), window)
+        return _attend(cut(query, window), cut(key, reach), cut(value, reach), cut(valid, reach), window)
 
     blocks = jax.lax.map(block, jnp.arange(n_blocks))
     return jnp.moveaxis(blocks, 0, 1).reshape(query.shape)[:, :length]
 
 
-def _attend(query: jax.Array, key: jax.Array, value: jax.Array, heard: jax.Array, window: int) -> jax.Array:
+def _attend(query: jax.Array, key: jax.Array, value: jax.Array, valid: jax.Array, window: int) -> jax.Array:
     length, past = query.shape[1], key.shape[1] - query.shape[1]
     delay = (past + jnp.arange(length))[:, None] - jnp.arange(past + length)[None]
-    allowed = ((delay >= 0) & (delay < window))[None, None] & heard[:, None, None]
+    allowed = ((delay >= 0) & (delay < window))[None, None] & valid[:, None, None]
     scores = jnp.einsum("bqhd,bkhd->bhqk", query, key).astype(jnp.float32)
     weights = jax.nn.softmax(jnp.where(allowed, scores, UNHEARD), axis=-1)
     return jnp.einsum("bhqk,bkhd->bqhd", weights.astype(value.dtype), value)

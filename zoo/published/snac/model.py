@@ -216,14 +216,14 @@ def snac(
     encoder = Encoder(encoder_dim, encoder_rates, steps, attn_window_size, dtype)
     decoder = Decoder(decoder_dim, decoder_rates, steps, attn_window_size, noise, dtype)
     multiple = math.lcm(steps, attn_window_size or 1) // steps
-    heard = Reach.of_decoder(decoder, hop, multiple)
+    reach = Reach.of_decoder(decoder, hop, multiple)
     return Codec(
         encoder=encoder,
         bottleneck=MultiScaleVQ(latent_dim, vq_strides, codebook_size, codebook_dim),
-        decoder=decoder.clone(first=heard.before, beside=heard.before + heard.after),
+        decoder=decoder.clone(first=reach.before, beside=reach.before + reach.after),
         sample_rate=sample_rate,
         hop_length=hop,
         encoder_context=Reach.of_encoder(encoder, hop, multiple),
-        decoder_context=heard,
+        decoder_context=reach,
         frame_multiple=multiple,
     )
