@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         compare(words[1:])
         return
-    command(Options, "python -m evaluate", run, words, extra="evaluate")
+    command(Options, "python -m evaluate", run, words)
 
 
 def run(options: Options) -> None:

@@ -88,7 +88,7 @@ class Comparison:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command; exits with status 2 and one line on standard error for input that cannot be used."""
-    command(Options, "python -m evaluate compare", run, arguments, cached=False, extra="evaluate")
+    command(Options, "python -m evaluate compare", run, arguments, cached=False)
 
 
 def run(options: Options) -> None:

@@ -119,7 +119,7 @@ def run(options: Options) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command; exits with status 2 and one line on standard error for input that cannot be used."""
-    command(Options, "python -m evaluate.contexts", run, arguments, extra="evaluate")
+    command(Options, "python -m evaluate.contexts", run, arguments)
 
 
 if __name__ == "__main__":

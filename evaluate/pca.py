@@ -270,7 +270,7 @@ def overall(rows: Sequence[Row], name: str) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command; exits with status 2 and one line on standard error for input that cannot be used."""
-    command(Options, "python -m evaluate.pca", run, arguments, extra="evaluate")
+    command(Options, "python -m evaluate.pca", run, arguments)
 
 
 if __name__ == "__main__":

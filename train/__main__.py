@@ -8,7 +8,7 @@ import sys
 from train.devices import host_memory
 from zoo.console import extras, interrupts, terminal
 
-COMMANDS = {"check": "train.data.check", "prepare": "train.data.prepare", "report": "train.watch.curves"}
+COMMANDS = {"check": "train.check", "prepare": "train.prepare", "report": "train.watch.curves"}
 """What may stand in the place of options: modules with a `main(arguments)`."""
 
 

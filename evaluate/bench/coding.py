@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     With status 1 where a model and its torch implementation do not agree.
     """
     # compiled programs from earlier runs would hide what the first call costs
-    command(Options, "python -m evaluate.bench", run, arguments, cached=False, extra="evaluate")
+    command(Options, "python -m evaluate.bench", run, arguments, cached=False)
 
 
 def run(options: Options) -> None:

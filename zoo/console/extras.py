@@ -6,11 +6,8 @@ import importlib.util
 
 from zoo.errors import ZooError
 
-EXTRAS = {
-    "train": {"optax": "optax", "grain": "grain", "tensorboardX": "tensorboardX", "matplotlib": "matplotlib"},
-    "evaluate": {"rich": "rich"},
-}
-"""extra → {package as pip calls it: module}"""
+EXTRAS = {"train": ("optax", "grain", "tensorboardX", "matplotlib")}
+"""extra → its packages, which have the names of their modules"""
 
 
 def install_line(extra: str) -> str:
@@ -20,6 +17,6 @@ def install_line(extra: str) -> str:
 
 def require(extra: str) -> None:
     """Raises ZooError, with the line that installs them, where packages of an extra are missing."""
-    missing = [package for package, module in EXTRAS[extra].items() if importlib.util.find_spec(module) is None]
+    missing = [package for package in EXTRAS[extra] if importlib.util.find_spec(package) is None]
     if missing:
         raise ZooError(f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing: {install_line(extra)}")

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.base import Data
-from tests.train.data.test_prepare import prepared
 from tests.train.run.initialised import TINY
+from tests.train.test_prepare import prepared
 from train import data
 from train.data import FileCrops, held_out, inventory, shards
 from train.data.source import CropSource

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.base import Data
-from tests.train.data.test_prepare import RATE, noise, prepared, write
+from tests.train.test_prepare import RATE, noise, prepared, write
 from train import data_bench
 from train.data import FileCrops, ShardCrops, batches, make_source, shards
 from train.data.source import is_loud, sound_db

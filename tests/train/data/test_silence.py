@@ -11,7 +11,7 @@ import soundfile
 
 from configs.base import Config, Data
 from tests.train.run.initialised import TINY
-from train.data import prepare
+from train import prepare
 from train.data.silence import listen
 from train.run import loop, start
 from train.step.task import CodecTask

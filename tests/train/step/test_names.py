@@ -15,8 +15,7 @@ import soundfile
 
 from configs.base import Data, LossWeights
 from tests.train.run.initialised import TINY
-from train import data
-from train.data import prepare
+from train import data, prepare
 from train.run import loop
 from train.watch import curves
 from train.watch.picture import SamplePair, write_samples

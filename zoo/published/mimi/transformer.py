@@ -123,7 +123,7 @@ class TransformerLayer(nn.Module):
 def attend(query: jax.Array, key: jax.Array, value: jax.Array, valid: jax.Array, window: int) -> jax.Array:
     """Attention (B, T, H, D) of T queries to S + T keys and values, the last T of which stand where the queries do.
 
-    A query attends to its own step and the window − 1 before it, of those that are `valid` (B, S + T); queries are scaled.
+    A query attends to its own step and the window − 1 before it, of those that are `valid` (B, S + T), and is scaled.
     Many steps are taken `window` at a time, so that memory grows with their number and not its square.
     """
     length, past = query.shape[1], key.shape[1] - query.shape[1]

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from tests.audio_files import RATE, noise, write
-from train.data import packing, prepare, shards
+from train import prepare
+from train.data import packing, shards
 from zoo import audio
 from zoo.errors import ZooError
 
@@ -188,10 +189,10 @@ def test_a_killed_run_goes_on_to_the_same_shards(library, undisturbed, tmp_path)
     slowly = (
         "import sys, time; from train.data import packing; decode = packing.Workspace.decode\n"
         "packing.Workspace.decode = lambda *a: (time.sleep(0.03), decode(*a))[1]\n"
-        "from train.data import prepare; prepare.main(sys.argv[1:])"
+        "from train import prepare; prepare.main(sys.argv[1:])"
     )
     arguments = [str(library), str(out), "--sample_rate", str(RATE), "--shard_mb", "0.03", "--workers", "2"]
-    root = Path(__file__).parents[3]
+    root = Path(__file__).parents[2]
     with subprocess.Popen([sys.executable, "-c", slowly, *arguments], cwd=root, stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 60
         while not (out / "shard-00001.npy").exists():
@@ -296,7 +297,7 @@ def test_two_at_once_in_one_folder_are_refused(small, tmp_path):
 
 
 def test_the_command_line(small, tmp_path):
-    root = Path(__file__).parents[3]
+    root = Path(__file__).parents[2]
     command = [sys.executable, "-m", "train", "prepare"]
     wrong = subprocess.run([*command, str(small), str(small)], cwd=root, capture_output=True, text=True)
     assert wrong.returncode == 2

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.zoo.audio.format_files import by_soundfile, music, wav
-from train.data.check import main
+from train.check import main
 from zoo import audio
 
 
