@@ -163,7 +163,7 @@ def compare(
             if valued and len(valued) < len(rows):
                 notes.append(f"{title}: {name} has no value in {len(rows) - len(valued)} of {len(rows)} clips")
             if valued:
-                found.append(_difference(who, key_a[1], name, valued, seed, n_flips))
+                found.append(_difference(who, key_a[1], name=name, rows=valued, seed=seed, n_flips=n_flips))
             elif metrics:
                 raise ZooError(f"{title}: A and B have no values of {name} for the same clip")
         if found and (least := 2 ** (1 - min(x.n_clips for x in found)) * len(found)) > SIGNIFICANCE:
@@ -271,7 +271,20 @@ def _difference(
     if len(a.clips) > 1:
         low, high = statistics.interval(change.resampled(seed, statistics.N_RESAMPLES))
     p = sign_flip_p(weighted, seed=seed, n_flips=n_flips)
-    return Difference(system, level, name, len(a.clips), a.mean, b.mean, change.mean, low, high, p, p, "")
+    return Difference(
+        system,
+        level,
+        metric=name,
+        n_clips=len(a.clips),
+        a=a.mean,
+        b=b.mean,
+        difference=change.mean,
+        low=low,
+        high=high,
+        p=p,
+        p_holm=p,
+        verdict="",
+    )
 
 
 def _by_clip(rows: statistics.Rows, title: str) -> dict[str, Any]:

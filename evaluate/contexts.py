@@ -89,7 +89,15 @@ def _saving(codec: ReadyCodec, level: int, training: Sequence[Clip], clips: Sequ
         overhead = max(overhead, len(payload) - bits / 8)
     seconds = sum(len(clip.samples) / clip.sample_rate for clip in clips)
     static, context, coded = (bits / seconds / 1000 for bits in (static_bits, context_bits, 8 * n_bytes))
-    return Saving(level, static, context, coded, overhead, seconds / encode_s, seconds / decode_s)
+    return Saving(
+        level,
+        static,
+        context_kbps=context,
+        coded_kbps=coded,
+        overhead_bytes=overhead,
+        encode_rtf=seconds / encode_s,
+        decode_rtf=seconds / decode_s,
+    )
 
 
 def _packets(codec: ReadyCodec, clips: Iterable[Clip], level: int) -> Iterator[np.ndarray]:

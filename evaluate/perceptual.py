@@ -121,10 +121,12 @@ class PerceptualMetric:
 
 
 METRICS: dict[str, PerceptualMetric] = {
-    "visqol": PerceptualMetric(visqol, 48000, 1.0, 4.7321, "visqol-python", ("visqol", "libsvm.svmutil")),
-    "pesq": PerceptualMetric(pesq, 16000, 1.0, 4.6439, "pesq", ("pesq",)),
-    "stoi": PerceptualMetric(stoi, 10000, 0.0, 1.0, "pystoi", ("pystoi",)),
-    "estoi": PerceptualMetric(estoi, 10000, 0.0, 1.0, "pystoi", ("pystoi",)),
+    "visqol": PerceptualMetric(
+        visqol, 48000, lowest=1.0, identity=4.7321, package="visqol-python", modules=("visqol", "libsvm.svmutil")
+    ),
+    "pesq": PerceptualMetric(pesq, 16000, lowest=1.0, identity=4.6439, package="pesq", modules=("pesq",)),
+    "stoi": PerceptualMetric(stoi, 10000, lowest=0.0, identity=1.0, package="pystoi", modules=("pystoi",)),
+    "estoi": PerceptualMetric(estoi, 10000, lowest=0.0, identity=1.0, package="pystoi", modules=("pystoi",)),
 }
 
 

@@ -96,5 +96,14 @@ def means(rows: Sequence[Row]) -> list[Mean]:
                     values[name] = sum(getattr(row, name) * row.seconds for row in chosen) / seconds
                 for name in ("encode_rtf", "decode_rtf"):
                     values[name] = seconds / max(sum(row.seconds / getattr(row, name) for row in chosen), SHORTEST_S)
-            result.append(Mean(system, level, OVERALL if domain is None else domain, len(chosen), seconds, values))
+            result.append(
+                Mean(
+                    system,
+                    level,
+                    domain=OVERALL if domain is None else domain,
+                    n_clips=len(chosen),
+                    seconds=seconds,
+                    values=values,
+                )
+            )
     return result

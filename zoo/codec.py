@@ -162,7 +162,7 @@ class Codec(nn.Module):
         latent = self.encode(audio, n_samples)
         q = self.bottleneck(latent, mask, keys=keys, level=level)
         decoded = self.decode(q.latent, audio.shape[1], n_samples)
-        return CodecOutput(decoded, latent, q.codes, q.losses, q.metrics, q.codebooks)
+        return CodecOutput(decoded, latent, codes=q.codes, losses=q.losses, metrics=q.metrics, codebooks=q.codebooks)
 
     def encode(self, audio: jax.Array, n_samples: jax.Array | None = None) -> jax.Array:
         """Latent (B, F, D), before quantisation, of audio (B, T, C)."""

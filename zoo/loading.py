@@ -115,7 +115,14 @@ def list_runs(root: str | Path = "runs") -> tuple[ModelInfo, ...]:
         if metadata["format"] < checkpoint.FORMAT:
             continue
         found.append(
-            ModelInfo(str(run), metadata["family"], codec.sample_rate, codec.channels, available[-1], _bitrates(codec))
+            ModelInfo(
+                str(run),
+                metadata["family"],
+                sample_rate=codec.sample_rate,
+                channels=codec.channels,
+                step=available[-1],
+                bitrates_kbps=_bitrates(codec),
+            )
         )
     return tuple(found)
 
@@ -128,12 +135,12 @@ def models(root: str | Path = "runs") -> tuple[ModelInfo, ...]:
         ModelInfo(
             model.name,
             model.family,
-            model.sample_rate,
-            model.channels,
-            None,
-            model.bitrates_kbps,
-            model.parameters,
-            model.licence,
+            sample_rate=model.sample_rate,
+            channels=model.channels,
+            step=None,
+            bitrates_kbps=model.bitrates_kbps,
+            parameters=model.parameters,
+            licence=model.licence,
             at_hand=hub.cached(model.name) is not None,
         )
         for model in KNOWN

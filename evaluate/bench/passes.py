@@ -132,8 +132,8 @@ def measure(
         return None if flops is None or peak is None else flops * factor / duration_s / (1e12 * peak)
 
     return Whole(
-        encode_rtf, decode_rtf, encode_flops, decode_flops,
-        share(encode_flops, encode_rtf), share(decode_flops, decode_rtf),
+        encode_rtf, decode_rtf, encode_flops=encode_flops, decode_flops=decode_flops,
+        encode_share=share(encode_flops, encode_rtf), decode_share=share(decode_flops, decode_rtf),
     )  # fmt: skip
 
 

@@ -100,7 +100,16 @@ def measure(name: str, config: Config, *, steps: int) -> list[Speed]:
     for adversarial in (False, True) if task.adversarial else (False,):
         batches = data.batches(source, batch_size=config.batch_size, data=config.data)
         times = _run_steps(task, mesh, batches, adversarial, 1 + max(config.data.prefetch, 2) + steps)
-        speeds.append(summarise(name, adversarial, config.batch_size, segment_s, times[0].wall_s, times[-steps:]))
+        speeds.append(
+            summarise(
+                name,
+                adversarial,
+                batch_size=config.batch_size,
+                segment_s=segment_s,
+                first_step_s=times[0].wall_s,
+                times=times[-steps:],
+            )
+        )
     return speeds
 
 

@@ -209,7 +209,9 @@ def _torch(job: Job) -> Callable[[], object]:
         with np.load(job.input) as given:
             mels = {int(name): given[name] for name in given.files if name != "audio"}
             audio = given["audio"]
-        step = TrainingPass.of_folder(job.family, job.config, Path(job.folder), mels, MEL_WEIGHT, TARGET_GAIN)
+        step = TrainingPass.of_folder(
+            job.family, job.config, folder=Path(job.folder), mels=mels, mel_weight=MEL_WEIGHT, gain=TARGET_GAIN
+        )
         return step(step.peer.audio(audio))
 
     return run

@@ -57,7 +57,7 @@ def run(
     workdir = Path(config.workdir or f"runs/{name}")
     lock = RunLock(workdir)
     try:
-        _run(name, config, workdir, lock, model_overrides, extra_losses)
+        _run(name, config, workdir=workdir, lock=lock, model_overrides=model_overrides, extra_losses=extra_losses)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -132,7 +132,18 @@ def _run(
         processes.on_all(lambda: held_out.clips)  # what cannot be read fails now, not at the first checkpoint
         observer = Observer(config, codec, log, held_out)
         with processes.together():
-            _Run(task, mesh, phases, source, checkpoints, tables, observer, log, progress, stopping).train(state)
+            _Run(
+                task,
+                mesh,
+                phases=phases,
+                source=source,
+                checkpoints=checkpoints,
+                tables=tables,
+                observer=observer,
+                log=log,
+                progress=progress,
+                stopping=stopping,
+            ).train(state)
     if stopping.signal is not None:
         raise stopping.stopped(config.steps, config.steps)
     processes.leave()

@@ -43,7 +43,12 @@ class CodecTask:
             raise ZooError(f"model {config.model.family!r} has no codes, only latents: there is nothing to train for")
         d = config.discriminator
         self.discriminators = Discriminators(
-            d.periods, d.fft_sizes, d.period_channels, d.stft_channels, d.max_channels, dtype
+            d.periods,
+            d.fft_sizes,
+            period_channels=d.period_channels,
+            stft_channels=d.stft_channels,
+            max_channels=d.max_channels,
+            dtype=dtype,
         )
         self.adversarial = config.adversarial_start >= 0 and _is_on(config.loss.adversarial)
         if config.adversarial_start >= 0 and not self.adversarial:

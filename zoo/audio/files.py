@@ -88,7 +88,9 @@ def read_crop(
         raise ZooError(f"{info.path}: asked for {n_samples} samples at {sample_rate} Hz")
     source = info.open()
     try:
-        return _crop(source, start, n_samples, sample_rate, channels, info.n_samples or 0)
+        return _crop(
+            source, start, n_samples=n_samples, sample_rate=sample_rate, channels=channels, in_file=info.n_samples or 0
+        )
     finally:
         source.close()
 
@@ -123,7 +125,7 @@ def read(
         n_samples = -(-(info.n_samples - start) * rate // info.sample_rate)
         if seconds is not None:
             n_samples = min(max(round(seconds * rate), 1), n_samples)
-        samples = _crop(source, start, n_samples, rate, channels, info.n_samples)
+        samples = _crop(source, start, n_samples=n_samples, sample_rate=rate, channels=channels, in_file=info.n_samples)
         return Audio(samples, rate, info.warning or source.warning)
     finally:
         source.close()

@@ -87,7 +87,7 @@ def examine(
         warnings.append(f"is clipped: {100 * n_clipped / n / info.channels:.1f} % of its samples are at full scale")
     if info.channels > 1 and not difference and peak:
         warnings.append(f"its {info.channels} channels are the same")
-    return AudioReport(info, n, peak, rms_db, loudness, tuple(warnings))
+    return AudioReport(info, n, peak=peak, rms_db=rms_db, loudness_lufs=loudness, warnings=tuple(warnings))
 
 
 def lines(report: AudioReport) -> list[str]:

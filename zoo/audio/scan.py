@@ -161,4 +161,14 @@ def _restored(path: Path, stored: list[Any]) -> FileInfo:
     sample_rate, channels, n_samples, engine, kind, header_samples, warning, parts = stored
     rich = tuple(_KINDS[part[0]](*_rich(part[1:])) for part in parts)
     warning = warning and warning.replace("\0", str(path))
-    return FileInfo(path, sample_rate, channels, n_samples, engine, kind, header_samples, warning, rich)
+    return FileInfo(
+        path,
+        sample_rate,
+        channels=channels,
+        n_samples=n_samples,
+        engine=engine,
+        format=kind,
+        header_samples=header_samples,
+        warning=warning,
+        parts=rich,
+    )

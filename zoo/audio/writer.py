@@ -83,7 +83,9 @@ def open_writer(
                              is_pipe=is_pipe) as writer:  # fmt: skip
                 yield writer
         else:
-            with _library_writer(stream, name, sample_rate, channels, suffix, subtype) as writer:
+            with _library_writer(
+                stream, name, sample_rate=sample_rate, channels=channels, suffix=suffix, subtype=subtype
+            ) as writer:
                 yield writer
 
 

@@ -203,7 +203,17 @@ def encode_blocks(
     packet_frames = engine.packet_frames(packet_s)
     policy = level_policy(engine, bitrate, level)
     if bitrate is not None and seekable:
-        policy = Planned(_plan(engine, blocks(), sample_rate, channels, packet_frames, mid_side, bitrate))
+        policy = Planned(
+            _plan(
+                engine,
+                blocks(),
+                sample_rate=sample_rate,
+                channels=channels,
+                packet_frames=packet_frames,
+                mid_side=mid_side,
+                bitrate=bitrate,
+            )
+        )
     encoder = StreamEncoder(
         engine,
         sample_rate,

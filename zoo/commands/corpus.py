@@ -217,7 +217,7 @@ class Corpus:
                 open_reader(job.source, stream=options.stream) as reader,
                 open_output(job.target, force=True) as stream,
             ):
-                encoder = encode_reader(codec, reader, stream, options, codes, advance)
+                encoder = encode_reader(codec, reader, stream=stream, options=options, codes=codes, advance=advance)
                 if look_at(job.source, contents=False) != replace(state, sha256=None):
                     raise ZooError(f"{job.source}: has changed while it was coded")
                 if options.tokens:

@@ -48,7 +48,7 @@ def encode(options: Encode) -> None:
             open_output(options.output, force=options.force) as stream,
             progress(passes * reader.n_samples if reader.n_samples else None, "encoding") as advance,
         ):
-            encoder = encode_reader(codec, reader, stream, options, codes, advance)
+            encoder = encode_reader(codec, reader, stream=stream, options=options, codes=codes, advance=advance)
             if token_file:
                 tokens.save(token_file, tokens.of(encoder, codes), force=options.force)
         if reader.warning:

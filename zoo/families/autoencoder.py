@@ -131,8 +131,8 @@ def autoencoder(
         raise ValueError(f"levels {levels} must be at least 2 each")
     share = latent_dim // len(levels)
     sizes = tuple(level for level in levels for _ in range(share))
-    encoder = Encoder(hop_length, latent_dim, width, n_blocks, companding, latent_scale, dtype)
-    decoder = Decoder(hop_length, channels, width, n_blocks, companding, latent_scale, dtype)
+    shared = (width, n_blocks, companding, latent_scale, dtype)
+    encoder, decoder = Encoder(hop_length, latent_dim, *shared), Decoder(hop_length, channels, *shared)
     return Codec.from_parts(
         encoder,
         FSQ(sizes),

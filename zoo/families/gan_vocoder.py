@@ -113,8 +113,18 @@ def gan_vocoder(
     At most n_codebooks·log2(codebook_size)·sample_rate / hop_length bits per second: 6 kbps by default, less after
     entropy coding. If `causal`, the convolutions look at nothing to come: what is left of latency is one STFT window.
     """
-    encoder = Encoder(latent_dim, n_fft, hop_length, encoder_width, encoder_blocks, dtype, causal)
-    decoder = Decoder(channels, n_fft, hop_length, decoder_width, decoder_blocks, dtype, causal)
+    encoder = Encoder(
+        latent_dim,
+        n_fft,
+        hop_length=hop_length,
+        width=encoder_width,
+        n_blocks=encoder_blocks,
+        dtype=dtype,
+        causal=causal,
+    )
+    decoder = Decoder(
+        channels, n_fft, hop_length=hop_length, width=decoder_width, n_blocks=decoder_blocks, dtype=dtype, causal=causal
+    )
     return Codec.from_parts(
         encoder,
         ResidualVQ(latent_dim, n_codebooks, codebook_size, code_dim, quantiser_dropout),

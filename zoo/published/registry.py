@@ -38,7 +38,16 @@ def _dac(rate_khz: int, hz: int, kbps: tuple[float, float], parameters: int, **c
         "model_type": "dac", "sampling_rate": hz, "encoder_hidden_size": 64, "decoder_hidden_size": 1536,
         "hidden_size": 1024, "codebook_size": 1024, "codebook_dim": 8,
     }  # fmt: skip
-    return PublishedModel(f"descript/dac_{rate_khz}khz", "dac", hz, 1, kbps, parameters, "MIT", shared | config)
+    return PublishedModel(
+        f"descript/dac_{rate_khz}khz",
+        "dac",
+        sample_rate=hz,
+        channels=1,
+        bitrates_kbps=kbps,
+        parameters=parameters,
+        licence="MIT",
+        config=shared | config,
+    )
 
 
 def _encodec(
@@ -54,7 +63,16 @@ def _encodec(
         "use_conv_shortcut": True,
     }  # fmt: skip
     name = f"facebook/encodec_{rate_khz}khz"
-    return PublishedModel(name, "encodec", hz, channels, kbps, parameters, licence, shared | config)
+    return PublishedModel(
+        name,
+        "encodec",
+        sample_rate=hz,
+        channels=channels,
+        bitrates_kbps=kbps,
+        parameters=parameters,
+        licence=licence,
+        config=shared | config,
+    )
 
 
 def _snac(rate_khz: int, hz: int, kbps: float, parameters: int, **config: Any) -> PublishedModel:
@@ -64,7 +82,16 @@ def _snac(rate_khz: int, hz: int, kbps: float, parameters: int, **config: Any) -
         "vq_strides": [8, 4, 2, 1], "noise": True, "depthwise": True,
     }  # fmt: skip
     name = f"hubertsiuzdak/snac_{rate_khz}khz"
-    return PublishedModel(name, "snac", hz, 1, (kbps, kbps), parameters, "MIT", shared | config)
+    return PublishedModel(
+        name,
+        "snac",
+        sample_rate=hz,
+        channels=1,
+        bitrates_kbps=(kbps, kbps),
+        parameters=parameters,
+        licence="MIT",
+        config=shared | config,
+    )
 
 
 def _vocos(
@@ -77,7 +104,16 @@ def _vocos(
         "backbone": {"class_path": "vocos.models.VocosBackbone", "init_args": backbone},
         "head": {"class_path": "vocos.heads.ISTFTHead", "init_args": head},
     }
-    return PublishedModel(f"charactr/{name}", "vocos", 24_000, 1, kbps, parameters, "MIT", config)
+    return PublishedModel(
+        f"charactr/{name}",
+        "vocos",
+        sample_rate=24_000,
+        channels=1,
+        bitrates_kbps=kbps,
+        parameters=parameters,
+        licence="MIT",
+        config=config,
+    )
 
 
 KNOWN = (
@@ -93,7 +129,8 @@ KNOWN = (
              overlap=0.01, target_bandwidths=[3.0, 6.0, 12.0, 24.0]),
     _encodec(32, 1, (2.2, 2.2), 57_900_000, "CC-BY-NC 4.0", num_filters=64, upsampling_ratios=[8, 5, 4, 4],
              codebook_size=2048, use_conv_shortcut=False, target_bandwidths=[2.2]),
-    PublishedModel("kyutai/mimi", "mimi", 24_000, 1, (0.14, 4.4), 96_100_000, "CC-BY 4.0", {
+    PublishedModel("kyutai/mimi", "mimi", sample_rate=24_000, channels=1, bitrates_kbps=(0.14, 4.4),
+                   parameters=96_100_000, licence="CC-BY 4.0", config={
         "model_type": "mimi", "sampling_rate": 24_000, "audio_channels": 1, "hidden_size": 512, "num_filters": 64,
         "num_residual_layers": 1, "upsampling_ratios": [8, 6, 5, 4], "kernel_size": 7, "last_kernel_size": 3,
         "residual_kernel_size": 3, "dilation_growth_rate": 2, "use_causal_conv": True, "pad_mode": "constant",
@@ -117,8 +154,8 @@ KNOWN = (
         "init_args": {"encodec_model": "encodec_24khz", "bandwidths": [1.5, 3.0, 6.0, 12.0]},
     }, input_channels=128, dim=384, intermediate_dim=1152, num_layers=8, adanorm_num_embeddings=4, n_fft=1280,
        hop_length=320, padding="same"),
-    PublishedModel("stabilityai/stable-audio-open-1.0", "oobleck", 44_100, 2, None, 156_100_000,
-                   "Stability AI Community License", {
+    PublishedModel("stabilityai/stable-audio-open-1.0", "oobleck", sample_rate=44_100, channels=2,
+                   bitrates_kbps=None, parameters=156_100_000, licence="Stability AI Community License", config={
         "_class_name": "AutoencoderOobleck", "audio_channels": 2, "channel_multiples": [1, 2, 4, 8, 16],
         "decoder_channels": 128, "decoder_input_channels": 64, "downsampling_ratios": [2, 4, 4, 8, 8],
         "encoder_hidden_size": 128, "sampling_rate": 44_100,

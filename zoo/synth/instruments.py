@@ -36,7 +36,7 @@ class Timbre:
         decay = self.decay * (hz / 220.0) ** 0.6
         amplitude = self.amplitude * self.ratio ** (-self.softness * (1.0 - velocity)) * velocity
         aged = amplitude * np.exp(np.clip(-decay * age_s, -60.0, 8.0))
-        out = tones(hz * self.ratio, aged, decay, rng.random(len(decay)), n, rate)
+        out = tones(hz * self.ratio, aged, decay=decay, phase=rng.random(len(decay)), n=n, sample_rate=rate)
         rise = int((self.attack_s - age_s) * rate)
         if age_s == 0.0 and self.noise > 0.0:
             length = min(n, int(rate * 0.012))
@@ -70,7 +70,13 @@ def plucked(rng: Rng) -> Timbre:
         spread = 2.0 ** (rng.normal(0.0, rng.uniform(0.5, 5.0), courses) / 1200.0)
         ratio, amplitude, decay = np.outer(spread, ratio).ravel(), np.tile(amplitude, courses), np.tile(decay, courses)
     return Timbre(
-        ratio, _unit(amplitude), decay, rng.uniform(0.0005, 0.006), rng.uniform(0.02, 0.2), rng.uniform(0.0, 0.5), 0.9
+        ratio,
+        _unit(amplitude),
+        decay=decay,
+        attack_s=rng.uniform(0.0005, 0.006),
+        release_s=rng.uniform(0.02, 0.2),
+        noise=rng.uniform(0.0, 0.5),
+        softness=0.9,
     )
 
 
@@ -80,7 +86,15 @@ def bell(rng: Rng) -> Timbre:
     ratio = np.concatenate([ratio, ratio * (1.0 + rng.normal(0.0, 0.0015, len(ratio)))])  # beating pairs
     amplitude = ratio ** -rng.uniform(0.2, 1.4) * np.exp(rng.normal(0.0, 0.6, len(ratio)))
     decay = np.exp(rng.uniform(np.log(0.4), np.log(12.0))) * ratio ** rng.uniform(0.4, 1.2)
-    return Timbre(ratio, _unit(amplitude), decay, 0.001, rng.uniform(0.1, 1.0), rng.uniform(0.0, 0.4), 0.6)
+    return Timbre(
+        ratio,
+        _unit(amplitude),
+        decay=decay,
+        attack_s=0.001,
+        release_s=rng.uniform(0.1, 1.0),
+        noise=rng.uniform(0.0, 0.4),
+        softness=0.6,
+    )
 
 
 def pad(rng: Rng) -> Timbre:
@@ -98,11 +112,11 @@ def pad(rng: Rng) -> Timbre:
     return Timbre(
         ratio,
         _unit(np.tile(amplitude, voices) * jitter),
-        np.tile(sweep, voices),
-        rng.uniform(0.03, 0.5),
-        rng.uniform(0.05, 0.5),
-        0.0,
-        0.3,
+        decay=np.tile(sweep, voices),
+        attack_s=rng.uniform(0.03, 0.5),
+        release_s=rng.uniform(0.05, 0.5),
+        noise=0.0,
+        softness=0.3,
     )
 
 
@@ -114,7 +128,13 @@ def organ(rng: Rng) -> Timbre:
     ratio = np.concatenate([ratio, ratio * 2.0 ** (rng.uniform(1.0, 8.0) / 1200.0)])
     amplitude = np.concatenate([amplitude, amplitude * rng.uniform(0.0, 0.8)])
     return Timbre(
-        ratio, _unit(amplitude), np.zeros(24), rng.uniform(0.004, 0.05), rng.uniform(0.01, 0.1), 0.15 * rng.random(), 0
+        ratio,
+        _unit(amplitude),
+        decay=np.zeros(24),
+        attack_s=rng.uniform(0.004, 0.05),
+        release_s=rng.uniform(0.01, 0.1),
+        noise=0.15 * rng.random(),
+        softness=0,
     )
 
 
@@ -123,7 +143,15 @@ def bass(rng: Rng) -> Timbre:
     k = np.arange(1.0, 25.0)
     amplitude = k ** -rng.uniform(0.9, 2.5) * np.exp(rng.normal(0.0, 0.25, len(k)))
     decay = rng.uniform(0.3, 3.0) + rng.uniform(0.05, 1.2) * (k - 1.0)
-    return Timbre(k, _unit(amplitude), decay, rng.uniform(0.001, 0.012), rng.uniform(0.02, 0.08), 0.1, 0.6)
+    return Timbre(
+        k,
+        _unit(amplitude),
+        decay=decay,
+        attack_s=rng.uniform(0.001, 0.012),
+        release_s=rng.uniform(0.02, 0.08),
+        noise=0.1,
+        softness=0.6,
+    )
 
 
 def melody_tables(rng: Rng, hz: float, rate: int) -> tuple[Array, Array]:
@@ -157,7 +185,9 @@ def kick(rng: Rng, rate: int) -> Array:
     cycles = low * time_s + sweep / fall * (1.0 - np.exp(-fall * time_s))
     turn = ((cycles - np.rint(cycles)) * 2.0 * np.pi).astype(np.float32)
     out = np.sin(turn) * np.exp(-time_s * rng.uniform(7.0, 18.0)).astype(np.float32) * np.float32(1.4)
-    click = _hit(rng, rate, 0.02, np.array([100.0, 3000.0, 12000.0]), np.array([0.0, 0.0, -30.0]), 6.0)
+    click = _hit(
+        rng, rate, seconds=0.02, hz=np.array([100.0, 3000.0, 12000.0]), db=np.array([0.0, 0.0, -30.0]), power=6.0
+    )
     out[: len(click)] += click * np.float32(rng.uniform(0.05, 0.6))
     return out
 
@@ -167,9 +197,16 @@ def snare(rng: Rng, rate: int) -> Array:
     centre = rng.uniform(1200.0, 5000.0)
     hz = np.array([100.0, centre / 4, centre, centre * 2.5, 20000.0])
     seconds = rng.uniform(0.1, 0.35)
-    out = _hit(rng, rate, seconds, hz, np.array([-25.0, -10.0, 0.0, -4.0, -25.0]), 6.0)
+    out = _hit(rng, rate, seconds=seconds, hz=hz, db=np.array([-25.0, -10.0, 0.0, -4.0, -25.0]), power=6.0)
     modes = rng.uniform(150.0, 260.0) * np.array([1.0, 1.6, 2.3])
-    body = tones(modes, np.array([1.0, 0.6, 0.3]), np.array([20.0, 25.0, 35.0]), rng.random(3), len(out), rate)
+    body = tones(
+        modes,
+        np.array([1.0, 0.6, 0.3]),
+        decay=np.array([20.0, 25.0, 35.0]),
+        phase=rng.random(3),
+        n=len(out),
+        sample_rate=rate,
+    )
     if rng.random() < 0.2:  # hand clap: a few bursts
         out *= (0.25 + 0.75 * (np.arange(len(out)) % int(0.011 * rate) < 0.005 * rate)).astype(np.float32)
     return out + body * np.float32(rng.uniform(0.1, 1.2))
@@ -179,16 +216,29 @@ def cymbal(rng: Rng, rate: int, seconds: float) -> Array:
     """Hi-hat or crash: dense inharmonic modes and treble noise that dies away."""
     low = rng.uniform(2500.0, 7000.0)
     hz = np.array([low / 4, low, low * 1.6, 14000.0, 22000.0])
-    out = _hit(rng, rate, seconds, hz, np.array([-45.0, -10.0, 0.0, -3.0, -12.0]), rng.uniform(4.0, 8.0))
+    out = _hit(
+        rng, rate, seconds=seconds, hz=hz, db=np.array([-45.0, -10.0, 0.0, -3.0, -12.0]), power=rng.uniform(4.0, 8.0)
+    )
     modes = rng.uniform(low / 2, 15000.0, 24)
-    return out + tones(modes, np.full(24, 0.15), np.full(24, 5.0 / seconds), rng.random(24), len(out), rate)
+    return out + tones(
+        modes, np.full(24, 0.15), decay=np.full(24, 5.0 / seconds), phase=rng.random(24), n=len(out), sample_rate=rate
+    )
 
 
 def tom(rng: Rng, rate: int) -> Array:
     """Tom, conga, wood block or shaker: membrane modes at a random pitch, or a short rattle."""
     if rng.random() < 0.3:
-        return _hit(rng, rate, 0.09, np.array([500.0, 4000.0, 9000.0, 20000.0]), np.array([-40.0, -5, 0, -15]), 5.0)
+        return _hit(
+            rng,
+            rate,
+            seconds=0.09,
+            hz=np.array([500.0, 4000.0, 9000.0, 20000.0]),
+            db=np.array([-40.0, -5, 0, -15]),
+            power=5.0,
+        )
     ratio = np.array(BELLS[4])
     base = np.exp(rng.uniform(np.log(70.0), np.log(900.0)))
     decay = rng.uniform(6.0, 30.0) * ratio
-    return tones(base * ratio, ratio**-1.0, decay, rng.random(len(ratio)), int(0.3 * rate), rate)
+    return tones(
+        base * ratio, ratio**-1.0, decay=decay, phase=rng.random(len(ratio)), n=int(0.3 * rate), sample_rate=rate
+    )

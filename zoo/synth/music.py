@@ -89,7 +89,7 @@ def _play(bus: Bus, rng: Rng, player: Player, hz: float, velocity: float, at_s: 
     start = max(0, int(at_s * bus.sample_rate))
     if start >= bus.n or age_s > long_s + 4.0 * timbre.release_s:
         return
-    note = timbre.note(rng, hz, velocity, age_s, long_s, bus.n - start, bus.sample_rate)
+    note = timbre.note(rng, hz, velocity=velocity, age_s=age_s, length_s=long_s, n=bus.n - start, rate=bus.sample_rate)
     bus.add(note, player.gain, player.pan, start)
 
 
@@ -110,7 +110,7 @@ def _chords(bus: Bus, rng: Rng, grid: Grid, seconds: float, gain: float, pan: fl
             at_s = grid.time_s(step) + i * strum_s
             player = Player(timbre, gain * 0.6, float(np.clip(pan + width * (i % 3 - 1), -1.0, 1.0)))
             hz = grid.hz(grid.degree(step) + tone, octave)
-            _play(bus, rng, player, hz, velocity, at_s, every * grid.step_s)
+            _play(bus, rng, player=player, hz=hz, velocity=velocity, at_s=at_s, long_s=every * grid.step_s)
 
 
 def _notes(bus: Bus, rng: Rng, grid: Grid, seconds: float, gain: float, pan: float) -> None:
@@ -126,7 +126,15 @@ def _notes(bus: Bus, rng: Rng, grid: Grid, seconds: float, gain: float, pan: flo
         at_s = grid.time_s(step) + rng.normal(0.0, 0.006)
         for extra in (0, 2) if rng.random() < 0.15 else (0,):
             hz = grid.hz(degree + extra, octave)
-            _play(bus, rng, Player(timbre, gain, pan), hz, rng.uniform(0.3, 1.0), at_s, length_s)
+            _play(
+                bus,
+                rng,
+                player=Player(timbre, gain, pan),
+                hz=hz,
+                velocity=rng.uniform(0.3, 1.0),
+                at_s=at_s,
+                long_s=length_s,
+            )
 
 
 def _bass(bus: Bus, rng: Rng, grid: Grid, seconds: float, gain: float, pan: float) -> None:
@@ -140,7 +148,15 @@ def _bass(bus: Bus, rng: Rng, grid: Grid, seconds: float, gain: float, pan: floa
         degree = grid.degree(step) + int(rng.choice([0, 0, 0, 4, 7]))
         long_s = grid.step_s * every * rng.uniform(0.6, 1.0)
         velocity = rng.uniform(0.6, 1.0)
-        _play(bus, rng, Player(timbre, gain, pan), grid.hz(degree, octave), velocity, grid.time_s(step), long_s)
+        _play(
+            bus,
+            rng,
+            player=Player(timbre, gain, pan),
+            hz=grid.hz(degree, octave),
+            velocity=velocity,
+            at_s=grid.time_s(step),
+            long_s=long_s,
+        )
 
 
 def _melody(bus: Bus, rng: Rng, grid: Grid, seconds: float, gain: float, pan: float) -> None:

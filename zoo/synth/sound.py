@@ -44,7 +44,14 @@ def modes(rng: Rng, n: int, rate: int, low_hz: float, count: int, decay: float) 
     """A struck object: inharmonic modes whose damping grows with frequency, and the noise of contact."""
     hz = low_hz * np.cumsum(np.concatenate([[1.0], rng.exponential(rng.uniform(0.3, 1.2), count - 1)]))
     amplitude = np.exp(rng.normal(0.0, 0.8, count)) * (hz / low_hz) ** -rng.uniform(0.0, 1.2)
-    out = tones(hz, amplitude, decay * (hz / low_hz) ** rng.uniform(0.2, 1.0), rng.random(count), n, rate)
+    out = tones(
+        hz,
+        amplitude,
+        decay=decay * (hz / low_hz) ** rng.uniform(0.2, 1.0),
+        phase=rng.random(count),
+        n=n,
+        sample_rate=rate,
+    )
     out /= np.float32(np.sqrt(0.5 * np.sum(amplitude**2)))
     contact = min(n, max(2, int(rate * rng.uniform(0.001, 0.02))))
     out[:contact] += white(rng, contact) * np.linspace(1.0, 0.0, contact, dtype=np.float32) * np.float32(rng.random())
@@ -66,8 +73,12 @@ def moments(rng: Rng, n: int, rate: int, per_second: float) -> NDArray[np.int64]
 
 def wind(rng: Rng, n: int, rate: int) -> Array:
     """Wind, surf, traffic, air conditioning: dull noise whose brightness follows its gusts."""
-    low = band_noise(rng, n, rate, log_uniform(rng, 60.0, 500.0), 6.0, rng.uniform(5.0, 12.0))
-    high = band_noise(rng, n, rate, log_uniform(rng, 400.0, 3000.0), 9.0, rng.uniform(3.0, 9.0))
+    low = band_noise(
+        rng, n, rate=rate, centre_hz=log_uniform(rng, 60.0, 500.0), rise_db=6.0, fall_db=rng.uniform(5.0, 12.0)
+    )
+    high = band_noise(
+        rng, n, rate=rate, centre_hz=log_uniform(rng, 400.0, 3000.0), rise_db=9.0, fall_db=rng.uniform(3.0, 9.0)
+    )
     force = gusts(rng, n, rate, rng.uniform(0.2, 1.5), rng.uniform(0.5, 7.0))
     return low * force + high * force * force * np.float32(rng.uniform(0.05, 0.8))
 
@@ -76,12 +87,14 @@ def rain(rng: Rng, n: int, rate: int) -> Array:
     """Rain, applause, frying, fire: a bed of noise under many short grains of different size."""
     length = max(8, int(rate * log_uniform(rng, 0.001, 0.012)))
     decay = 4.0 * rate / length
-    kinds = np.stack([modes(rng, length, rate, log_uniform(rng, 400.0, 6000.0), 4, decay) for _ in range(8)])
+    kinds = np.stack(
+        [modes(rng, length, rate=rate, low_hz=log_uniform(rng, 400.0, 6000.0), count=4, decay=decay) for _ in range(8)]
+    )
     starts = moments(rng, n, rate, log_uniform(rng, 4.0, 250.0))
     level = np.exp(rng.normal(0.0, rng.uniform(0.4, 1.1), len(starts))).astype(np.float32)
-    out = band_noise(rng, n, rate, log_uniform(rng, 300.0, 7000.0), 4.0, rng.uniform(1.0, 6.0)) * np.float32(
-        log_uniform(rng, 0.01, 0.6)
-    )
+    out = band_noise(
+        rng, n, rate=rate, centre_hz=log_uniform(rng, 300.0, 7000.0), rise_db=4.0, fall_db=rng.uniform(1.0, 6.0)
+    ) * np.float32(log_uniform(rng, 0.01, 0.6))
     scatter(out, starts, kinds[rng.integers(0, 8, len(starts))] * level[:, None])
     return out
 
@@ -96,7 +109,9 @@ def water(rng: Rng, n: int, rate: int) -> Array:
     fall = np.exp(-time_s * base * rng.uniform(0.02, 0.08))
     kinds = (np.sin(2.0 * np.pi * turn) * fall * np.minimum(time_s / 0.001, 1.0)).astype(np.float32)
     level = np.exp(rng.normal(0.0, 0.8, len(starts))).astype(np.float32)
-    out = band_noise(rng, n, rate, log_uniform(rng, 300.0, 3000.0), 4.0, 7.0) * np.float32(log_uniform(rng, 0.003, 0.2))
+    out = band_noise(
+        rng, n, rate=rate, centre_hz=log_uniform(rng, 300.0, 3000.0), rise_db=4.0, fall_db=7.0
+    ) * np.float32(log_uniform(rng, 0.003, 0.2))
     scatter(out, starts, kinds[rng.integers(0, 24, len(starts))] * level[:, None])
     return out
 
@@ -109,7 +124,10 @@ def impacts(rng: Rng, n: int, rate: int) -> Array:
     low_hz, count, decay = log_uniform(rng, 60.0, 3000.0), int(rng.integers(3, 24)), log_uniform(rng, 4.0, 200.0)
     length = min(n + rate, max(64, int(6.0 / decay * rate)))
     objects = int(rng.integers(1, 4))
-    kinds = [modes(rng, length, rate, low_hz * rng.uniform(0.9, 1.1), count, decay) for _ in range(objects)]
+    kinds = [
+        modes(rng, length, rate=rate, low_hz=low_hz * rng.uniform(0.9, 1.1), count=count, decay=decay)
+        for _ in range(objects)
+    ]
     at = -rng.uniform(0.0, 0.4) * period_s
     while at * rate < n:
         start, piece = int(at * rate), kinds[rng.integers(len(kinds))] * np.float32(np.exp(rng.normal(0.0, 0.35)))
@@ -132,7 +150,9 @@ def machine(rng: Rng, n: int, rate: int) -> Array:
     hz = speed * np.exp(np.clip(drift, -1.5, 0.15))
     phase = np.cumsum(ramp(hz.astype(np.float32), hop, n), dtype=np.float64) / rate
     out = oscillate(cycle(amplitude, rng.random(count)), phase) * gusts(rng, n, rate, 0.05, rng.uniform(0.0, 3.0))
-    noise = band_noise(rng, n, rate, log_uniform(rng, 150.0, 5000.0), 4.0, rng.uniform(2.0, 8.0))
+    noise = band_noise(
+        rng, n, rate=rate, centre_hz=log_uniform(rng, 150.0, 5000.0), rise_db=4.0, fall_db=rng.uniform(2.0, 8.0)
+    )
     beat = np.cos(((phase - np.rint(phase)) * 2.0 * np.pi).astype(np.float32))
     noise *= np.float32(1.0) + np.float32(rng.random()) * beat
     return out + noise * np.float32(log_uniform(rng, 0.03, 2.0))
@@ -194,7 +214,14 @@ def bursts(rng: Rng, n: int, rate: int) -> Array:
     out = np.zeros(n, np.float32)
     for start in np.append(moments(rng, n, rate, rng.uniform(0.3, 3.0)), rng.integers(-rate // 8, max(1, n // 2))):
         length = fast_length(min(n + rate, int(rate * log_uniform(rng, 0.03, 1.5))))
-        noise = band_noise(rng, length, rate, log_uniform(rng, 60.0, 5000.0), rng.uniform(3, 12), rng.uniform(2, 12))
+        noise = band_noise(
+            rng,
+            length,
+            rate=rate,
+            centre_hz=log_uniform(rng, 60.0, 5000.0),
+            rise_db=rng.uniform(3, 12),
+            fall_db=rng.uniform(2, 12),
+        )
         rise = max(2, int(length * rng.beta(0.5, 2.0)))
         noise[:rise] *= cosine_fade(rise)[: len(noise[:rise])]
         noise *= np.exp(np.arange(length, dtype=np.float32) * np.float32(-rng.uniform(2.0, 8.0) / length))

@@ -45,7 +45,15 @@ def _finish(tracks: Tracks, who: Speaker, rng: Rng) -> Tracks:
     breath = breath + 0.3 * _smooth(tracks.voiced, 4) * who.whisper
     wander = np.repeat(rng.normal(0.0, 0.012, len(voiced) // 8 + 1), 8)[: len(voiced)]
     f0 = _smooth(tracks.f0_hz, 9) * (1.0 + _smooth(wander, 12))
-    return Tracks(f0, formants, voiced, breath, _smooth(tracks.hiss, 2), tracks.hiss_hz, tracks.hiss_width_hz)
+    return Tracks(
+        f0,
+        formants,
+        voiced=voiced,
+        breath=breath,
+        hiss=_smooth(tracks.hiss, 2),
+        hiss_hz=tracks.hiss_hz,
+        hiss_width_hz=tracks.hiss_width_hz,
+    )
 
 
 def _speak(rng: Rng, who: Speaker, frames: int) -> Tracks:
@@ -61,7 +69,9 @@ def _speak(rng: Rng, who: Speaker, frames: int) -> Tracks:
         for s in range(syllables):
             stress = rng.random() < 0.35
             pitch = who.f0_hz * (1.12 - 0.3 * s / syllables) * np.exp(lively * (stress * 0.8 + rng.normal(0.0, 0.4)))
-            i = _syllable(rng, t, i, pitch, loudness * (1.0 if stress else rng.uniform(0.4, 0.8)), pace)
+            i = _syllable(
+                rng, t, i=i, f0_hz=pitch, level=loudness * (1.0 if stress else rng.uniform(0.4, 0.8)), pace=pace
+            )
         t.voiced[max(i - 8, 0) : max(i, 0)] *= 0.5
         rest = int(pause_s * rng.uniform(0.3, 1.5) / FRAME_S)
         if rng.random() < 0.3 and rest > 40:  # a breath before the next phrase
@@ -77,7 +87,7 @@ def _syllable(rng: Rng, t: Tracks, i: int, f0_hz: float, level: float, pace: flo
     vowel = VOWELS[rng.integers(len(VOWELS))] * np.exp(rng.normal(0.0, 0.05, 3))
     begin = i
     if rng.random() < 0.88:
-        i = _consonant(rng, t, i, vowel, level, pace)
+        i = _consonant(rng, t, i=i, vowel=vowel, level=level, pace=pace)
     length = max(6, int(pace * np.exp(rng.normal(np.log(0.1), 0.4)) / FRAME_S))
     a, b = max(i, 0), max(i + length, 0)
     t.formants_hz[a:b] = vowel
@@ -86,7 +96,7 @@ def _syllable(rng: Rng, t: Tracks, i: int, f0_hz: float, level: float, pace: flo
     t.voiced[a:b] = level
     i += length
     if rng.random() < 0.35:
-        i = _consonant(rng, t, i, vowel, level * 0.7, pace)
+        i = _consonant(rng, t, i=i, vowel=vowel, level=level * 0.7, pace=pace)
     a, b = max(begin, 0), max(i, 0)
     glide = np.linspace(f0_hz * rng.uniform(0.95, 1.1), f0_hz * rng.uniform(0.85, 1.02), b - a)
     t.f0_hz[a:b] = glide[: len(t.f0_hz[a:b])]
@@ -138,7 +148,7 @@ def _sing(rng: Rng, who: Speaker, frames: int) -> Tracks:
         vowel = VOWELS[rng.integers(len(VOWELS))]
         if rng.random() < 0.6:
             start = i
-            i = _consonant(rng, t, i, vowel, 0.7, 1.0)
+            i = _consonant(rng, t, i=i, vowel=vowel, level=0.7, pace=1.0)
             t.f0_hz[max(start, 0) : max(i, 0)] = base * 2.0 ** (scale[degree] / 12.0)
         length = max(10, int(beat_s * float(rng.choice([1, 1, 2, 4])) / FRAME_S))
         a, b = max(i, 0), max(i + length, 0)
@@ -151,4 +161,12 @@ def _sing(rng: Rng, who: Speaker, frames: int) -> Tracks:
     vibrato = rng.uniform(0.0, 0.03) * np.sin(2.0 * np.pi * rng.uniform(4.5, 6.5) * seconds + rng.uniform(0.0, 6.28))
     done = _finish(t, who, rng)
     f0 = np.minimum(done.f0_hz * (1.0 + vibrato), 1100.0)
-    return Tracks(f0, done.formants_hz, done.voiced, done.breath, done.hiss, done.hiss_hz, done.hiss_width_hz)
+    return Tracks(
+        f0,
+        done.formants_hz,
+        voiced=done.voiced,
+        breath=done.breath,
+        hiss=done.hiss,
+        hiss_hz=done.hiss_hz,
+        hiss_width_hz=done.hiss_width_hz,
+    )

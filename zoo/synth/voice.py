@@ -61,13 +61,13 @@ def speaker(rng: Rng) -> Speaker:
     return Speaker(
         float(np.clip(f0_hz, 60.0, 500.0)),
         (1.0, 1.16, 1.33)[kind] * np.exp(rng.normal(0.0, 0.05)),
-        float(np.exp(rng.uniform(np.log(1200.0), np.log(9000.0)))),
-        rng.uniform(0.5, 1.1),
-        float(10.0 ** rng.uniform(-1.9, -0.8)),
-        float(10.0 ** rng.uniform(-2.6, -1.6)),
-        rng.uniform(0.01, 0.1),
-        rng.uniform(0.8, 1.7),
-        bool(rng.random() < 0.05),
+        tilt_hz=float(np.exp(rng.uniform(np.log(1200.0), np.log(9000.0)))),
+        open_hz_ratio=rng.uniform(0.5, 1.1),
+        breathiness=float(10.0 ** rng.uniform(-1.9, -0.8)),
+        jitter=float(10.0 ** rng.uniform(-2.6, -1.6)),
+        shimmer=rng.uniform(0.01, 0.1),
+        bandwidth=rng.uniform(0.8, 1.7),
+        whisper=bool(rng.random() < 0.05),
     )
 
 
@@ -78,7 +78,7 @@ def render(tracks: Tracks, who: Speaker, rng: Rng, n: int, rate: int) -> Array:
     tract is a cascade of resonances (Fant, 1960), the moving ones followed by fixed ones up to Nyquist.
     """
     hop = frame_length(rate)
-    out = _pulses(tracks, who, rng, n, rate, hop)
+    out = _pulses(tracks, who, rng=rng, n=n, rate=rate, hop=hop)
     stride = 3  # noise needs less frequency resolution than pulses
     bins_hz = np.arange(0, hop + 1, stride) * (0.5 * rate / hop)
     real, imag = _near_resonances(tracks.formants_hz, who, bins_hz)

@@ -108,11 +108,28 @@ def _info(
     n = joined.length(parts)
     if not PLAUSIBLE_HZ[0] <= first.sample_rate <= PLAUSIBLE_HZ[1]:
         warning = f"{path}: its header says {first.sample_rate} Hz, at which no sound is recorded"
-    return FileInfo(path, first.sample_rate, first.channels, n, engine, kind, header, warning, tuple(parts))
+    return FileInfo(
+        path,
+        first.sample_rate,
+        channels=first.channels,
+        n_samples=n,
+        engine=engine,
+        format=kind,
+        header_samples=header,
+        warning=warning,
+        parts=tuple(parts),
+    )
 
 
 def _pcm(path: Path, found: pcm.Wav, kind: str = "raw") -> FileInfo:
-    return _info(path, (found.part,), "PCM", f"{kind}, {found.part.encoding}", found.header_samples, found.warning)
+    return _info(
+        path,
+        (found.part,),
+        engine="PCM",
+        kind=f"{kind}, {found.part.encoding}",
+        header=found.header_samples,
+        warning=found.warning,
+    )
 
 
 def _wav(path: Path, head: bytes) -> FileInfo | None:
@@ -141,7 +158,9 @@ def _flac(path: Path, head: bytes) -> FileInfo | None:
         return _container(path)  # 32 bits, or something long behind the last frame
     if found is None:
         return None
-    return _info(path, (found.part,), "libsndfile", "FLAC", found.header_samples, found.warning)
+    return _info(
+        path, (found.part,), engine="libsndfile", kind="FLAC", header=found.header_samples, warning=found.warning
+    )
 
 
 def _ogg(path: Path, head: bytes) -> FileInfo | None:
@@ -151,7 +170,7 @@ def _ogg(path: Path, head: bytes) -> FileInfo | None:
     if found.codec is None:
         return _container(path)
     engine = "libsndfile" if all(isinstance(part, LibraryPart) for part in found.parts) else "FFmpeg"
-    info = _info(path, found.parts, engine, f"Ogg, {found.codec}", None, found.warning)
+    info = _info(path, found.parts, engine=engine, kind=f"Ogg, {found.codec}", header=None, warning=found.warning)
     if len(found.parts) > 1:
         seconds = " + ".join(f"{(part.n_samples or 0) / part.sample_rate:.2f}" for part in found.parts[:4])
         more = " + …" if len(found.parts) > 4 else ""
@@ -173,7 +192,7 @@ def _mpeg(path: Path, head: bytes) -> FileInfo | None:
         return _free_format(path) if path.suffix.lower() in mpeg_source.SUFFIXES else None
     engine = "libsndfile" if isinstance(found.parts[0], LibraryPart) else "FFmpeg"
     name = "MP3" if found.layer == 3 else f"MPEG Layer {found.layer}"
-    return _info(path, found.parts, engine, name, found.header_samples, found.warning)
+    return _info(path, found.parts, engine=engine, kind=name, header=found.header_samples, warning=found.warning)
 
 
 def _free_format(path: Path) -> FileInfo | None:
@@ -188,7 +207,7 @@ def _free_format(path: Path) -> FileInfo | None:
     n = library.count(path)
     warning = f"{path}: is of free format, and read as far as libsndfile does: {n} samples"
     part = LibraryPart(sample_rate, channels, n, preroll=None)
-    return _info(path, (part,), "libsndfile", "MP3, free format", None, warning)
+    return _info(path, (part,), engine="libsndfile", kind="MP3, free format", header=None, warning=warning)
 
 
 def _library(path: Path) -> FileInfo:
@@ -217,7 +236,7 @@ def _library(path: Path) -> FileInfo:
     if header not in (None, counted):
         warning = f"{path}: holds {counted} samples, its header promises {header}"
     part = LibraryPart(sample_rate, channels, counted, preroll=preroll)
-    return _info(path, (part,), "libsndfile", f"{kind}, {subtype}", header, warning)
+    return _info(path, (part,), engine="libsndfile", kind=f"{kind}, {subtype}", header=header, warning=warning)
 
 
 def _container(path: Path, *, stream: int = 0, count: bool = True) -> FileInfo:
@@ -226,7 +245,7 @@ def _container(path: Path, *, stream: int = 0, count: bool = True) -> FileInfo:
     warning = container.length_warning(path, part.n_samples, header, part.sample_rate) if part.n_samples else None
     if found.format.endswith(", speex"):
         warning = f"{path}: is Speex, which FFmpeg decodes later than libspeex, wide bands more softly, too"
-    return _info(path, (part,), "FFmpeg", found.format, header, warning)
+    return _info(path, (part,), engine="FFmpeg", kind=found.format, header=header, warning=warning)
 
 
 def _is_container(head: bytes) -> bool:

@@ -58,7 +58,9 @@ def parse(data: bytes | mmap.mmap, position: int) -> Frame | None:
     sample_rate = HZ[hz_index] // HZ_DIVISOR[version]
     kbps = KBPS[is_mpeg_1, layer][rate_index - 1]
     size = int(_sizes(is_mpeg_1, layer, sample_rate, kbps, header >> 9 & 1))
-    return Frame(is_mpeg_1, layer, sample_rate, 1 if header >> 6 & 3 == 3 else 2, size, kbps)
+    return Frame(
+        is_mpeg_1, layer, sample_rate=sample_rate, channels=1 if header >> 6 & 3 == 3 else 2, size=size, kbps=kbps
+    )
 
 
 def _sizes(is_mpeg_1: bool, layer: int, sample_rate: int, kbps: Any, padding: Any) -> Any:
@@ -168,7 +170,7 @@ def runs(data: mmap.mmap, position: int | None, end: int) -> Iterator[Run]:
         assert here is not None
         here_tag = parse_tag(data, position, here)
         if frame is not None and (here_tag is not None or here.kind != frame.kind):
-            yield Run(frame, start, np.concatenate(offsets), last_end, tag, junk)
+            yield Run(frame, start, offsets=np.concatenate(offsets), end=last_end, tag=tag, n_junk=junk)
             offsets, frame, junk = [], None, 0
         elif frame is not None:
             junk += position - last_end
@@ -183,7 +185,7 @@ def runs(data: mmap.mmap, position: int | None, end: int) -> Iterator[Run]:
         last_end = after
         position = after if cut is not None else _find(data, _behind_tags(data, after, end), end)
     if frame is not None:
-        yield Run(frame, start, np.concatenate(offsets), last_end, tag, junk)
+        yield Run(frame, start, offsets=np.concatenate(offsets), end=last_end, tag=tag, n_junk=junk)
 
 
 def corroborated(data: mmap.mmap, position: int, end: int) -> tuple[Frame, Tag] | None:

@@ -81,7 +81,9 @@ def inspect(path: Path) -> Mpeg | None:
 
 
 def _part(frame: mpeg.Frame, n_samples: int, start: int, end: int, skip: int) -> MpegPart:
-    return MpegPart(frame.sample_rate, frame.channels, n_samples, frame.layer, start, end, skip)
+    return MpegPart(
+        frame.sample_rate, frame.channels, n_samples=n_samples, layer=frame.layer, start=start, end=end, skip=skip
+    )
 
 
 def _by_library(part: MpegPart) -> LibraryPart:

@@ -128,7 +128,9 @@ def _pages(data: mmap.mmap) -> Iterator[Page]:
         if len(lacing) < n_segments or position + size > len(data):
             return  # cut off
         granule, serial, number = struct.unpack_from("<qII", data, position + 6)
-        yield Page(position, size, data[position + 5], granule, serial, number, lacing)
+        yield Page(
+            position, size, flags=data[position + 5], granule=granule, serial=serial, number=number, lacing=lacing
+        )
         position += size
         if data[position : position + 4] != b"OggS" and position < len(data):
             position = data.find(b"OggS", position)  # what is between is lost, as it is to every reader

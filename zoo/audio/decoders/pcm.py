@@ -52,7 +52,7 @@ class Wav:
 
 def inspect_raw(path: Path, raw: RawFormat) -> Wav:
     """All of a file as headerless PCM."""
-    return _wav(path, raw, 0, path.stat().st_size, None, None)
+    return _wav(path, raw, offset=0, present=path.stat().st_size, promised=None, n_bytes=None)
 
 
 def inspect_wav(path: Path) -> Wav:
@@ -68,7 +68,7 @@ def inspect_wav(path: Path) -> Wav:
         if size is None or size < min(present, _WRAP):
             field = header.size_field if size is None else size
             n_bytes = _true_size(stream, header.header_bytes, present, field, open_ended=size is None)
-    return _wav(path, header.format, header.header_bytes, present, size, n_bytes)
+    return _wav(path, header.format, offset=header.header_bytes, present=present, promised=size, n_bytes=n_bytes)
 
 
 def _wav(path: Path, raw: RawFormat, offset: int, present: int, promised: int | None, n_bytes: int | None) -> Wav:

@@ -49,11 +49,11 @@ class _Layout:
 
 _NIST_FIELD = re.compile(rb"^(\w+) -i (\d+)", re.MULTILINE)
 _LAYOUTS = {
-    b"FORM": _Layout(12, 4, 4, "big", b"SSND", 2),
-    b"RIFF": _Layout(12, 4, 4, "little", b"data", 2),
-    b"RIFX": _Layout(12, 4, 4, "big", b"data", 2),
-    b"caff": _Layout(8, 4, 8, "big", b"data", 1),
-    b"riff": _Layout(40, 16, 8, "little", _W64_DATA, 8, counts_head=True),
+    b"FORM": _Layout(12, 4, size_bytes=4, order="big", wanted=b"SSND", align=2),
+    b"RIFF": _Layout(12, 4, size_bytes=4, order="little", wanted=b"data", align=2),
+    b"RIFX": _Layout(12, 4, size_bytes=4, order="big", wanted=b"data", align=2),
+    b"caff": _Layout(8, 4, size_bytes=8, order="big", wanted=b"data", align=1),
+    b"riff": _Layout(40, 16, size_bytes=8, order="little", wanted=_W64_DATA, align=8, counts_head=True),
 }
 
 

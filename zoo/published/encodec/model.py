@@ -56,23 +56,31 @@ def encodec(
     spec = Seanet(
         latent_dim,
         n_filters,
-        tuple(ratios),
-        channels,
-        kernel_size,
-        last_kernel_size,
-        residual_kernel_size,
-        n_residual,
-        dilation_growth,
-        compress,
-        causal,
-        edge,  # type: ignore[arg-type]
-        "time_group_norm" if segmented else "none",
-        conv_shortcut,
-        n_lstm,
+        ratios=tuple(ratios),
+        channels=channels,
+        kernel_size=kernel_size,
+        last_kernel_size=last_kernel_size,
+        residual_kernel_size=residual_kernel_size,
+        n_residual=n_residual,
+        dilation_growth=dilation_growth,
+        compress=compress,
+        causal=causal,
+        edge=edge,  # type: ignore[arg-type]
+        norm="time_group_norm" if segmented else "none",
+        conv_shortcut=conv_shortcut,
+        n_lstm=n_lstm,
         remembers=not segmented,
     )
     if segment_s is not None:
-        return _segmented(spec, sample_rate, n_codebooks, codebook_size, segment_s, overlap, dtype)
+        return _segmented(
+            spec,
+            sample_rate,
+            n_codebooks=n_codebooks,
+            codebook_size=codebook_size,
+            segment_s=segment_s,
+            overlap=overlap,
+            dtype=dtype,
+        )
     encoder, decoder = SeanetEncoder(spec, dtype), SeanetDecoder(spec, dtype)
     return Codec.from_parts(
         encoder,

@@ -11,7 +11,7 @@ from zoo.bitstream.entropy import EntropyModel, template
 from zoo.nn.bottlenecks import SymbolFormat
 from zoo.published.encodec.model import _PAD_MODES, encodec
 from zoo.published.keymap import PLAIN, Entry, KeyMap, Layout
-from zoo.published.parts.seanet_keys import Spelling, seanet_entries
+from zoo.published.parts.seanet_keys import HUB_NAMES, Spelling, seanet_entries
 
 
 def default_entropy(symbols: SymbolFormat) -> EntropyModel:
@@ -28,21 +28,9 @@ def default_entropy(symbols: SymbolFormat) -> EntropyModel:
     return EntropyModel(symbols, arrays)
 
 
-_SAME_NAMES = {
-    "sample_rate": "sampling_rate",
-    "channels": "audio_channels",
-    "latent_dim": "hidden_size",
-    "n_filters": "num_filters",
-    "kernel_size": "kernel_size",
-    "last_kernel_size": "last_kernel_size",
-    "residual_kernel_size": "residual_kernel_size",
-    "n_residual": "num_residual_layers",
-    "dilation_growth": "dilation_growth_rate",
-    "compress": "compress",
+_SAME_NAMES = HUB_NAMES | {
     "causal": "use_causal_conv",
-    "conv_shortcut": "use_conv_shortcut",
     "n_lstm": "num_lstm_layers",
-    "codebook_size": "codebook_size",
 }
 
 

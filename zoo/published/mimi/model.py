@@ -135,19 +135,28 @@ def mimi(
     seanet = Seanet(
         latent_dim,
         n_filters,
-        tuple(ratios),
-        channels,
-        kernel_size,
-        last_kernel_size,
-        residual_kernel_size,
-        n_residual,
-        dilation_growth,
-        compress,
+        ratios=tuple(ratios),
+        channels=channels,
+        kernel_size=kernel_size,
+        last_kernel_size=last_kernel_size,
+        residual_kernel_size=residual_kernel_size,
+        n_residual=n_residual,
+        dilation_growth=dilation_growth,
+        compress=compress,
         edge="zero",
         conv_shortcut=conv_shortcut,
         n_lstm=0,
     )
-    transformer = TransformerSpec(n_layers, n_heads, head_dim, hidden, window, rope_theta, norm_eps, layer_scale)
+    transformer = TransformerSpec(
+        n_layers,
+        n_heads,
+        head_dim=head_dim,
+        hidden=hidden,
+        window=window,
+        rope_theta=rope_theta,
+        norm_eps=norm_eps,
+        layer_scale=layer_scale,
+    )
     encoder, decoder = Encoder(seanet, transformer, dtype), Decoder(seanet, transformer, dtype)
     hop = STEPS * seanet.hop_length
     return Codec.from_parts(
@@ -163,4 +172,4 @@ def mimi(
 
 def _transformer(spec: TransformerSpec, first: int, context: Reach, dtype: Dtype) -> Transformer:
     beside = context.before + context.after
-    return Transformer(spec, STEPS, first, context.before, beside, dtype, name="transformer")
+    return Transformer(spec, STEPS, first=first, before=context.before, beside=beside, dtype=dtype, name="transformer")

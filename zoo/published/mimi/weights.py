@@ -9,7 +9,7 @@ from zoo.published.keymap import CONV, DEPTHWISE, Entry, KeyMap
 from zoo.published.mimi.model import STEPS, mimi
 from zoo.published.mimi.split_vq import rvq_entries
 from zoo.published.mimi.transformer import transformer_entries
-from zoo.published.parts.seanet_keys import Spelling, seanet_entries
+from zoo.published.parts.seanet_keys import HUB_NAMES, Spelling, seanet_entries
 
 
 def hyperparameters(config: dict[str, Any]) -> dict[str, Any]:
@@ -81,19 +81,8 @@ def key_maps(**hyperparameters: Any) -> dict[str, KeyMap]:
     return {spelling: _key_map(h, spelling, *keys) for spelling, keys in (hub, authors)}
 
 
-_CONFIG = {
-    "sample_rate": "sampling_rate",
-    "channels": "audio_channels",
-    "latent_dim": "hidden_size",
-    "n_filters": "num_filters",
+_CONFIG = HUB_NAMES | {
     "ratios": "upsampling_ratios",
-    "kernel_size": "kernel_size",
-    "last_kernel_size": "last_kernel_size",
-    "residual_kernel_size": "residual_kernel_size",
-    "n_residual": "num_residual_layers",
-    "dilation_growth": "dilation_growth_rate",
-    "compress": "compress",
-    "conv_shortcut": "use_conv_shortcut",
     "n_layers": "num_hidden_layers",
     "n_heads": "num_attention_heads",
     "hidden": "intermediate_size",
@@ -102,7 +91,6 @@ _CONFIG = {
     "layer_scale": "layer_scale_initial_scale",
     "n_codebooks": "num_quantizers",
     "n_semantic": "num_semantic_quantizers",
-    "codebook_size": "codebook_size",
     "code_dim": "codebook_dim",
 }
 

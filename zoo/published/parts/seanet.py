@@ -100,7 +100,17 @@ class Seanet:
             rows += self._units(i, index, width)
             index += self.n_residual + 1
             width *= 2
-            rows.append(Row("conv", f"down_{i}", index, width, 2 * ratio, ratio, activated=True))
+            rows.append(
+                Row(
+                    "conv",
+                    f"down_{i}",
+                    index=index,
+                    features=width,
+                    kernel_size=2 * ratio,
+                    stride=ratio,
+                    activated=True,
+                )
+            )
             index += 1
         rows += self._memory(index, width)
         index += len(self._memory(index, width)) + 1
@@ -112,7 +122,17 @@ class Seanet:
         index = len(rows)
         for i, ratio in enumerate(self.ratios):
             width //= 2
-            rows.append(Row("up", f"up_{i}", index + 1, width, 2 * ratio, ratio, activated=True))
+            rows.append(
+                Row(
+                    "up",
+                    f"up_{i}",
+                    index=index + 1,
+                    features=width,
+                    kernel_size=2 * ratio,
+                    stride=ratio,
+                    activated=True,
+                )
+            )
             index += 2
             rows += self._units(i, index, width)
             index += self.n_residual

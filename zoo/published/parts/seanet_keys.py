@@ -12,6 +12,21 @@ from zoo.published.parts.seanet import Row, Seanet
 
 Spelling = Literal["transformers", "original"]
 """how a checkpoint spells the modules' names"""
+HUB_NAMES = {
+    "sample_rate": "sampling_rate",
+    "channels": "audio_channels",
+    "latent_dim": "hidden_size",
+    "n_filters": "num_filters",
+    "kernel_size": "kernel_size",
+    "last_kernel_size": "last_kernel_size",
+    "residual_kernel_size": "residual_kernel_size",
+    "n_residual": "num_residual_layers",
+    "dilation_growth": "dilation_growth_rate",
+    "compress": "compress",
+    "conv_shortcut": "use_conv_shortcut",
+    "codebook_size": "codebook_size",
+}
+"""hyper-parameters of a codec with SEANet: our name → that in transformers' config.json"""
 
 
 def seanet_entries(

@@ -214,7 +214,7 @@ def snac(
     if attn_window_size and (latent_dim % HEAD_DIM or decoder_dim % HEAD_DIM):
         raise ValueError(f"attention has heads of {HEAD_DIM} channels: {latent_dim} and {decoder_dim} are no multiples")
     encoder = Encoder(encoder_dim, encoder_rates, steps, attn_window_size, dtype)
-    decoder = Decoder(decoder_dim, decoder_rates, steps, attn_window_size, noise, dtype)
+    decoder = Decoder(decoder_dim, decoder_rates, steps=steps, window=attn_window_size, noise=noise, dtype=dtype)
     multiple = math.lcm(steps, attn_window_size or 1) // steps
     reach = Reach.of_decoder(decoder, hop, multiple)
     return Codec(
