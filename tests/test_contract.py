@@ -194,6 +194,7 @@ def test_every_registered_family_is_tested():
 
 
 def test_the_codec_keeps_its_promises(codec, quick):
+    codec = dataclasses.replace(codec)  # what is compiled in haste rounds otherwise, and is not for the other tests
     audio = noise(LENGTH, 1)
     assert len(np.unique(codec.encode(audio).codes)) > 2
     zoo.verify_codec(codec, audio)

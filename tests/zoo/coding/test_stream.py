@@ -204,7 +204,10 @@ def test_a_stream_refuses_what_the_format_has_a_reader_refuse(build):
     faults = {
         altered(blob, finals={3: size}): r"packet 3 \(at 0:03\) says that it is the last one, but more follows",
         altered(blob, finals={3: size - 1}): r"packet 3 \(at 0:03\) says that it is the last one, but more follows",
-        altered(blob, finals={9: last, 5: 1}): r"packet 5 \(at 0:05\) says that it is the last one, but more follows",
+        # whether its payload can be of one frame is up to the codec
+        altered(
+            blob, finals={9: last, 5: 1}
+        ): r"packet 5( \(at 0:05\) says that it is the last one|: payload is damaged)",
         altered(blob, moved=1): "seek table says other lengths",
         altered(blob, moved=-100): "seek table says other lengths",
         altered(blob, drop_last=True): "take 11 packets, but the trailer counts 10",

@@ -99,7 +99,7 @@ def test_what_is_carried_is_needed_to_the_oldest_step(part):
     assert carry["position"] == 20
     layer = carry["layer_0"]
     assert layer["keys"].shape == (1, WINDOW - 1, 2, 8)
-    assert layer["heard"].all()
+    assert layer["valid"].all()
     layer["values"] = layer["values"].at[:, 0].add(10.0)
     ends = [np.concatenate([*stream.push(rest)]) for stream in (right, wrong)]
     assert np.abs(ends[0] - ends[1]).max() > 1e-3 * np.abs(ends[0]).max()
