@@ -1,8 +1,7 @@
-"""What the C library does with memory where steps are computed on the CPU: it keeps it, in pages of two megabytes.
+"""What the C library asks of the system where steps are computed on the CPU: pages of two megabytes instead of four KB.
 
-Each step frees gigabytes and needs them again. By default they go back to the system, which gives them out again page
-by page, zeroed: a tenth of a step and more on virtual machines, half of that in large pages, and nothing where the
-process keeps them for its next step.
+Each step frees gigabytes and is given them again, page by page, zeroed. That is a tenth of a step and more on virtual
+machines; in large pages it is half of that or less.
 """
 
 from __future__ import annotations
@@ -16,27 +15,19 @@ from pathlib import Path
 
 ACCELERATORS = ("nvidiactl", "kfd", "accel0", "accel", "vfio/0", "dxg")
 """in /dev: of NVIDIA, AMD, TPU and NVIDIA under WSL"""
-TUNABLES = ":".join(
-    (
-        "glibc.malloc.hugetlb=1",  # memory is advised to be of huge pages (glibc 2.35 and later; others ignore it)
-        # large blocks come from the heap, and what is free at its top stays there
-        f"glibc.malloc.mmap_threshold={2**36}",
-        f"glibc.malloc.trim_threshold={2**36}",
-        "glibc.malloc.arena_max=1",  # threads' own heaps hold no large blocks
-    )
-)
-"""value of GLIBC_TUNABLES"""
+HUGE_PAGES = "glibc.malloc.hugetlb=1"
+"""setting of GLIBC_TUNABLES: memory is advised to be of huge pages (glibc 2.35 and later; others ignore it)"""
 _THP = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 def use_huge_pages() -> None:
-    """Starts this program anew, as the same process, with huge pages that it keeps, where they are to be had.
+    """Starts this program anew, as the same process, with huge pages, where they are to be had for the asking.
 
-    glibc reads the settings at its start alone. Nothing happens where GLIBC_TUNABLES is set already, an accelerator
+    glibc reads the setting at its start alone. Nothing happens where GLIBC_TUNABLES is set already, an accelerator
     computes the steps, or the kernel gives huge pages to all or to none. To be called first of all.
     """
     if _would_help(os.environ) and sys.executable and sys.orig_argv:
-        os.environ["GLIBC_TUNABLES"] = TUNABLES
+        os.environ["GLIBC_TUNABLES"] = HUGE_PAGES
         with contextlib.suppress(OSError):  # a program that may not be started anew goes on as it is
             os.execv(sys.executable, sys.orig_argv)
 

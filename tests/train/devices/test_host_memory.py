@@ -1,4 +1,4 @@
-"""A training process on the CPU asks for huge pages that it keeps, once, and stays the same process."""
+"""A training process on the CPU asks for huge pages, once, and stays the same process."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_program_starts_anew_once_as_the_same_process_with_the_same_arguments(
     before, after = run("'GLIBC_TUNABLES' not in environment")
     pid, setting, arguments = before.split(" ", 2)
     assert setting == "None"
-    assert after == f"{pid} {host_memory.TUNABLES} {arguments}"
+    assert after == f"{pid} {host_memory.HUGE_PAGES} {arguments}"
 
 
 def test_what_the_environment_says_is_left_alone() -> None:
@@ -71,31 +71,3 @@ def test_only_where_it_helps(accelerator, pages, helps, monkeypatch, tmp_path) -
     assert not host_memory._would_help({"GLIBC_TUNABLES": ""})
     monkeypatch.setattr(host_memory.os, "confstr", lambda _: "glibc 2.31")
     assert not host_memory._would_help({})
-
-
-FAULTS = """
-import resource, threading
-import numpy as np
-def step():
-    np.ones(2**23).sum()
-def faults():
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    thread = threading.Thread(target=step)
-    thread.start()
-    thread.join()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-step()
-print(faults(), faults())
-"""
-
-
-@pytest.mark.skipif(not (os.confstr("CS_GNU_LIBC_VERSION") or "").startswith("glibc"), reason="settings of glibc")
-def test_memory_is_kept_for_the_next_step_whichever_thread_takes_it() -> None:
-    def faults(settings: str) -> int:
-        environment = os.environ | {"GLIBC_TUNABLES": settings, "NUMPY_MADVISE_HUGEPAGE": "0"}
-        program = [sys.executable, "-c", FAULTS]
-        done = subprocess.run(program, env=environment, capture_output=True, text=True, check=True)
-        return int(done.stdout.split()[1])
-
-    small_pages = host_memory.TUNABLES.replace("hugetlb=1", "hugetlb=0")
-    assert 4 * faults(small_pages) < faults("glibc.malloc.hugetlb=0")
