@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zoo.features.settings import Settings
+from zoo.features.settings import Settings, n_frames
 from zoo.nn import dsp
 
 TINY = float(np.finfo(np.float32).tiny)
@@ -30,11 +30,11 @@ class Analysis:
     def __init__(self, audio: jax.Array, n_samples: jax.Array, settings: Settings) -> None:
         self.settings = settings
         self.n_samples = n_samples
-        self.n_frames = settings.n_frames(n_samples)
+        self.n_frames = n_frames(n_samples, settings.hop_length)
         inside = jnp.arange(audio.shape[1])[None, :] < n_samples[:, None]
         # where, not a product: padding may hold anything
         self.audio = jnp.where(inside, audio, 0.0)
-        self.valid = jnp.arange(settings.n_frames(audio.shape[1]))[None, :] < self.n_frames[:, None]
+        self.valid = jnp.arange(n_frames(audio.shape[1], settings.hop_length))[None, :] < self.n_frames[:, None]
         """(B, F) bool: the frames that are a clip's own"""
 
     @cached_property
@@ -64,20 +64,3 @@ class Analysis:
             return decibels
         loudest = jnp.max(jnp.where(self.valid[..., None], decibels, -jnp.inf), axis=(1, 2), keepdims=True)
         return jnp.maximum(decibels, loudest - self.settings.top_db)
-
-
-def mel_spectrogram(clips: Analysis) -> jax.Array:
-    return clips.mel
-
-
-def log_mel(clips: Analysis) -> jax.Array:
-    return clips.log_mel
-
-
-def mfcc(clips: Analysis) -> jax.Array:
-    """The orthonormal DCT-II of the log-mel spectrogram, its first n_mfcc coefficients."""
-    n_mels = clips.settings.n_mels
-    k, m = np.arange(clips.settings.n_mfcc)[None, :], np.arange(n_mels)[:, None]
-    basis = np.sqrt(2.0 / n_mels) * np.cos(np.pi * k * (2 * m + 1) / (2 * n_mels))
-    basis[:, 0] /= np.sqrt(2.0)
-    return product(clips.log_mel, basis.astype(np.float32))

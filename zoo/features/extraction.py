@@ -11,35 +11,46 @@ import jax.numpy as jnp
 import numpy as np
 
 from zoo.errors import ZooError
-from zoo.features import analysis
+from zoo.features import cepstrum, pitch, rhythm, timbre, waveform
 from zoo.features.analysis import Analysis
 from zoo.features.settings import Settings
 
 FRAMED: Mapping[str, Callable[[Analysis], jax.Array]] = {
-    "mel_spectrogram": analysis.mel_spectrogram,
-    "log_mel": analysis.log_mel,
-    "mfcc": analysis.mfcc,
+    "mel_spectrogram": cepstrum.mel_spectrogram,
+    "log_mel": cepstrum.log_mel,
+    "mfcc": cepstrum.mfcc,
+    "chroma": pitch.chroma,
+    "spectral_centroid": timbre.spectral_centroid,
+    "spectral_bandwidth": timbre.spectral_bandwidth,
+    "spectral_rolloff": timbre.spectral_rolloff,
+    "spectral_flatness": timbre.spectral_flatness,
+    "zero_crossing_rate": waveform.zero_crossing_rate,
+    "rms": waveform.rms,
+    "onset_strength": rhythm.onset_strength,
 }
 """feature → the function of clips that gives its frames (B, F, n)"""
+WHOLE: Mapping[str, Callable[[Analysis], jax.Array]] = {"tempo": rhythm.tempo}
+"""feature → the function of clips that gives one value for each (B,)"""
+NAMES = (*FRAMED, *WHOLE)
 
 
 def extract(
-    audio: Any, sample_rate: int, names: Sequence[str], n_samples: Any = None, **parameters: Any
+    audio: Any, sample_rate: int, names: Sequence[str] = NAMES, n_samples: Any = None, **parameters: Any
 ) -> dict[str, jax.Array]:
-    """Computes several features at once: name → (..., F, n), of audio (..., T).
+    """Computes several features at once, by name, of audio (..., T): (..., F, n) each, but (...) for "tempo".
 
-    As calling their functions one by one, but clips are transformed once. `parameters` are those of these functions.
-    Raises ZooError for names and parameters that there are not, and for audio that cannot be used.
+    They are what their functions give one by one, but clips are transformed once. `parameters` are those of these
+    functions. Raises ZooError for names and parameters that there are not, and for audio that cannot be used.
     """
     names = (names,) if isinstance(names, str) else tuple(names)
     for name in names:
-        if name not in FRAMED:
-            raise ZooError(f"unknown feature {name!r}; there are {', '.join(FRAMED)}")
+        if name not in NAMES:
+            raise ZooError(f"unknown feature {name!r}; there are {', '.join(NAMES)}")
     settings = Settings.of(sample_rate, parameters)
     x, lengths = _checked(audio, n_samples)
     batch = x.shape[:-1]
     found = _compute(names, settings, x.reshape(-1, x.shape[-1]), lengths.reshape(-1))
-    return {name: frames.reshape(*batch, *frames.shape[1:]) for name, frames in found.items()}
+    return {name: values.reshape(*batch, *values.shape[1:]) for name, values in found.items()}
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -47,7 +58,11 @@ def _compute(
     names: tuple[str, ...], settings: Settings, audio: jax.Array, n_samples: jax.Array
 ) -> dict[str, jax.Array]:
     clips = Analysis(audio, n_samples, settings)
-    return {name: jnp.where(clips.valid[..., None], FRAMED[name](clips), 0.0) for name in names}
+    found = {name: compute(clips) for name, compute in WHOLE.items() if name in names}
+    for name, compute in FRAMED.items():
+        if name in names:
+            found[name] = jnp.where(clips.valid[..., None], compute(clips), 0.0)
+    return {name: found[name] for name in names}
 
 
 def _checked(audio: Any, n_samples: Any) -> tuple[Any, Any]:

@@ -16,6 +16,11 @@ from zoo.nn import dsp
 _WHOLE = ("sample_rate", "n_fft", "hop_length", "n_mels", "n_mfcc", "n_chroma")
 
 
+def n_frames(n_samples: Any, hop_length: int = 512) -> Any:
+    """How many frames clips of so many samples have; an integer, or an array of them."""
+    return 1 + n_samples // hop_length
+
+
 @dataclass(frozen=True)
 class Settings:
     """Parameters of all features; the defaults are those of librosa."""
@@ -59,8 +64,6 @@ class Settings:
         arguments.sample_rate(self.sample_rate)
         if self.n_fft % 2 or self.n_fft < 4:
             raise ZooError(f"n_fft must be even and at least 4, got {self.n_fft}")
-        if self.n_mfcc > self.n_mels:
-            raise ZooError(f"n_mfcc {self.n_mfcc} is more than n_mels {self.n_mels}")
         if self.top_db is not None and self.top_db < 0:
             raise ZooError(f"top_db must not be negative, got {self.top_db:g}")
         if not 0 < self.roll_percent < 1:
@@ -92,7 +95,3 @@ class Settings:
                 f"{self.sample_rate} Hz: take fewer, or a larger n_fft"
             )
         return filters
-
-    def n_frames(self, n_samples: Any) -> Any:
-        """How many frames a clip of so many samples has."""
-        return 1 + n_samples // self.hop_length
