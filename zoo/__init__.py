@@ -50,6 +50,7 @@ __all__ = [
     "ZooError",
     "create",
     "decompress",
+    "features",
     "load",
     "models",
     "names",
@@ -60,8 +61,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # lazily, so that a command's --help does not pay for importing jax
-    if name == "tokens":
-        return importlib.import_module("zoo.tokens")
+    if name in ("features", "tokens"):
+        return importlib.import_module(f"zoo.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'zoo' has no attribute {name!r}")
     return getattr(importlib.import_module(f"zoo.{_HOME[name]}"), name)
