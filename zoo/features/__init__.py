@@ -8,7 +8,7 @@ the true lengths in a padded batch (None: all of T). Every feature is (..., F, n
 with n = 1 for a single value; the tempo alone is (...). Frames are centred, so that a clip of N samples has
 1 + N // hop_length of them (`n_frames`); those beyond are zero, and a padded batch gives what its clips give alone.
 Sample rate and parameters are static: each combination, and each shape, is compiled once. All raise ZooError for audio
-that is empty or not finite (values are not looked at while they are being traced) and for parameters that cannot be used.
+that is empty or not finite (traced values are not looked at) and for parameters that cannot be used.
 """
 
 from zoo.features.extraction import NAMES, extract
