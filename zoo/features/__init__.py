@@ -2,6 +2,7 @@
 
     log_mel = zoo.features.log_mel(audio, 22050)           # (T,) -> (F, 128)
     mfcc = zoo.features.mfcc(batch, 22050, n_samples)      # (B, T) and (B,) -> (B, F, 20)
+    for found in zoo.features.extract_each(clips, 22050):  # clips of any lengths, all features by name
 
 Audio is (..., T), mono, float32: time is the last axis, and every axis before it counts clips. `n_samples` (...,) are
 the true lengths in a padded batch (None: all of T). Every feature is (..., F, n), frames before what a frame holds,
@@ -11,6 +12,7 @@ Sample rate and parameters are static: each combination, and each shape, is comp
 that is empty or not finite (traced values are not looked at) and for parameters that cannot be used.
 """
 
+from zoo.features.clips import extract_each
 from zoo.features.extraction import NAMES, extract
 from zoo.features.functions import (
     chroma,
@@ -35,6 +37,7 @@ __all__ = [
     "chroma",
     "delta",
     "extract",
+    "extract_each",
     "log_mel",
     "mel_spectrogram",
     "mfcc",

@@ -52,7 +52,7 @@ SIGNALS: Mapping[str, Signal] = {
         ("noise", 0.1 * _noise(9_000, 0) + 0.02, 22_050),
         ("chord", _chord(22_050, 22_050), 22_050),
         ("sweep", _sweep(22_050, 44_100), 44_100),
-        ("steps", _steps(12_345), 16_000),
+        ("steps", _steps(12_345), 22_050),
         ("short", 0.1 * _noise(700, 6), 22_050),
         ("silence", np.zeros(3_000), 22_050),
     ]
