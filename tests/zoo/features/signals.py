@@ -55,6 +55,7 @@ SIGNALS: Mapping[str, Signal] = {
         ("steps", _steps(12_345), 22_050),
         ("short", 0.1 * _noise(700, 6), 22_050),
         ("silence", np.zeros(3_000), 22_050),
+        ("vanishing", 1e-33 * _noise(3_000, 7), 22_050),  # what decoders leave of silence
     ]
 }
 RHYTHMS: Mapping[str, Signal] = {
