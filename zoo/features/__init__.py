@@ -2,15 +2,17 @@
 
     log_mel = zoo.features.log_mel(audio, 22050)           # (T,) -> (F, 128)
     mfcc = zoo.features.mfcc(batch, 22050, n_samples)      # (B, T) and (B,) -> (B, F, 20)
+    for found in zoo.features.extract_each(clips, 22050):  # clips of any lengths, all features by name
 
 Audio is (..., T), mono, float32: time is the last axis, and every axis before it counts clips. `n_samples` (...,) are
 the true lengths in a padded batch (None: all of T). Every feature is (..., F, n), frames before what a frame holds,
 with n = 1 for a single value; the tempo alone is (...). Frames are centred, so that a clip of N samples has
 1 + N // hop_length of them (`n_frames`); those beyond are zero, and a padded batch gives what its clips give alone.
 Sample rate and parameters are static: each combination, and each shape, is compiled once. All raise ZooError for audio
-that is empty or not finite (values are not looked at while they are being traced) and for parameters that cannot be used.
+that is empty or not finite (traced values are not looked at) and for parameters that cannot be used.
 """
 
+from zoo.features.clips import extract_each
 from zoo.features.extraction import NAMES, extract
 from zoo.features.functions import (
     chroma,
@@ -35,6 +37,7 @@ __all__ = [
     "chroma",
     "delta",
     "extract",
+    "extract_each",
     "log_mel",
     "mel_spectrogram",
     "mfcc",

@@ -38,14 +38,18 @@ class Analysis:
         """(B, F) bool: the frames that are a clip's own"""
 
     @cached_property
+    def spectrum(self) -> jax.Array:
+        """Complex (B, F, n_fft // 2 + 1)."""
+        return dsp.stft(self.audio, self.settings.n_fft, self.settings.hop_length)
+
+    @cached_property
     def power(self) -> jax.Array:
-        """Squared magnitudes (B, F, n_fft // 2 + 1)."""
-        spectrum = dsp.stft(self.audio, self.settings.n_fft, self.settings.hop_length)
-        return jnp.square(jnp.real(spectrum)) + jnp.square(jnp.imag(spectrum))
+        return jnp.square(jnp.real(self.spectrum)) + jnp.square(jnp.imag(self.spectrum))
 
     @cached_property
     def magnitude(self) -> jax.Array:
-        return jnp.sqrt(self.power)
+        # not the root of the power: decoders leave silence of 1e-34, whose square is 0
+        return jnp.abs(self.spectrum)
 
     @cached_property
     def frequencies(self) -> np.ndarray:

@@ -65,7 +65,8 @@ def estimate_tuning(clips: Analysis) -> jax.Array:
     # what lies below the floor counts as zero
     is_peak = (here > floor) & (here > left) & (here >= right) & clips.valid[..., None]
     height = here + 0.5 * slope * shift
-    pitch = (np.arange(first, last + 1, dtype=np.float32) + shift) * np.float32(settings.sample_rate / settings.n_fft)
+    places = np.arange(first, last + 1, dtype=np.float32)[None, None, :]
+    pitch = (places + shift) * np.float32(settings.sample_rate / settings.n_fft)
     counts = is_peak & (height >= _upper_median(height, is_peak)[:, None, None])
     notes = settings.n_chroma * jnp.log2(jnp.maximum(pitch, 1.0) / _A440_OCTAVE_0_HZ)
     step = jnp.floor(jnp.mod(notes + 0.5, 1.0) * _TUNING_STEPS).astype(jnp.int32)

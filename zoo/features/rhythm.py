@@ -35,7 +35,9 @@ def tempo(clips: Analysis) -> jax.Array:
     if size < 2:
         raise ZooError(f"a tempo needs a hop_length below {int(_TEMPOGRAM_S * settings.sample_rate) // 2} samples")
     strength = jnp.where(clips.valid, onset_strength(clips)[..., 0], 0.0)
-    frames = dsp.frame(_ramped(strength, clips.n_frames, size // 2), size, 1)[:, : strength.shape[1]]
+    ramped, n = _ramped(strength, clips.n_frames, size // 2), strength.shape[1]
+    # at a hop of 1, `dsp.frame` would join hundreds of slices, which takes long to compile
+    frames = jax.vmap(lambda at: jax.lax.dynamic_slice_in_dim(ramped, at, size, axis=1), out_axes=1)(jnp.arange(n))
     frames = frames * dsp.hann_window(size)[None, None, :]
     energy = jnp.sum(jnp.square(frames), axis=-1)
     weights = jnp.where(clips.valid, 1.0 / jnp.where(energy < TINY, 1.0, energy), 0.0)
@@ -54,7 +56,7 @@ def tempo(clips: Analysis) -> jax.Array:
 
 
 def _ramped(strength: jax.Array, n_frames: jax.Array, n: int) -> jax.Array:
-    """Onset strengths (B, F) between `n` values that rise from and fall to zero linearly, each clip's at its own end."""
+    """Onset strengths (B, F) between `n` values each side, a linear rise from zero, and a fall at a clip's own end."""
     before = strength[:, :1] * (np.arange(n, dtype=np.float32) / max(n, 1))[None, :]
     last = jnp.take_along_axis(strength, n_frames[:, None] - 1, axis=1)
     beyond = jnp.arange(strength.shape[1] + n)[None, :] - (n_frames[:, None] - 1)

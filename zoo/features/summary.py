@@ -56,7 +56,7 @@ def delta(frames: Any, n_frames: Any = None, *, width: int = 9) -> jax.Array:
 
 @jax.jit
 def _statistics(frames: jax.Array, n_frames: jax.Array) -> Statistics:
-    valid = (jnp.arange(frames.shape[-2]) < n_frames[..., None])[..., None]
+    valid = (_places(frames, n_frames) < n_frames[..., None])[..., None]
     low, high = jnp.where(valid, frames, jnp.inf), jnp.where(valid, frames, -jnp.inf)
     mean, std = _moments(frames, valid, n_frames)
     slope_mean, slope_std = _moments(_delta(frames, n_frames, 9), valid, n_frames)
@@ -81,12 +81,17 @@ def _delta(frames: jax.Array, n_frames: jax.Array, width: int) -> jax.Array:
     steps = np.arange(-half, half + 1) / np.sum(np.arange(-half, half + 1) ** 2)
     n_slopes = n - width + 1
     slopes = sum(frames[..., i : i + n_slopes, :] * np.float32(steps[i]) for i in range(width))
-    place = jnp.broadcast_to(jnp.arange(n), (*n_frames.shape, n))
+    place = _places(frames, n_frames)
     # at the edges, the line through the outermost frames
     centre = jnp.clip(place - half, 0, jnp.maximum(n_frames[..., None] - width, 0))
     found = jnp.take_along_axis(jnp.asarray(slopes), centre[..., None], axis=-2)
     kept = (place < n_frames[..., None]) & (n_frames[..., None] >= width)
     return jnp.where(kept[..., None], found, 0.0)
+
+
+def _places(frames: jax.Array, n_frames: jax.Array) -> jax.Array:
+    """Number of each frame, (..., F)."""
+    return jnp.broadcast_to(jnp.arange(frames.shape[-2]), (*n_frames.shape, frames.shape[-2]))
 
 
 def _checked(frames: Any, n_frames: Any) -> tuple[jax.Array, jax.Array]:

@@ -52,9 +52,10 @@ SIGNALS: Mapping[str, Signal] = {
         ("noise", 0.1 * _noise(9_000, 0) + 0.02, 22_050),
         ("chord", _chord(22_050, 22_050), 22_050),
         ("sweep", _sweep(22_050, 44_100), 44_100),
-        ("steps", _steps(12_345), 16_000),
+        ("steps", _steps(12_345), 22_050),
         ("short", 0.1 * _noise(700, 6), 22_050),
         ("silence", np.zeros(3_000), 22_050),
+        ("vanishing", 1e-33 * _noise(3_000, 7), 22_050),  # what decoders leave of silence
     ]
 }
 RHYTHMS: Mapping[str, Signal] = {
