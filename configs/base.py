@@ -78,6 +78,8 @@ class Data:
     embedded generator are measured"""
     accept_changes: bool = False
     """a resumed run continues though files of `root` were added, removed or changed since it was begun"""
+    noise: str | None = None
+    """a folder of recorded noises for `task denoise`, of any format and length, beside those that are synthesised"""
     threads: int = 2
     """reader threads"""
     prefetch: int = 8
@@ -168,6 +170,41 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
+class Corruption:
+    """What a model that is trained to restore its input gets in the place of clean crops (`task denoise`).
+
+    Drawn for each example, in the compiled step; a probability of 0 = never. The target stays clean.
+    """
+
+    noise: float = 0.95
+    """probability of noise"""
+    snr_db: tuple[float, float] = (-6.0, 25.0)
+    """range of the crop's level above the noise's"""
+    kinds: tuple[str, ...] = ("hiss", "hum", "clicks", "babble")
+    """of noises that are synthesised"""
+    second: float = 0.3
+    """probability of a second, softer kind of noise beside the first"""
+    recordings: float = 0.6
+    """share of the noises that are taken from `data.noise`, where that is given"""
+    reverberation: float = 0.1
+    """probability of a room"""
+    reverberation_s: tuple[float, float] = (0.1, 0.8)
+    """range of its decay by 60 dB"""
+    clipping: float = 0.05
+    """probability of being clipped"""
+    clipping_db: tuple[float, float] = (3.0, 15.0)
+    """range of the limit below the crop's peak"""
+    band_limit: float = 0.05
+    """probability that the upper band is lost"""
+    band_limit_hz: tuple[float, float] = (2000.0, 10_000.0)
+    """range of what is left"""
+    coding: float = 0.05
+    """probability of having been an MP3 or Opus file"""
+    coding_kbps: tuple[float, float] = (16.0, 48.0)
+    """range of its bitrate for each channel"""
+
+
+@dataclass(frozen=True)
 class Distributed:
     """Several processes that train one model, on one host or many; no part of the configuration that a run keeps."""
 
@@ -246,6 +283,8 @@ class Config:
     """where the run is kept; default runs/NAME"""
     steps: int = 1000
     """optimiser steps"""
+    task: Literal["reconstruct", "denoise"] = "reconstruct"
+    """what is learnt: to give back the input, or to give back what it was before it was corrupted (`corruption`)"""
     batch_size: int = 16
     """crops per step over all devices"""
     accumulate: int = 1
@@ -285,5 +324,6 @@ class Config:
     discriminator: Discriminator = field(default_factory=Discriminator)
     codebooks: Codebooks = field(default_factory=Codebooks)
     augmentation: Augmentation = field(default_factory=Augmentation)
+    corruption: Corruption = field(default_factory=Corruption)
     evaluation: Evaluation = field(default_factory=Evaluation)
     distributed: Distributed = field(default_factory=Distributed)

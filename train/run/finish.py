@@ -20,9 +20,15 @@ from zoo.ready import ReadyCodec
 def finish(name: str, workdir: Path, config: Config, held_out: HeldOut) -> None:
     """Evaluates the newest checkpoint on held-out clips; leaves samples/, report.png and evaluation/ in `workdir`."""
     codec = zoo.load(workdir)
-    pairs = [_reconstruct(codec, clip) for clip in held_out.clips[: config.evaluation.samples]]
+    pairs = (
+        [_reconstruct(codec, clip) for clip in held_out.clips[: config.evaluation.samples]]
+        if codec.symbols.codebook_sizes
+        else []
+    )
     write_samples(workdir, pairs)
     draw_report(workdir, pairs, read_metrics(workdir / "metrics.jsonl"), title=f"{workdir} · {config.steps} steps")
+    if not pairs:
+        return
     rows = evaluate(codec_systems(codec, name), held_out.clips[: config.evaluation.clips])
     table.report(rows, workdir / "evaluation", title=f"{workdir}: {held_out}")
     chosen = f"--model {name}" if name in loading.names() else f"--config {name}.py"

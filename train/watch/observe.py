@@ -8,13 +8,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from configs.base import Config
+from configs.base import Config, Corruption
 from evaluate import metrics
 from evaluate.clips import Clip, held_out_clips
 from evaluate.report import spectrogram
 from train import data
 from train.data import CropSource
 from train.devices import parallel
+from train.step import noises
+from train.step.corrupt import corrupt
 from train.watch.log import MetricsLog
 from zoo.codec import Codec
 from zoo.console.terminal import printable
@@ -23,6 +25,8 @@ from zoo.nn.bottlenecks import SymbolFormat
 MAX_HISTOGRAMS = 32
 """codebooks of which there is one each"""
 PICTURE_SCALE = 2
+NOISY_DB, NOISY_SEED = (0.0, 10.0), 0x68656C64
+"""SNR of what a model that is to restore gets, and what its noises are drawn with"""
 HELD_OUT = ("held_out/mel", "held_out/snr_db")
 """names of what `Observer` measures"""
 
@@ -46,6 +50,26 @@ class HeldOut:
             channels=source.channels,
         )
 
+    @functools.cached_property
+    def inputs(self) -> list[np.ndarray]:
+        """What the model gets of each clip, (T, C): the clip itself, or, where it is to restore, the clip with noise.
+
+        The noises are of the kinds that are synthesised, at 0 to 10 dB, always the same.
+        """
+        if self._config.task != "denoise":
+            return [clip.samples for clip in self.clips]
+        kinds = self._config.corruption.kinds or tuple(noises.NOISES)
+        only_noise = Corruption(
+            noise=1.0, snr_db=NOISY_DB, kinds=kinds, reverberation=0.0, clipping=0.0, band_limit=0.0
+        )
+        rate = self._source.sample_rate
+
+        @jax.jit
+        def noisy(audio: jax.Array, number: jax.Array) -> jax.Array:
+            return corrupt(audio[None], number[None], only_noise, seed=NOISY_SEED, sample_rate=rate)[0]
+
+        return [np.asarray(noisy(clip.samples, np.uint32(i))) for i, clip in enumerate(self.clips)]
+
     def __str__(self) -> str:
         if not self._source.held_out:
             return "held-out clips of the embedded generator"
@@ -66,9 +90,9 @@ class Observer:
         rate = module.sample_rate
 
         def reconstruct(
-            params: Any, audio: jax.Array, lengths: jax.Array
+            params: Any, given: jax.Array, audio: jax.Array, lengths: jax.Array
         ) -> tuple[jax.Array, jax.Array, dict[str, jax.Array]]:
-            output: Any = module.apply({"params": params}, audio)
+            output: Any = module.apply({"params": params}, given)
             found = {
                 "held_out/mel": metrics.mel_distance(audio, output.audio, lengths, rate).mean(),
                 "held_out/snr_db": metrics.snr_db(audio, output.audio, lengths).mean(),
@@ -81,8 +105,9 @@ class Observer:
         """What the row of this step gets; `params` are replicated arrays, of which this process's own copy is used."""
         clips = self._clips
         lengths = np.array([len(clip.samples) for clip in clips], np.int32)
-        audio = np.stack([np.pad(clip.samples, ((0, lengths.max() - len(clip.samples)), (0, 0))) for clip in clips])
-        audio, codes, found = jax.device_get(self._reconstruct(parallel.own_copy(params), audio, lengths))
+        stacked = lambda each: np.stack([np.pad(x, ((0, lengths.max() - len(x)), (0, 0))) for x in each])  # noqa: E731
+        given, audio = stacked(self._held_out.inputs[: len(clips)]), stacked([clip.samples for clip in clips])
+        audio, codes, found = jax.device_get(self._reconstruct(parallel.own_copy(params), given, audio, lengths))
         if self._config.tensorboard:
             self._show(step, audio, codes)
         return {name: float(value) for name, value in found.items()}
@@ -93,10 +118,12 @@ class Observer:
 
     def _show(self, step: int, audio: np.ndarray, codes: np.ndarray) -> None:
         rate = self._module.sample_rate
-        for clip, decoded in zip(self._clips[: self._config.evaluation.samples], audio):
+        for clip, given, decoded in zip(self._clips[: self._config.evaluation.samples], self._held_out.inputs, audio):
             decoded = np.nan_to_num(decoded[: len(clip.samples)])
             if not self._told:  # the same at each checkpoint
                 self._log.audio(f"{clip.name}/original", clip.samples, rate, step)
+                if given is not clip.samples:
+                    self._log.audio(f"{clip.name}/input", given, rate, step)
             self._log.audio(f"{clip.name}/reconstruction", decoded, rate, step)
             self._log.image(clip.name, draw(clip.samples, decoded, rate), step)
         self._told = True
@@ -122,6 +149,8 @@ def histograms(codes: np.ndarray, symbols: SymbolFormat) -> dict[str, tuple[np.n
     Of codes that are names, for each of the first codebooks; of those on a grid, of all together, zero at its middle.
     """
     sizes = np.repeat(symbols.codebook_sizes, symbols.subframes).astype(int)
+    if not codes.shape[-1]:
+        return {}
     columns = codes.reshape(-1, codes.shape[-1])
     if symbols.ordered:
         half = int(sizes.max()) // 2

@@ -1,0 +1,40 @@
+"""Denoiser, 48 kHz mono: a complex mask on the spectrum.
+
+python -m train --model denoiser --data.root CLEAN --data.noise NOISES
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from configs.base import Config, Data, LossWeights, ModelConfig, Optim
+
+
+@dataclass(frozen=True)
+class Denoiser(ModelConfig):
+    """Hyper-parameters of the family `denoiser` (zoo/families/denoiser.py)."""
+
+    family: ClassVar[str] = "denoiser"
+    sample_rate: int = 48_000
+    channels: int = 1
+    n_fft: int = 1536
+    hop_length: int = 768
+    fine_hz: float = 6000.0
+    band_size: int = 8
+    group_size: int = 8
+    width: int = 64
+    n_blocks: int = 6
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 16)
+    causal: bool = False
+
+
+CONFIG = Config(
+    model=Denoiser(),
+    task="denoise",
+    steps=300,
+    batch_size=8,
+    loss=LossWeights(snr=1.0, complex_stft=4.0),
+    data=Data(segment_s=1.5, gain_db=12.0),
+    optim=Optim(learning_rate=2e-3),
+)
