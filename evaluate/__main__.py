@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluate import cli
-from zoo.console.command import command, progress
+from zoo.console.command import command, fail, progress
 from zoo.console.terminal import printable
 from zoo.errors import ZooError
 
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
     from evaluate.clips import Clip
     from evaluate.records import Row
     from evaluate.systems import System
+
+TASKS = {"denoise": "evaluate.denoise.command"}
+"""What --task names besides "coding", the table of this page: modules with a `main(arguments)` and options of their
+own, which get all arguments but --task itself."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,9 @@ class Options:
     """clips measured at once; no result depends on it"""
     cache: bool = True
     """keep finished results beside the others, and use those that are there"""
+    task: str = "coding"
+    """what is measured: what coding costs and how close it comes, or what another task measures, which has options of
+    its own (--task NAME --help)"""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -80,7 +89,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         compare(words[1:])
         return
-    command(Options, "python -m evaluate", run, words)
+    task, others = take_task(words)
+    if task in TASKS:
+        importlib.import_module(TASKS[task]).main(others)
+        return
+    command(Options, "python -m evaluate", run, others)
+
+
+def take_task(words: Sequence[str]) -> tuple[str, list[str]]:
+    """The task that arguments name, and the others; exits with status 2 and one line where there is none such."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--task", nargs="?", const="", default="coding")
+    known, others = parser.parse_known_args(words)
+    if known.task not in ("coding", *TASKS):
+        fail(f"--task {known.task}: choose from {', '.join(('coding', *TASKS))}")
+    return known.task, others
 
 
 def run(options: Options) -> None:

@@ -15,6 +15,7 @@ from evaluate import rivals
 from evaluate.cache import Cache, key
 from evaluate.clips import Clip
 from evaluate.run import evaluate
+from tests.complaint import complaint
 from zoo.errors import ZooError
 
 RATE = 8000
@@ -108,3 +109,21 @@ def test_report_bounds_and_comparison(run, monkeypatch, build, capfd):
         command.main([*everything, "--require", "loudness<3"])
     assert stopped.value.code == 2
     assert "loudness" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--task", "echo"], ["--task=echo"]])
+def test_a_task_gets_all_arguments_but_its_name(words, monkeypatch):
+    got = []
+    monkeypatch.setitem(command.TASKS, "echo", "json")
+    monkeypatch.setattr("json.main", got.append, raising=False)
+    command.main(["--ckpt", "a", "b", *words, "--data.root", "x", "--help"])
+    assert got == [["--ckpt", "a", "b", "--data.root", "x", "--help"]]
+
+
+@pytest.mark.parametrize("words", [["--task", "nothing"], ["--ckpt", "a", "--task"]])
+def test_a_task_that_is_none_is_refused_in_a_line(words, capfd):
+    assert "choose from coding" in complaint(capfd, command.main, words)
+
+
+def test_coding_may_be_named(capfd):
+    assert "--ckpt needs a run" in complaint(capfd, command.main, ["--task", "coding", "--ckpt"])
