@@ -34,6 +34,8 @@ class LossWeights:
     """mean squared error of the waveform"""
     snr: Weight = 0.0
     """minus the signal-to-noise ratio in dB: every clip counts alike, loud or quiet"""
+    limited_snr: Weight = 0.0
+    """the same, of which what is above 20 dB hardly counts"""
     spectrogram_mse: Weight = 0.0
     """mean squared error of log-magnitude spectrograms"""
     complex_stft: Weight = 0.0

@@ -26,15 +26,16 @@ class Denoiser(ModelConfig):
     width: int = 64
     n_blocks: int = 6
     dilations: tuple[int, ...] = (1, 2, 4, 8, 16)
+    reach: int = 5
     causal: bool = False
 
 
 CONFIG = Config(
     model=Denoiser(),
     task="denoise",
-    steps=300,
+    steps=600,
     batch_size=8,
-    loss=LossWeights(snr=1.0, complex_stft=4.0),
-    data=Data(segment_s=1.5, gain_db=12.0),
-    optim=Optim(learning_rate=2e-3),
+    loss=LossWeights(limited_snr=1.0, complex_stft=4.0),
+    data=Data(segment_s=1.0, gain_db=12.0),
+    optim=Optim(learning_rate=3e-3),
 )

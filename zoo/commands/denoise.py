@@ -22,9 +22,6 @@ def denoise(options: Denoise) -> None:
     check_format(options.output, options.subtype)
     check_output(options.output, force=options.force)
     codec = find_codec(options.ckpt)
-    if codec.metadata.get("config", {}).get("task") != "denoise":
-        name = codec.metadata.get("path", "this codec")
-        print(f"warning: {name} was not trained to denoise: it gives noise back as well", file=sys.stderr)
     begin = time.perf_counter()
     with open_reader(options.input, raw=raw_format(options.raw), stream=options.stream) as reader:
         cleaner = StreamDenoiser(
@@ -35,6 +32,9 @@ def denoise(options: Denoise) -> None:
             eq=options.eq,
             chunk_s=options.chunk_s,
         )
+        if codec.metadata.get("config", {}).get("task") != "denoise":
+            name = codec.metadata.get("path", "this codec")
+            print(f"warning: {name} was not trained to denoise: it gives noise back as well", file=sys.stderr)
         # what the header of a pipe promises may not come
         n_samples = reader.n_samples if reader.seekable else None
         with (

@@ -12,6 +12,8 @@ hears bands and not partials, bins go together.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -38,11 +40,6 @@ from zoo.nn.layers import (
     per_channel,
     run,
 )
-
-_OPEN = 3.0
-"""before training: what the logistic curve of the gains is given, so that nearly all comes through"""
-_STEEPNESS = 3.0
-"""with which the head moves it"""
 
 
 class Bands(NamedTuple):
@@ -117,6 +114,7 @@ class Encoder(Network):
     width: int
     n_blocks: int
     dilations: tuple[int, ...]
+    reach: int
     dtype: Dtype
     causal: bool
 
@@ -129,7 +127,8 @@ class Encoder(Network):
     @asking
     def inputs(self, span: Span) -> Span:
         """The samples on which the frames `span` depend."""
-        return inputs_of(self.layers(), span).analysed(*dsp.stft_window(self.n_fft, self.hop_length))
+        span = _Around(self.reach, self.causal).inputs(inputs_of(self.layers(), span))
+        return span.analysed(*dsp.stft_window(self.n_fft, self.hop_length))
 
     @nn.compact
     def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
@@ -140,45 +139,57 @@ class Encoder(Network):
         )  # (B, C, F, K)
         spectrum = spectrum.reshape(batch * channels, *spectrum.shape[2:])
         mask = None if mask is None else jnp.repeat(mask, channels, axis=0)
-        y = run(self.layers(), self._embedded(spectrum), mask)
+        y = run(self.layers(), self._embedded(spectrum, mask), mask)
         fine, coarse = y[:, : self.bands.fine], y[:, self.bands.fine :]
         masked = spectrum * self._mask(fine, coarse)
         parts = jnp.stack([masked.real, masked.imag], axis=1).reshape(batch, channels, 2, *masked.shape[1:])
         return parts.transpose(0, 3, 2, 1, 4).reshape(batch, masked.shape[1], -1)
 
-    def _embedded(self, spectrum: jax.Array) -> jax.Array:
-        """Bands (B, P, F, width) of a spectrum (B, F, K): logarithms of levels, and phases of single bins."""
+    def _embedded(self, spectrum: jax.Array, mask: jax.Array | None) -> jax.Array:
+        """Bands (B, P, F, width) of a spectrum (B, F, K): its levels, and the phases of single bins."""
         power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
         bands, end = self.bands, self.bands.fine * self.bands.size
-        level = _level(power)
         scale = (power + _FLOOR) ** -0.35
-        features = jnp.stack([spectrum.real * scale, spectrum.imag * scale, level], axis=-1)
-        features = jnp.pad(features, ((0, 0), (0, 0), (0, max(end - bands.n_bins, 0)), (0, 0)))
+        features = jnp.stack([spectrum.real * scale, spectrum.imag * scale, *self._levels(power, mask)], axis=-1)
+        features = features[:, :, :end]
+        features = jnp.pad(features, ((0, 0), (0, 0), (0, end - features.shape[2]), (0, 0)))
         fine = Conv1d(self.width, dtype=self.dtype, masked=False, name="embed_fine")
-        parts = [_each_band(fine, _cut(features[:, :, :end], bands.fine))]
+        parts = [_each_band(fine, _cut(features, bands.fine))]
         if bands.coarse:
             total = bands.coarse * bands.size * bands.group
             grouped = jnp.pad(power[:, :, end:], ((0, 0), (0, 0), (0, total - power[:, :, end:].shape[2])))
             grouped = grouped.reshape(*grouped.shape[:2], -1, bands.group).mean(axis=-1)
             coarse = Conv1d(self.width, dtype=self.dtype, masked=False, name="embed_coarse")
-            parts.append(_each_band(coarse, _cut(_level(grouped), bands.coarse)))
+            parts.append(_each_band(coarse, _cut(jnp.stack(self._levels(grouped, mask), axis=-1), bands.coarse)))
         shape = (bands.fine + bands.coarse, self.width)
         which = self.param("which", nn.initializers.normal(0.2), shape, jnp.float32)
         return jnp.concatenate(parts, axis=1) + which.astype(self.dtype)[None, :, None]
+
+    def _levels(self, power: jax.Array, mask: jax.Array | None) -> list[jax.Array]:
+        """Log magnitudes (B, F, K), and by how much they are above the least and the mean of the time around them.
+
+        The least of a smoothed spectrum over a second follows steady noise (minimum statistics: Martin, 2001).
+        """
+        level = 0.5 * jnp.log(power + _FLOOR)
+        valid = jnp.ones(power.shape[:2], bool) if mask is None else mask
+        around = _Around(self.reach, self.causal)
+        count = around.total(valid.astype(jnp.float32)[:, :, None])
+        mean = around.total(jnp.where(valid[:, :, None], level, 0.0)) / jnp.maximum(count, 1.0)
+        least = around.least(jnp.where(valid[:, :, None], level, jnp.inf))
+        steady = jnp.where(valid[:, :, None], least, level)
+        return [0.4 * level + 1.5, level - steady, level - mean]
 
     def _mask(self, fine: jax.Array, coarse: jax.Array) -> jax.Array:
         """The complex mask (B, F, K) of what the blocks made of the bands, (B, P, F, width)."""
         bands, zeros = self.bands, nn.initializers.zeros
         norm = LayerNorm(dtype=self.dtype, name="norm_out")
-        head = Conv1d(3 * bands.size, kernel_init=zeros, dtype=self.dtype, masked=False, name="head_fine")
-        gain, real, imag = jnp.moveaxis(_joined(_each_band(lambda x: head(norm(x)), fine), 3), -1, 0)
-        turn = jax.lax.complex(1.0 + real, imag)
-        turn = turn * jax.lax.rsqrt(jnp.square(turn.real) + jnp.square(turn.imag) + 1e-4)
-        found = _gain(gain) * turn
+        head = Conv1d(2 * bands.size, kernel_init=zeros, dtype=self.dtype, masked=False, name="head_fine")
+        real, imag = jnp.moveaxis(_joined(_each_band(lambda x: head(norm(x)), fine), 2), -1, 0)
+        found = jax.lax.complex(1.0 + real, imag)
         if bands.coarse:
             head_coarse = Conv1d(bands.size, kernel_init=zeros, dtype=self.dtype, masked=False, name="head_coarse")
             grouped = _joined(_each_band(lambda x: head_coarse(norm(x)), coarse), 1)[..., 0]
-            found = jnp.concatenate([found, jnp.repeat(_gain(grouped), bands.group, axis=-1)], axis=-1)
+            found = jnp.concatenate([found, jnp.repeat(1.0 + grouped, bands.group, axis=-1)], axis=-1)
         return found[:, :, : bands.n_bins]
 
 
@@ -190,12 +201,35 @@ def _window(n_fft: int) -> np.ndarray:
     return np.sqrt(dsp.hann_window(n_fft))
 
 
-def _level(power: jax.Array) -> jax.Array:
-    return 0.2 * jnp.log(power + _FLOOR) + 1.5
+@dataclass(frozen=True)
+class _Around:
+    """Windows of 2^reach frames around each one, or, if causal, up to it."""
 
+    reach: int
+    causal: bool
 
-def _gain(head: jax.Array) -> jax.Array:
-    return nn.sigmoid(_OPEN + _STEEPNESS * head)
+    @property
+    def _before(self) -> int:
+        return 2**self.reach - 1 if self.causal else 2 ** (self.reach - 1)
+
+    def inputs(self, span: Span) -> Span:
+        """The frames in the windows of `span`."""
+        return Span(span.first - self._before, span.last - self._before + 2**self.reach - 1)
+
+    def total(self, x: jax.Array) -> jax.Array:
+        """The sum of (B, F, K) over the windows; beyond the ends are zeros."""
+        return self._reduce(x, jnp.add, 0.0)
+
+    def least(self, x: jax.Array) -> jax.Array:
+        """The least of (B, F, K) over the windows; beyond the ends is nothing that counts."""
+        return self._reduce(x, jnp.minimum, jnp.inf)
+
+    def _reduce(self, x: jax.Array, join: Callable[[jax.Array, jax.Array], jax.Array], nothing: float) -> jax.Array:
+        size, n_frames = 2**self.reach, x.shape[1]
+        x = jnp.pad(x, ((0, 0), (self._before, size - 1 - self._before), (0, 0)), constant_values=nothing)
+        for i in range(self.reach):  # windows of twice the length from two of them
+            x = join(x[:, : -(2**i)], x[:, 2**i :])
+        return x[:, :n_frames]
 
 
 def _cut(features: jax.Array, n_bands: int) -> jax.Array:
@@ -247,6 +281,7 @@ def denoiser(
     width: int = 64,
     n_blocks: int = 6,
     dilations: tuple[int, ...] = (1, 2, 4, 8, 16),
+    reach: int = 5,
     causal: bool = False,
     dtype: Dtype = jnp.float32,
 ) -> Codec:
@@ -263,6 +298,7 @@ def denoiser(
         width=width,
         n_blocks=n_blocks,
         dilations=dilations,
+        reach=reach,
         dtype=dtype,
         causal=causal,
     )
