@@ -53,6 +53,7 @@ __all__ = [
     "create",
     "decompress",
     "denoise",
+    "features",
     "load",
     "models",
     "names",
@@ -63,8 +64,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # lazily, so that a command's --help does not pay for importing jax
-    if name == "tokens":
-        return importlib.import_module("zoo.tokens")
+    if name in ("features", "tokens"):
+        return importlib.import_module(f"zoo.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'zoo' has no attribute {name!r}")
     return getattr(importlib.import_module(f"zoo.{_HOME[name]}"), name)

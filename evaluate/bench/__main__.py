@@ -1,6 +1,13 @@
-"""`python -m evaluate.bench`."""
+"""`python -m evaluate.bench`, and `python -m evaluate.bench features`."""
 
-from evaluate.bench.coding import main
+import sys
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["features"]:
+        from evaluate.bench.features import main
+
+        main(sys.argv[2:])
+    else:
+        from evaluate.bench.coding import main
+
+        main()

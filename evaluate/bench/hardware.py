@@ -20,7 +20,7 @@ def hardware() -> dict[str, Any]:
     import jax
 
     versions = {}
-    for package in ("jax", "torch", "transformers", "diffusers", "snac", "vocos"):
+    for package in ("jax", "torch", "transformers", "diffusers", "snac", "vocos", "librosa"):
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

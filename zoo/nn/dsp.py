@@ -63,16 +63,21 @@ def frame(x: jax.Array, frame_length: int, hop_length: int) -> jax.Array:
     """Cut overlapping frames without padding: (..., T) -> (..., F, frame_length), F = 1 + (T - frame_length) // hop.
 
     Frame f covers samples [f * hop_length, f * hop_length + frame_length); samples after the last whole frame are left
-    out. Raises ZooError unless frame_length is a multiple of hop_length and T at least frame_length.
+    out. Raises ZooError unless hop_length is positive and T at least frame_length.
     """
-    overlap = _overlap(frame_length, hop_length)
+    if hop_length < 1:
+        raise ZooError(f"hop_length must be at least 1, got {hop_length}")
     if x.shape[-1] < frame_length:
         raise ZooError(f"cannot cut a frame of {frame_length} samples out of {x.shape[-1]}")
+    overlap = -(-frame_length // hop_length)
     n_frames = 1 + (x.shape[-1] - frame_length) // hop_length
     n_blocks = n_frames + overlap - 1
-    blocks = x[..., : n_blocks * hop_length].reshape(*x.shape[:-1], n_blocks, hop_length)
+    # the last block may reach beyond the signal, where no frame does
+    x = _pad(x[..., : n_blocks * hop_length], 0, max(0, n_blocks * hop_length - x.shape[-1]))
+    blocks = x.reshape(*x.shape[:-1], n_blocks, hop_length)
     # shifted slices of blocks, not a gather: its gradient would be a scatter
-    return jnp.concatenate([blocks[..., i : i + n_frames, :] for i in range(overlap)], axis=-1)
+    frames = jnp.concatenate([blocks[..., i : i + n_frames, :] for i in range(overlap)], axis=-1)
+    return frames[..., :frame_length]
 
 
 def overlap_add(frames: jax.Array, hop_length: int) -> jax.Array:
@@ -103,8 +108,8 @@ def stft(
     - "same": (n_fft - hop_length) / 2 each side, F = T / hop_length exactly, centred on (f + 1/2) * hop_length;
     - "none": no zeros, F = 1 + (T - n_fft) // hop_length.
 
-    `window` is (n_fft,), by default the periodic Hann window. Raises ZooError unless n_fft is a multiple of hop_length,
-    and for "same" unless T is one and n_fft - hop_length is even.
+    `window` is (n_fft,), by default the periodic Hann window. Raises ZooError unless hop_length is positive, and for
+    "same" unless T is a multiple of it and n_fft - hop_length is even.
     """
     x = jnp.asarray(x, jnp.float32)
     if padding == "center":
