@@ -1,6 +1,11 @@
 """Denoiser, 48 kHz mono: a complex mask on the spectrum.
 
-python -m train --model denoiser --data.root CLEAN --data.noise NOISES
+    python -m train --model denoiser --data.root CLEAN --data.noise NOISES
+
+Recorded run, 600 steps, ten minutes on two cores of a shared x86-64 virtual machine that did other work as well, three
+hours of speech and music, one of recorded sounds: on held-out files with noises of other kinds it gains 2.9 dB of
+SI-SDR at 0 dB (speech 3.4, music 2.3) and 1.7 at 10 dB, and loses 1.0 at 20 dB, where music is hurt. It has not been
+trained to its end: longer runs are expected to gain more.
 """
 
 from __future__ import annotations
