@@ -20,6 +20,7 @@ EVERYTHING = {*MAY_IMPORT, "tests"}
 # of other people's packages, where a folder is restricted; the lazy ones are imported where they are used
 EAGER = {"configs": set[str](), "zoo": {"jax", "flax", "numpy"}}
 LAZY = {"soundfile", "soxr", "scipy", "av", "orbax", "constriction", "huggingface_hub", "yaml"}
+LAZY |= {"sklearn", "threadpoolctl", "optax"}  # of training classifiers
 TORCH = ("evaluate/bench/torch_peers/", "train/bench/torch_peers/")
 """The reference implementations that a benchmark compares with: besides the tests, all that has torch."""
 COMMAND_LINE = {

@@ -1,4 +1,4 @@
-"""`python -m zoo encode | decode | denoise | info | list | export`: files through any codec."""
+"""`python -m zoo COMMAND`: audio files to `.zac` files and back; sounds cleaned, recognised and found by a codec."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tyro.conf import subcommand
 
-from zoo.commands.options import Decode, Denoise, Encode, Export, Info, List
+from zoo.commands.options import Classify, Decode, Denoise, Encode, Export, Info, List, Similar, TrainProbe
 from zoo.console.command import command
 
 Command = (
@@ -17,6 +17,9 @@ Command = (
     | Annotated[Info, subcommand("info")]
     | Annotated[List, subcommand("list")]
     | Annotated[Export, subcommand("export")]
+    | Annotated[TrainProbe, subcommand("train-probe")]
+    | Annotated[Classify, subcommand("classify")]
+    | Annotated[Similar, subcommand("similar")]
 )
 
 
@@ -25,10 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command(Command, "python -m zoo", run, arguments)
 
 
-def run(options: Encode | Decode | Denoise | Info | List | Export) -> None:
+def run(options: Encode | Decode | Denoise | Info | List | Export | TrainProbe | Classify | Similar) -> None:
     """Does what the options say; raises ZooError for input that cannot be used."""
     # after the arguments are known to be right: importing jax takes a second
-    from zoo.commands import corpus, decode, denoise, encode, info, models
+    from zoo.commands import corpus, decode, denoise, encode, info, models, recognise, similar
 
     if isinstance(options, Encode):
         (corpus.encode if options.corpus else encode.encode)(options)
@@ -40,6 +43,12 @@ def run(options: Encode | Decode | Denoise | Info | List | Export) -> None:
         info.info(options)
     elif isinstance(options, Export):
         models.export(options)
+    elif isinstance(options, TrainProbe):
+        recognise.train_probe(options)
+    elif isinstance(options, Classify):
+        recognise.classify(options)
+    elif isinstance(options, Similar):
+        similar.similar(options)
     else:
         models.list_models()
 

@@ -6,8 +6,13 @@ import importlib.util
 
 from zoo.errors import ZooError
 
-EXTRAS = {"train": ("optax", "grain", "tensorboardX", "matplotlib")}
-"""extra → its packages, which have the names of their modules"""
+EXTRAS = {
+    "train": ("optax", "grain", "tensorboardX", "matplotlib"),
+    "recognise": ("scikit-learn", "threadpoolctl", "optax"),
+}
+"""extra → its packages"""
+_MODULES = {"scikit-learn": "sklearn"}
+"""package → its module, where that has another name"""
 
 
 def install_line(extra: str) -> str:
@@ -17,6 +22,7 @@ def install_line(extra: str) -> str:
 
 def require(extra: str) -> None:
     """Raises ZooError, with the line that installs them, where packages of an extra are missing."""
-    missing = [package for package in EXTRAS[extra] if importlib.util.find_spec(package) is None]
+    found = {package: importlib.util.find_spec(_MODULES.get(package, package)) for package in EXTRAS[extra]}
+    missing = [package for package, spec in found.items() if spec is None]
     if missing:
         raise ZooError(f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing: {install_line(extra)}")
