@@ -10,6 +10,8 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from configs.effects import Augmentation, Corruption
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -34,6 +36,8 @@ class LossWeights:
     """mean squared error of the waveform"""
     snr: Weight = 0.0
     """minus the signal-to-noise ratio in dB: every clip counts alike, loud or quiet"""
+    limited_snr: Weight = 0.0
+    """the same, of which what is above 20 dB hardly counts"""
     spectrogram_mse: Weight = 0.0
     """mean squared error of log-magnitude spectrograms"""
     complex_stft: Weight = 0.0
@@ -78,6 +82,8 @@ class Data:
     embedded generator are measured"""
     accept_changes: bool = False
     """a resumed run continues though files of `root` were added, removed or changed since it was begun"""
+    noise: str | None = None
+    """a folder of recorded noises for `task denoise`, of any format and length, beside those that are synthesised"""
     threads: int = 2
     """reader threads"""
     prefetch: int = 8
@@ -140,31 +146,6 @@ class Codebooks:
     Not with `init`: what others have learnt is kept"""
     usage_decay: float = 0.99
     """decay per step of the averaged frequencies"""
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """Changes to crops in the compiled step, drawn for each example; a probability of 0 = never.
-
-    They come on top of `data.gain_db`, and change the target too: what is learnt is to code such audio.
-    """
-
-    gain_db: float = 0.0
-    """random gain in ±gain_db"""
-    polarity: float = 0.0
-    """probability of being turned upside down"""
-    mix: float = 0.0
-    """probability of being mixed with the next example of the batch"""
-    mix_snr_db: tuple[float, float] = (0.0, 20.0)
-    """range of the level of the crop above what is mixed in"""
-    filter: float = 0.0
-    """probability of a random equaliser"""
-    filter_db: float = 12.0
-    """largest gain or cut of its bands"""
-    reverberation: float = 0.0
-    """probability of a random room"""
-    reverberation_s: tuple[float, float] = (0.1, 0.8)
-    """range of its decay by 60 dB"""
 
 
 @dataclass(frozen=True)
@@ -246,6 +227,8 @@ class Config:
     """where the run is kept; default runs/NAME"""
     steps: int = 1000
     """optimiser steps"""
+    task: Literal["reconstruct", "denoise"] = "reconstruct"
+    """what is learnt: to give back the input, or to give back what it was before it was corrupted (`corruption`)"""
     batch_size: int = 16
     """crops per step over all devices"""
     accumulate: int = 1
@@ -285,5 +268,6 @@ class Config:
     discriminator: Discriminator = field(default_factory=Discriminator)
     codebooks: Codebooks = field(default_factory=Codebooks)
     augmentation: Augmentation = field(default_factory=Augmentation)
+    corruption: Corruption = field(default_factory=Corruption)
     evaluation: Evaluation = field(default_factory=Evaluation)
     distributed: Distributed = field(default_factory=Distributed)

@@ -15,7 +15,7 @@ from typing import Any
 from configs.base import Config, Published, Weight
 
 _HERE = Path(__file__).parent
-_NOT_EXPERIMENTS = {"__init__", "base", "loading"}
+_NOT_EXPERIMENTS = {"__init__", "base", "effects", "loading"}
 GROUP = "codec_zoo.configs"
 """of entry points: modules of other packages that set CONFIG"""
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from evaluate.clips import Clip, FolderClips
     from zoo.ready import ReadyCodec
 
+RATE_WITHOUT_CODEC = 48_000
+"""Hz at which others are compared where no codec says otherwise"""
+
 
 @dataclass(frozen=True)
 class Folder:
@@ -117,9 +120,12 @@ class ReadableClips:
         return True
 
 
-def load_clips(root: str | None, codec: ReadyCodec, *, limit: int | None = None) -> Sequence[Clip] | ReadableClips:
+def load_clips(
+    root: str | None, codec: ReadyCodec | None, *, limit: int | None = None
+) -> Sequence[Clip] | ReadableClips:
     """The clips of a folder, or those held out of the embedded generator, as many as the codec's run asks for.
 
+    Held-out clips have the codec's format, or are mono at `RATE_WITHOUT_CODEC` where no codec is measured.
     `limit` is the number of clips in each domain. Raises ZooError for a folder without audio.
     """
     from evaluate.clips import clips_from_folder, held_out_clips
@@ -131,15 +137,16 @@ def load_clips(root: str | None, codec: ReadyCodec, *, limit: int | None = None)
         return ReadableClips(clips_from_folder(root), limit)
     settings = evaluation_settings(codec)
     n_clips = settings.clips if limit is None else min(settings.clips, limit * len(synth.DOMAINS))
-    return held_out_clips(
-        n_clips=n_clips, clip_s=settings.clip_s, sample_rate=codec.sample_rate, channels=codec.channels
-    )
+    rate, channels = (codec.sample_rate, codec.channels) if codec else (RATE_WITHOUT_CODEC, 1)
+    return held_out_clips(n_clips=n_clips, clip_s=settings.clip_s, sample_rate=rate, channels=channels)
 
 
-def evaluation_settings(codec: ReadyCodec) -> Any:
-    """The evaluation section of the run's configuration, as configs.base.Evaluation."""
+def evaluation_settings(codec: ReadyCodec | None) -> Any:
+    """The evaluation section of the run's configuration, as configs.base.Evaluation; its defaults without a codec."""
     from configs.base import Evaluation
 
+    if codec is None:
+        return Evaluation()
     stored = codec.metadata.get("config", {}).get("evaluation", {})
     return Evaluation(**{f.name: stored[f.name] for f in dataclasses.fields(Evaluation) if f.name in stored})
 

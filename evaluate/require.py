@@ -48,21 +48,22 @@ class Failure:
         return f"{self.system}{level}: {self.requirement.metric} is {self.value:.6g}, required {self.requirement}"
 
 
-def parse(text: str) -> list[Requirement]:
-    """Requirements from a comma list of metric, sign and number; metrics are the values of a row.
+def parse(text: str, known: Sequence[str] = ()) -> list[Requirement]:
+    """Requirements from a comma list of metric, sign and number; metrics are those `known`, or the values of a row.
 
     Raises ZooError for an unknown metric, listing those there are, and for anything that is no such list.
     """
     from evaluate.records import VALUES
 
+    known = known or VALUES
     found = []
     for part in text.split(","):
-        match = re.fullmatch(r"\s*([A-Za-z_][\w-]*)\s*(<=|>=|<|>)\s*(\S+)\s*", part)
+        match = re.fullmatch(r"\s*([A-Za-z_][\w@.-]*)\s*(<=|>=|<|>)\s*(\S+)\s*", part)
         if match is None:
             raise ZooError(f"--require: {part.strip()!r} is not of the form mel<1.2")
         metric, sign, number = match.groups()
-        if metric not in VALUES:
-            raise ZooError(f"--require: unknown metric {metric!r}; there are {', '.join(VALUES)}")
+        if metric not in known:
+            raise ZooError(f"--require: unknown metric {metric!r}; there are {', '.join(known)}")
         try:
             bound = float(number)
         except ValueError:

@@ -113,21 +113,34 @@ def measure(
     system: System, trials: Sequence[Trial], *, batch_size: int = 8, perceptual: Sequence[str] = ()
 ) -> list[Row]:
     """Rows of finished trials, in their order; metrics in batches of similar lengths."""
+    references, estimates = [trial.reference for trial in trials], [trial.estimate for trial in trials]
+    values = distances(references, estimates, system.sample_rate, batch_size=batch_size)
+    return [_row(system, trial, found, perceptual) for trial, found in zip(trials, values)]
+
+
+def distances(
+    references: Sequence[np.ndarray], estimates: Sequence[np.ndarray], sample_rate: int, *, batch_size: int = 8
+) -> list[dict[str, float]]:
+    """All of `metrics.METRICS` for pairs of (T, C), whose lengths may differ, in their order.
+
+    Computed in batches of similar lengths, padded so that few shapes are compiled.
+    """
     values: dict[int, dict[str, float]] = {}
-    waiting = sorted(range(len(trials)), key=lambda i: -len(trials[i].reference))
+    waiting = sorted(range(len(references)), key=lambda i: -len(references[i]))
     while waiting:
-        length = _padded_length(len(trials[waiting[0]].reference))
-        n = min(batch_size, len(trials), max(1, BATCH_SAMPLES // (length * system.channels)))
+        channels = references[waiting[0]].shape[1]
+        length = _padded_length(len(references[waiting[0]]))
+        n = min(batch_size, len(references), max(1, BATCH_SAMPLES // (length * channels)))
         batch, waiting = waiting[:n], waiting[n:]
         lengths = np.zeros(n, np.int32)
-        reference, estimate = (np.zeros((n, length, system.channels), np.float32) for _ in range(2))
+        reference, estimate = (np.zeros((n, length, channels), np.float32) for _ in range(2))
         for place, i in enumerate(batch):
-            lengths[place] = len(trials[i].reference)
-            reference[place, : lengths[place]] = trials[i].reference
-            estimate[place, : lengths[place]] = trials[i].estimate
-        found = metrics.compute(reference, estimate, lengths, system.sample_rate)
+            lengths[place] = len(references[i])
+            reference[place, : lengths[place]] = references[i]
+            estimate[place, : lengths[place]] = estimates[i]
+        found = metrics.compute(reference, estimate, lengths, sample_rate)
         values |= {i: {name: float(x[place]) for name, x in found.items()} for place, i in enumerate(batch)}
-    return [_row(system, trial, values[i], perceptual) for i, trial in enumerate(trials)]
+    return [values[i] for i in range(len(references))]
 
 
 def _row(system: System, trial: Trial, measured: dict[str, float], perceptual: Sequence[str]) -> Row:

@@ -7,7 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,8 +118,9 @@ def as_records(rows: Sequence[Any]) -> list[dict[str, Any]]:
 
     Perceptual scores that no row has are left out.
     """
-    absent = {name for name in METRICS if all(getattr(row, name, None) is None for row in rows)}
-    return [{key: _plain(value) for key, value in asdict(row).items() if key not in absent} for row in rows]
+    names = {f.name for row in rows[:1] for f in fields(row) if f.name.split("_")[0] in METRICS}
+    absent = {name for name in names if all(getattr(row, name) is None for row in rows)}
+    return [{key: plain(value) for key, value in asdict(row).items() if key not in absent} for row in rows]
 
 
 def write_json(rows: Sequence[Any], path: Path) -> None:
@@ -127,7 +128,7 @@ def write_json(rows: Sequence[Any], path: Path) -> None:
     write_text(path, json.dumps(as_records(rows), indent=1, allow_nan=False) + "\n")
 
 
-def write_csv(rows: Sequence[Row], path: Path) -> None:
+def write_csv(rows: Sequence[Any], path: Path) -> None:
     """Writes a line per row under a line of names; raises ZooError, naming the path, if it cannot."""
     import io
 
@@ -153,7 +154,8 @@ def report(rows: Sequence[Row], output: Path, *, title: str | None = None, name:
     sys.stdout.flush()
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value as JSON has it: floats to six digits, None for what is not finite."""
     if not isinstance(value, float):
         return value
     return float(f"{value:.6g}") if math.isfinite(value) else None

@@ -18,7 +18,7 @@ from train.devices import parallel
 from train.run.checkpoints import Checkpoints
 from train.step.state import create_state
 from train.step.step import make_step
-from train.step.task import CodecTask
+from train.step.task import make_task
 from zoo.bitstream.entropy import Fitter
 from zoo.random_weights import random_like
 
@@ -45,6 +45,7 @@ SMALL = {
         "codebook_size": 16,
         "code_dim": 4,
     },
+    "denoiser": {"sample_rate": 8000, "n_fft": 120, "hop_length": 40, "width": 16, "n_blocks": 2, "dilations": (1, 2)},
 }
 """Hyper-parameters per family with which a test takes seconds: 8 kHz, 40 samples a frame."""
 
@@ -110,7 +111,7 @@ class Training:
         self._mapped = None
 
     def _prepare(self, wrap):
-        task = CodecTask(self.config)
+        task = make_task(self.config)
         task.optimiser, task.discriminator_optimiser = wrap(task.optimiser), wrap(task.discriminator_optimiser)
         shapes = jax.eval_shape(lambda: create_state(task, seed=0))
         state = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
@@ -196,7 +197,8 @@ def test_every_registered_family_is_tested():
 def test_the_codec_keeps_its_promises(codec, quick):
     codec = dataclasses.replace(codec)  # what is compiled in haste rounds otherwise, and is not for the other tests
     audio = noise(LENGTH, 1)
-    assert len(np.unique(codec.encode(audio).codes)) > 2
+    if codec.symbols.codebook_sizes:
+        assert len(np.unique(codec.encode(audio).codes)) > 2
     zoo.verify_codec(codec, audio)
 
 
@@ -274,9 +276,11 @@ def test_saved_is_loaded_and_resumed(training, codec, tmp_path):
     checkpoints.close()
     loaded = zoo.load(tmp_path)
     audio = noise(LENGTH, 1)
-    encoded, expected = loaded.encode(audio), codec.encode(audio)
-    np.testing.assert_array_equal(encoded.codes, expected.codes)
-    np.testing.assert_array_equal(loaded.decode(encoded), codec.decode(expected))
+    latents = loaded.encode_latents(audio)
+    np.testing.assert_array_equal(latents, codec.encode_latents(audio))
+    np.testing.assert_array_equal(loaded.decode_latents(latents), codec.decode_latents(latents))
+    if codec.symbols.codebook_sizes:
+        np.testing.assert_array_equal(loaded.encode(audio).codes, codec.encode(audio).codes)
     # resumed into a state of another seed: nothing of that may be left
     mesh = parallel.make_mesh(jax.devices()[:1])
     again = Checkpoints(tmp_path, training.config)

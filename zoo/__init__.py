@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from zoo.codec import Codec, CodecOutput
     from zoo.coding.clips import Encoded
+    from zoo.denoising import denoise
     from zoo.errors import BitstreamError, CheckpointError, ZooError
     from zoo.families import create, names
     from zoo.loading import ModelInfo, decompress, load, models
@@ -31,6 +32,7 @@ _HOME = {
     "CheckpointError": "errors",
     "ZooError": "errors",
     "create": "families",
+    "denoise": "denoising",
     "names": "families",
     "Encoded": "coding.clips",
     "ReadyCodec": "ready",
@@ -50,6 +52,7 @@ __all__ = [
     "ZooError",
     "create",
     "decompress",
+    "denoise",
     "features",
     "load",
     "models",

@@ -14,7 +14,7 @@ import zoo
 from configs import loading
 from configs.base import LossWeights
 from train.step.state import create_state
-from train.step.task import CodecTask
+from train.step.task import make_task
 from zoo.nn.bottlenecks import Bottleneck
 
 
@@ -29,7 +29,7 @@ def test_factory_and_config_have_the_same_defaults(family):
 
 @pytest.mark.parametrize("name", loading.names())
 def test_every_configuration_initialises_in_full_size(name):
-    task = CodecTask(loading.get(name))
+    task = make_task(loading.get(name))
     codec = task.module
     audio = jax.ShapeDtypeStruct((1, codec.sample_rate, codec.channels), jnp.float32)
     variables = jax.eval_shape(codec.init, jax.random.key(0), audio)

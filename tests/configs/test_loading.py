@@ -35,7 +35,7 @@ def values(**changes: Any) -> dict[str, Any]:
 
 def test_names_are_the_experiments_alone() -> None:
     assert {"autoencoder", "vae", "gan_vocoder"} <= set(loading.names())
-    assert not {"base", "loading", "__init__"} & set(loading.names())
+    assert not {"base", "effects", "loading", "__init__"} & set(loading.names())
     assert loading.names() == sorted(loading.names())
 
 

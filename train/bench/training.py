@@ -86,14 +86,14 @@ def measure(name: str, config: Config, *, steps: int) -> list[Speed]:
     from train import data
     from train.devices import parallel
     from train.run import start
-    from train.step.task import CodecTask
+    from train.step.task import make_task
     from zoo.errors import ZooError
 
     if steps < 1:
         raise ZooError(f"steps must be at least 1, got {steps}")
     mesh = parallel.make_mesh()
     parallel.check_batch_size(config.batch_size, mesh)
-    task = CodecTask(config)
+    task = make_task(config)
     source = start.make_source(task)
     segment_s = source.segment_samples / source.sample_rate
     speeds = []

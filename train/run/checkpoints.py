@@ -96,7 +96,7 @@ class Checkpoints:
             # by which the codec of a coded file is found
             metadata["weights_hash"] = ReadyCodec(module, {"params": state.ema}, fitted.entropy, metadata).digest.hex()
         args = ocp.args.Composite(
-            codec=ocp.args.StandardSave({"params": state.ema, "entropy": fitted.entropy.arrays}),
+            codec=ocp.args.StandardSave({"params": state.ema, "entropy": checkpoint.stored_tables(fitted.entropy)}),
             training=ocp.args.StandardSave(state),
             metadata=ocp.args.JsonSave(metadata),
         )
@@ -169,8 +169,10 @@ class Checkpoints:
         with contextlib.suppress(CheckpointError, ZooError):  # to go on takes no tables
             checksums.check(place, ("codec",))
             tables = read_tree(place / "codec", {"entropy"})["entropy"]
-            symbols = families.create(metadata["family"], **metadata["model"]).bottleneck.symbols()
-            self.tables = Tables(EntropyModel(symbols, dict(flat(tables))), metadata.get("tables_step", step))
+            module = families.create(metadata["family"], **metadata["model"])
+            self.tables = Tables(
+                checkpoint.entropy_model(module, dict(flat(tables))), metadata.get("tables_step", step)
+            )
         leaves, structure = jax.tree_util.tree_flatten_with_path(template)
         return jax.tree_util.tree_unflatten(structure, [arrays[path_name(path)] for path, _ in leaves]), ""
 

@@ -28,7 +28,7 @@ from train.step import codebooks
 from train.step.losses import Reconstruction
 from train.step.phases import Phases
 from train.step.state import TrainState, create_state
-from train.step.task import CodecTask
+from train.step.task import CodecTask, make_task
 from train.watch import summary
 from train.watch.log import MetricsLog
 from train.watch.observe import HeldOut, Observer
@@ -85,7 +85,7 @@ def _run(
     parallel.check_batch_size(config.batch_size, mesh, config.accumulate)
     asked = config
     config, begun_with = processes.on_all(lambda: start.initial_weights(workdir, asked, model_overrides))
-    task = CodecTask(config, extra_losses)
+    task = make_task(config, extra_losses)
     progress = Progress(config.steps, stream=processes.stream())
     source = processes.on_all(lambda: start.make_source(task, progress.message))
     audio_now = inventory.of(source)

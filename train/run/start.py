@@ -14,13 +14,13 @@ import numpy as np
 from jax.sharding import Mesh
 
 from configs import loading
-from configs.base import Config, Data, Published
+from configs.base import Augmentation, Config, Data, Published
 from train import data
 from train.data import silence
 from train.data.files import report_note, skipped_line
 from train.devices import parallel, processes
 from train.run import init_from
-from train.step import augment
+from train.step import augment, corrupt
 from train.step.phases import Phases
 from train.step.state import TrainState
 from train.step.task import CodecTask
@@ -29,6 +29,9 @@ from train.watch.observe import HELD_OUT
 from zoo.console.terminal import printable
 from zoo.errors import CheckpointError, ZooError
 from zoo.saved import checkpoint, runs
+
+_NOISE_SEED = 0x6E6F6973
+"""added to the run's own for the draws of recorded noises"""
 
 
 def check_counts(config: Config) -> None:
@@ -44,6 +47,15 @@ def check_counts(config: Config) -> None:
     if config.evaluation.clips < 1 or not config.evaluation.clip_s > 0:
         raise ZooError("evaluation.clips and evaluation.clip_s must be positive")
     augment.check(config.augmentation)
+    if config.task == "denoise":
+        corrupt.check(config.corruption)
+        if config.corruption.coding and config.augmentation != Augmentation():
+            raise ZooError(
+                "augmentation changes what a crop is, but not what a codec has made of it: set corruption.coding or "
+                "augmentation to 0"
+            )
+    elif config.data.noise is not None:
+        raise ZooError(f"data.noise {config.data.noise} is for --task denoise")
 
 
 def initial_weights(
@@ -85,16 +97,30 @@ def make_source(task: CodecTask, say: Callable[[str], None] = report_note) -> da
         # the two channels of what a mono model gets as one
         unmixed=(lambda: _source(task, config.data, 2, lambda _: None)) if task.module.channels == 1 else None,
     )
-    return source
+    return _corrupted(task, source, say) if task.restores else source
 
 
-def _source(task: CodecTask, settings: Data, channels: int, say: Callable[[str], None]) -> data.CropSource:
+def _corrupted(task: CodecTask, clean: data.CropSource, say: Callable[[str], None]) -> data.CropSource:
+    """The source of a task that restores: with recorded noises, and crops that went through codecs of others."""
+    config, corruption = task.config, task.config.corruption
+    noise = None
+    if config.data.noise is not None and corruption.noise and corruption.recordings:
+        # every file is as much of a noise as any other, whatever its level
+        settings = replace(config.data, root=config.data.noise, held_out=0.0, gain_db=0.0, balance=0.0)
+        noise = _source(task, settings, task.module.channels, say, seed=config.seed + _NOISE_SEED)
+        silence.check(noise, where=config.data.noise, say=say)
+    return data.CorruptedCrops(clean, noise=noise, coding=corruption.coding, coding_kbps=corruption.coding_kbps)
+
+
+def _source(
+    task: CodecTask, settings: Data, channels: int, say: Callable[[str], None], seed: int | None = None
+) -> data.CropSource:
     return data.make_source(
         settings,
         sample_rate=task.module.sample_rate,
         channels=channels,
         hop_length=task.module.hop_length,
-        seed=task.config.seed,
+        seed=task.config.seed if seed is None else seed,
         on_skip=lambda path, reason: say(skipped_line(path, reason)),
         on_note=say,
     )

@@ -14,14 +14,23 @@ import jax.numpy as jnp
 import numpy as np
 
 from configs.base import Augmentation
+from train.step.filters import (
+    SILENCE,
+    band_centres,
+    between,
+    convolved,
+    curve_weights,
+    decibels,
+    minimum_phase,
+    power,
+    room,
+)
 from zoo.errors import ZooError
 
 _STREAM = 0x61756700  # sets these draws apart from the model's own noise, whose keys also come from (seed, example)
 FILTER_TAPS = 4096
 """length of an equaliser's impulse response"""
-_LOWEST_BAND_HZ = 62.5
 _DIRECT_DB = (0.0, 12.0)  # range of the direct sound's level above the room's
-_SILENCE = 1e-20  # mean power
 
 
 def check(config: Augmentation) -> None:
@@ -63,13 +72,13 @@ def augment(
         audio = jnp.where(draws.polarity < config.polarity, -audio, audio)
     if config.filter:
         response = equaliser_response(draws, config, sample_rate)
-        audio = jnp.where(draws.filter < config.filter, _convolved(audio, response), audio)
+        audio = jnp.where(draws.filter < config.filter, convolved(audio, response), audio)
     if config.reverberation:
         audio = jnp.where(draws.room < config.reverberation, _in_room(audio, draws, config, sample_rate), audio)
     if config.mix:
         audio = jnp.where(draws.mix < config.mix, _mixed(audio, draws, config, axis_name), audio)
     if config.gain_db:
-        audio = audio * _decibels(_between(draws.gain, (-config.gain_db, config.gain_db)))
+        audio = audio * decibels(between(draws.gain, (-config.gain_db, config.gain_db)))
     return audio / jnp.maximum(jnp.abs(audio).max(axis=(1, 2), keepdims=True), 1.0)
 
 
@@ -103,106 +112,36 @@ def draw(index: jax.Array, *, seed: int, sample_rate: int) -> Draws:
     return Draws(**single, bands=numbers[:, n:], keys=keys[1])
 
 
-def _between(number: jax.Array, limits: tuple[float, float]) -> jax.Array:
-    return limits[0] + (limits[1] - limits[0]) * number
-
-
-def _decibels(level_db: jax.Array) -> jax.Array:
-    return 10.0 ** (level_db / 20.0)
-
-
-def _power(audio: jax.Array) -> jax.Array:
-    """Mean square of each example, (B, 1, 1)."""
-    return jnp.square(audio).mean(axis=(1, 2), keepdims=True)
-
-
 def _mixed(audio: jax.Array, draws: Draws, config: Augmentation, axis_name: str | None) -> jax.Array:
     following = audio[:1]
     if axis_name is not None:
         n = jax.lax.axis_size(axis_name)
         following = jax.lax.ppermute(following, axis_name, [(i, (i - 1) % n) for i in range(n)])
     partner = jnp.concatenate([audio[1:], following])
-    snr_db = _between(draws.snr, config.mix_snr_db)
+    snr_db = between(draws.snr, config.mix_snr_db)
     # a silent partner adds nothing, and to a silent crop nothing is added
-    ratio = _power(audio) / jnp.maximum(_power(partner), _SILENCE)
-    return audio + partner * jnp.sqrt(ratio) * _decibels(-snr_db)
-
-
-def _convolved(audio: jax.Array, response: jax.Array) -> jax.Array:
-    """The first T samples of (B, T, C) convolved with (B, L, C or 1), by FFTs long enough for nothing to wrap."""
-    n = audio.shape[1]
-    n_fft = fast_length(n + response.shape[1] - 1)
-    spectrum = jnp.fft.rfft(audio, n_fft, axis=1) * jnp.fft.rfft(response, n_fft, axis=1)
-    return jnp.fft.irfft(spectrum, n_fft, axis=1)[:, :n]
-
-
-def fast_length(n: int) -> int:
-    """The smallest even number from n on that has no prime factor above 5."""
-    candidates = (2 * 2**a * 3**b * 5**c for a in range(n.bit_length()) for b in range(5) for c in range(4))
-    return min(m for m in candidates if m >= n)
-
-
-# ---------------------------------------------------------------- equaliser
-
-
-def band_centres(sample_rate: int) -> np.ndarray:
-    """Octave bands in Hz from 62.5 Hz up to half the sample rate."""
-    n = max(int(math.log2(sample_rate / 2 / _LOWEST_BAND_HZ)) + 1, 1)
-    return _LOWEST_BAND_HZ * 2.0 ** np.arange(n)
-
-
-def curve_weights(frequencies_hz: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Weighs each band's gain at each frequency, (F, K): raised cosines over log frequency that sum to 1."""
-    centres = np.log2(band_centres(sample_rate))
-    place = np.log2(np.maximum(frequencies_hz, 1e-3))
-    place = np.clip(place, centres[0], centres[-1])
-    distance = np.abs(place[:, None] - centres[None, :])
-    return np.where(distance < 1, 0.5 + 0.5 * np.cos(np.pi * np.minimum(distance, 1.0)), 0.0)
-
-
-def minimum_phase(gains_db: jax.Array) -> jax.Array:
-    """The causal filter (B, n) of least delay with gains (B, n // 2 + 1) in dB at the frequencies of a DFT of length n.
-
-    Its phase is the Hilbert transform of its log magnitude, found by folding the real cepstrum (Oppenheim & Schafer,
-    Discrete-Time Signal Processing, 1975): nothing sounds before it was played, as a zero-phase filter would have it.
-    """
-    n = 2 * (gains_db.shape[1] - 1)
-    cepstrum = jnp.fft.irfft(gains_db * (math.log(10) / 20), n, axis=1)
-    fold = np.zeros((1, n), np.float32)
-    fold[:, 0] = fold[:, n // 2] = 1.0
-    fold[:, 1 : n // 2] = 2.0
-    return jnp.fft.irfft(jnp.exp(jnp.fft.rfft(cepstrum * fold, n, axis=1)), n, axis=1)
+    ratio = power(audio) / jnp.maximum(power(partner), SILENCE)
+    return audio + partner * jnp.sqrt(ratio) * decibels(-snr_db)
 
 
 def equaliser_response(draws: Draws, config: Augmentation, sample_rate: int) -> jax.Array:
     """Impulse responses (B, FILTER_TAPS, 1) whose gain in each octave is uniform in ±filter_db, and smooth between."""
     weights = curve_weights(np.fft.rfftfreq(FILTER_TAPS, 1 / sample_rate), sample_rate).astype(np.float32)
     # in full precision: an accelerator's default for products of matrices would move the curve
-    bands_db = _between(draws.bands, (-config.filter_db, config.filter_db))
+    bands_db = between(draws.bands, (-config.filter_db, config.filter_db))
     gains_db = jnp.matmul(bands_db, weights.T, precision=jax.lax.Precision.HIGHEST)
     return minimum_phase(gains_db)[:, :, None]
 
 
-# ---------------------------------------------------------------- room
-
-
 def room_response(draws: Draws, config: Augmentation, sample_rate: int, shape: tuple[int, int]) -> jax.Array:
-    """Impulse responses (B, L, C) for a `shape` of (L, C): the direct sound, then noise that decays exponentially.
-
-    The time of decay by 60 dB is uniform in `reverberation_s`, the direct sound 0 to 12 dB above all the rest.
-    """
-    rt60_s = _between(draws.rt60, config.reverberation_s)
-    direct_db = _between(draws.direct, _DIRECT_DB)
-    noise = jax.vmap(lambda k: jax.random.normal(k, shape))(draws.keys)
-    time_s = (jnp.arange(shape[0], dtype=jnp.float32) / sample_rate)[None, :, None]
-    tail = (noise * _decibels(-60.0 * time_s / rt60_s)).at[:, 0].set(0.0)
-    energy = jnp.square(tail).sum(axis=1, keepdims=True)
-    tail = tail * _decibels(-direct_db) / jnp.sqrt(jnp.maximum(energy, _SILENCE))
-    return tail.at[:, 0].set(1.0)
+    """Impulse responses (B, L, C) of rooms: the time of decay by 60 dB is uniform in `reverberation_s`, the direct
+    sound 0 to 12 dB above all the rest."""
+    rt60_s, direct_db = between(draws.rt60, config.reverberation_s), between(draws.direct, _DIRECT_DB)
+    return room(draws.keys, rt60_s, direct_db, sample_rate, shape)
 
 
 def _in_room(audio: jax.Array, draws: Draws, config: Augmentation, sample_rate: int) -> jax.Array:
     # what decays after the crop has ended is lost
     n = min(math.ceil(config.reverberation_s[1] * sample_rate) + 1, audio.shape[1])
-    wet = _convolved(audio, room_response(draws, config, sample_rate, (n, audio.shape[2])))
-    return wet * jnp.sqrt(_power(audio) / jnp.maximum(_power(wet), _SILENCE))
+    wet = convolved(audio, room_response(draws, config, sample_rate, (n, audio.shape[2])))
+    return wet * jnp.sqrt(power(audio) / jnp.maximum(power(wet), SILENCE))

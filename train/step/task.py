@@ -16,6 +16,7 @@ import optax
 
 from configs.base import Config, LossWeights, Published, Schedule, Weight
 from train.step import freezing, losses, optim
+from train.step.corrupt import corrupt
 from train.step.rematerialisation import rematerialised
 from zoo import families
 from zoo.codec import Codec, CodecOutput
@@ -29,6 +30,9 @@ Params = Any
 class CodecTask:
     """A codec trained to reproduce its input."""
 
+    restores = False
+    """whether the input is other than what is to come out"""
+
     def __init__(self, config: Config, extra_losses: Mapping[str, losses.Reconstruction] | None = None) -> None:
         """Builds the model of `config` and what its losses take.
 
@@ -39,8 +43,11 @@ class CodecTask:
         dtype = jnp.dtype(config.precision)
         self.config = config
         self.module: Codec = families.create(config.model.family, **config.model.kwargs(), dtype=dtype)
-        if not self.module.bottleneck.symbols().codebook_sizes:
-            raise ZooError(f"model {config.model.family!r} has no codes, only latents: there is nothing to train for")
+        if not self.module.bottleneck.symbols().codebook_sizes and not self.restores:
+            raise ZooError(
+                f"model {config.model.family!r} has no codes, only latents: there is nothing to train for but "
+                "--task denoise"
+            )
         d = config.discriminator
         self.discriminators = Discriminators(
             d.periods,
@@ -215,6 +222,30 @@ class CodecTask:
     def total(self, named: dict[str, jax.Array], step: jax.Array) -> jax.Array:
         """Weighted sum of the batch's mean losses."""
         return sum((self._weights[name](step) * loss.mean() for name, loss in named.items()), jnp.zeros(()))
+
+
+class DenoiseTask(CodecTask):
+    """A model trained to give back what its input was before it was corrupted."""
+
+    restores = True
+
+    def inputs(self, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        """Arguments of the module: corrupted crops, of each example a function of (seed, example) alone."""
+        noisy = corrupt(
+            batch.get("coded", batch["audio"]),
+            batch["index"],
+            self.config.corruption,
+            seed=self.config.seed,
+            sample_rate=self.module.sample_rate,
+            recordings=batch.get("noise"),
+        )
+        return super().inputs(batch | {"audio": noisy})
+
+
+def make_task(config: Config, extra_losses: Mapping[str, losses.Reconstruction] | None = None) -> CodecTask:
+    """The task that `config.task` names; arguments and errors as of `CodecTask`."""
+    kind = DenoiseTask if config.task == "denoise" else CodecTask
+    return kind(config, extra_losses)
 
 
 def _check_extra_names(weights: LossWeights, extra: Iterable[str]) -> None:

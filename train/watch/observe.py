@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ import numpy as np
 from configs.base import Config
 from evaluate import metrics
 from evaluate.clips import Clip, held_out_clips
+from evaluate.denoise import mixing
 from evaluate.report import spectrogram
 from train import data
 from train.data import CropSource
@@ -23,8 +25,19 @@ from zoo.nn.bottlenecks import SymbolFormat
 MAX_HISTOGRAMS = 32
 """codebooks of which there is one each"""
 PICTURE_SCALE = 2
+NOISY_DB = 5.0
+"""SNR of what a model that is to denoise gets"""
 HELD_OUT = ("held_out/mel", "held_out/snr_db")
 """names of what `Observer` measures"""
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """What a model gets, and what it is to give: both float32 (T, C), the same array where it is to give it back."""
+
+    name: str
+    given: np.ndarray
+    wanted: np.ndarray
 
 
 class HeldOut:
@@ -46,6 +59,20 @@ class HeldOut:
             channels=source.channels,
         )
 
+    @functools.cached_property
+    def examples(self) -> list[Example]:
+        """What a model gets of each clip, and what it is to give; noise is at 5 dB and always the same."""
+        if self._config.task != "denoise":
+            return [Example(clip.name, clip.samples, clip.samples) for clip in self.clips]
+        sources = mixing.sources()
+        found = []
+        for i, clip in enumerate(self.clips):
+            noise = sources[mixing.assigned(len(sources), i)]
+            drawn = noise.draw(i, len(clip.samples), clip.sample_rate, clip.samples.shape[1])
+            wanted, given = mixing.mix(clip.samples, drawn, NOISY_DB)
+            found.append(Example(clip.name, given, wanted))
+        return found
+
     def __str__(self) -> str:
         if not self._source.held_out:
             return "held-out clips of the embedded generator"
@@ -66,12 +93,12 @@ class Observer:
         rate = module.sample_rate
 
         def reconstruct(
-            params: Any, audio: jax.Array, lengths: jax.Array
+            params: Any, given: jax.Array, wanted: jax.Array, lengths: jax.Array
         ) -> tuple[jax.Array, jax.Array, dict[str, jax.Array]]:
-            output: Any = module.apply({"params": params}, audio)
+            output: Any = module.apply({"params": params}, given)
             found = {
-                "held_out/mel": metrics.mel_distance(audio, output.audio, lengths, rate).mean(),
-                "held_out/snr_db": metrics.snr_db(audio, output.audio, lengths).mean(),
+                "held_out/mel": metrics.mel_distance(wanted, output.audio, lengths, rate).mean(),
+                "held_out/snr_db": metrics.snr_db(wanted, output.audio, lengths).mean(),
             }
             return output.audio, output.codes, found
 
@@ -79,26 +106,32 @@ class Observer:
 
     def at_checkpoint(self, step: int, params: Any) -> dict[str, float]:
         """What the row of this step gets; `params` are replicated arrays, of which this process's own copy is used."""
-        clips = self._clips
-        lengths = np.array([len(clip.samples) for clip in clips], np.int32)
-        audio = np.stack([np.pad(clip.samples, ((0, lengths.max() - len(clip.samples)), (0, 0))) for clip in clips])
-        audio, codes, found = jax.device_get(self._reconstruct(parallel.own_copy(params), audio, lengths))
+        examples = self._examples
+        lengths = np.array([len(example.wanted) for example in examples], np.int32)
+        longest = lengths.max()
+        given, wanted = (
+            np.stack([np.pad(x, ((0, longest - len(x)), (0, 0))) for x in samples])
+            for samples in ([e.given for e in examples], [e.wanted for e in examples])
+        )
+        decoded, codes, found = jax.device_get(self._reconstruct(parallel.own_copy(params), given, wanted, lengths))
         if self._config.tensorboard:
-            self._show(step, audio, codes)
+            self._show(step, decoded, codes)
         return {name: float(value) for name, value in found.items()}
 
     @property
-    def _clips(self) -> list[Clip]:
-        return self._held_out.clips[: max(1, self._config.evaluation.samples)]
+    def _examples(self) -> list[Example]:
+        return self._held_out.examples[: max(1, self._config.evaluation.samples)]
 
     def _show(self, step: int, audio: np.ndarray, codes: np.ndarray) -> None:
         rate = self._module.sample_rate
-        for clip, decoded in zip(self._clips[: self._config.evaluation.samples], audio):
-            decoded = np.nan_to_num(decoded[: len(clip.samples)])
+        for example, decoded in zip(self._examples[: self._config.evaluation.samples], audio):
+            decoded = np.nan_to_num(decoded[: len(example.wanted)])
             if not self._told:  # the same at each checkpoint
-                self._log.audio(f"{clip.name}/original", clip.samples, rate, step)
-            self._log.audio(f"{clip.name}/reconstruction", decoded, rate, step)
-            self._log.image(clip.name, draw(clip.samples, decoded, rate), step)
+                self._log.audio(f"{example.name}/original", example.wanted, rate, step)
+                if example.given is not example.wanted:
+                    self._log.audio(f"{example.name}/noisy", example.given, rate, step)
+            self._log.audio(f"{example.name}/reconstruction", decoded, rate, step)
+            self._log.image(example.name, draw(example.wanted, decoded, rate), step)
         self._told = True
         for name, (counts, first) in histograms(codes, self._symbols).items():
             self._log.histogram(name, counts, step, first=first)
@@ -122,6 +155,8 @@ def histograms(codes: np.ndarray, symbols: SymbolFormat) -> dict[str, tuple[np.n
     Of codes that are names, for each of the first codebooks; of those on a grid, of all together, zero at its middle.
     """
     sizes = np.repeat(symbols.codebook_sizes, symbols.subframes).astype(int)
+    if not codes.shape[-1]:
+        return {}
     columns = codes.reshape(-1, codes.shape[-1])
     if symbols.ordered:
         half = int(sizes.max()) // 2

@@ -69,10 +69,18 @@ class SamplePair:
     original: np.ndarray
     reconstruction: np.ndarray
     sample_rate: int
+    noisy: np.ndarray | None = None
+    """what it was made from, if that is not the original"""
+
+    @property
+    def sounds(self) -> dict[str, np.ndarray]:
+        """All of them by their names, in the order in which they came to be."""
+        sounds = {"original": self.original, "noisy": self.noisy, "reconstruction": self.reconstruction}
+        return {name: samples for name, samples in sounds.items() if samples is not None}
 
 
 def write_samples(workdir: str | os.PathLike[str], pairs: Sequence[SamplePair]) -> list[Path]:
-    """Write `samples/NAME_original.wav` and `samples/NAME_reconstruction.wav` of each pair; returns their paths.
+    """Write `samples/NAME_original.wav`, `NAME_reconstruction.wav` and maybe `NAME_noisy.wav`; returns their paths.
 
     NAME is the pair's, with _ for what has no place in a file name; of a long one its end.
     """
@@ -85,7 +93,7 @@ def write_samples(workdir: str | os.PathLike[str], pairs: Sequence[SamplePair]) 
         while name in names:
             name += "_"
         names.add(name)
-        for kind, samples in (("original", pair.original), ("reconstruction", pair.reconstruction)):
+        for kind, samples in pair.sounds.items():
             paths.append(folder / f"{name}_{kind}.wav")
             audio.write(paths[-1], np.asarray(samples, np.float32), pair.sample_rate)
     return paths
@@ -222,11 +230,11 @@ def _spectrogram_db(samples: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def _draw_pair(block: SubFigure, pair: SamplePair) -> None:
-    clips = (pair.original, pair.reconstruction)
+    clips = list(pair.sounds.values())
     spectrograms_db = [_spectrogram_db(samples, pair.sample_rate) for samples in clips]
     # the original's peak sets the scale, so that a reconstruction that is too loud shows as such
     top_db = max(5.0 * math.ceil(spectrograms_db[0].max() / 5.0), FLOOR_DB + DYNAMIC_RANGE_DB)
-    axes = block.subplots(1, 2, sharex=True, sharey=True)
+    axes = block.subplots(1, len(clips), sharex=True, sharey=True)
     for ax, samples, spectrogram_db in zip(axes, clips, spectrograms_db):
         mesh = ax.imshow(
             spectrogram_db,
@@ -239,7 +247,8 @@ def _draw_pair(block: SubFigure, pair: SamplePair) -> None:
         )
         ax.set_xlabel("time (s)")
     axes[0].set_title(f"{pair.name} · original", loc="left")
-    axes[1].set_title("reconstruction", loc="left")
+    for ax, title in zip(axes[1:], list(pair.sounds)[1:]):
+        ax.set_title(title, loc="left")
     axes[0].set_ylabel("frequency (kHz)")
     bar = block.colorbar(mesh, ax=list(axes), pad=0.01, aspect=18)
     bar.set_label("dB")

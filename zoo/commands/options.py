@@ -84,6 +84,37 @@ class Decode:
 
 
 @dataclass(frozen=True)
+class Denoise:
+    """Takes the noise off a recording of any length, rate and number of channels, with a model trained to.
+
+    Examples:
+      python -m zoo denoise noisy.wav clean.wav --ckpt runs/denoiser
+      python -m zoo denoise noisy.flac clean.flac --ckpt runs/denoiser --mix 0.8 --eq "200:-3,3000:+2"
+      arecord -f cd | python -m zoo denoise - - --ckpt runs/denoiser_causal --chunk_s 0.5 | aplay
+    """
+
+    input: Positional[str]
+    """an audio file of any format, or - for standard input (WAV)"""
+    output: Positional[str]
+    """a .wav, .flac or .ogg file, or - for standard output (WAV)"""
+    ckpt: str | None = None
+    """a run of `python -m train --task denoise`, or a checkpoint of one; None = the only run below runs/"""
+    mix: float = 1.0
+    """how much of the result is clean, from 0 (as it was) to 1"""
+    eq: str | None = None
+    """bells behind it, HZ:DB or HZ:DB:Q, separated by commas"""
+    chunk_s: float = 4.0
+    """seconds computed at once: shorter ones cost more time and less delay"""
+    stream: int | None = None
+    """which of the audio streams of a container (a film), from 0; None = the first"""
+    subtype: str | None = None
+    """of the samples, for instance PCM_24 or FLOAT; None = PCM_16 for wav and flac"""
+    force: bool = False
+    """overwrite what exists"""
+    raw: Raw = Raw()
+
+
+@dataclass(frozen=True)
 class Info:
     """Tells what files hold: coded ones, and audio files of every format.
 

@@ -15,7 +15,7 @@ from zoo.codec import Codec
 from zoo.errors import ZooError
 from zoo.nn.bottlenecks import Bottleneck
 
-FAMILIES = ("autoencoder", "vae", "gan_vocoder")
+FAMILIES = ("autoencoder", "vae", "gan_vocoder", "denoiser")
 """what is trained here"""
 PUBLISHED = ("dac", "encodec", "mimi", "snac", "vocos", "oobleck")
 """what others have published"""

@@ -10,6 +10,8 @@ A run directory holds `checkpoints/STEP/`, each written at once (under another n
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +58,7 @@ def load(checkpoint: Path) -> ReadyCodec:
     checksums.check(checkpoint, ("codec", "metadata"))
     restored = orbax_read.restore(checkpoint / "codec", template)
     arrays = {name: np.asarray(array) for name, array in restored["entropy"].items()}
-    model = entropy.EntropyModel(module.bottleneck.symbols(), arrays)
+    model = entropy_model(module, arrays)
     return ReadyCodec(module, {"params": restored["params"]}, model, metadata | {"path": str(checkpoint)})
 
 
@@ -66,5 +68,18 @@ def codec_template(module: Codec) -> dict[str, Any]:
     audio = jax.ShapeDtypeStruct((1, length, module.channels), jnp.float32)
     params = jax.eval_shape(module.init, jax.random.key(0), audio)["params"]
     arrays = entropy.template(module.bottleneck.symbols())
-    tables = {name: jax.ShapeDtypeStruct(array.shape, array.dtype) for name, array in arrays.items()}
+    tables = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in arrays.items() if math.prod(x.shape)}
     return {"params": params, "entropy": tables}
+
+
+def stored_tables(model: entropy.EntropyModel) -> dict[str, np.ndarray]:
+    """The arrays of a checkpoint: those that hold anything, for orbax keeps no empty ones."""
+    return {name: array for name, array in model.arrays.items() if array.size}
+
+
+def entropy_model(module: Codec, stored: Mapping[str, np.ndarray]) -> entropy.EntropyModel:
+    """The coder of a codec from its `stored_tables`."""
+    symbols = module.bottleneck.symbols()
+    shapes = entropy.template(symbols).items()
+    empty = {name: np.zeros(x.shape, x.dtype) for name, x in shapes if not math.prod(x.shape)}
+    return entropy.EntropyModel(symbols, empty | dict(stored))

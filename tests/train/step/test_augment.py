@@ -15,16 +15,8 @@ from configs.base import Augmentation
 from tests.train.run.initialised import TINY
 from train.devices import parallel
 from train.run import start
-from train.step.augment import (
-    augment,
-    band_centres,
-    check,
-    curve_weights,
-    draw,
-    fast_length,
-    minimum_phase,
-    room_response,
-)
+from train.step.augment import augment, check, draw, room_response
+from train.step.filters import band_centres, curve_weights, fast_length, minimum_phase
 from zoo.errors import ZooError
 
 RATE = 8000

@@ -24,6 +24,7 @@ NARROW = {
     "autoencoder": {"width": 8, "latent_dim": 8},
     "vae": {"latent_dim": 8},
     "gan_vocoder": {"latent_dim": 8, "encoder_width": 8, "decoder_width": 8, "n_codebooks": 2, "codebook_size": 4},
+    "denoiser": {"width": 4},
 }
 """Fewer channels per family: every kernel, stride, window and block stays, a test takes seconds."""
 
@@ -41,6 +42,34 @@ SMALL = {
         "encoder_blocks": 2,
         "decoder_blocks": 1,
         "causal": True,
+    },
+    "small denoiser": {
+        "sample_rate": 8000,
+        "n_fft": 120,
+        "hop_length": 60,
+        "fine_hz": 1500.0,
+        "group_size": 4,
+        "n_blocks": 2,
+        "dilations": (1, 3),
+    },
+    "causal denoiser": {
+        "sample_rate": 8000,
+        "n_fft": 120,
+        "hop_length": 60,
+        "fine_hz": 1500.0,
+        "group_size": 4,
+        "n_blocks": 1,
+        "dilations": (2,),
+        "causal": True,
+    },
+    "stereo denoiser": {
+        "sample_rate": 8000,
+        "n_fft": 120,
+        "hop_length": 60,
+        "fine_hz": 1500.0,
+        "group_size": 4,
+        "n_blocks": 0,
+        "channels": 2,
     },
 }
 

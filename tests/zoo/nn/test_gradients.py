@@ -20,7 +20,8 @@ from zoo.published.snac.multiscale_vq import MultiScaleVQ
 from zoo.published.vocos.vocoder import ConditionedVQ
 
 CODECS: dict[str, dict[str, Any]] = {
-    **{name: {"sample_rate": RATE, **SMALL[name]} for name in families.FAMILIES},
+    **{name: {"sample_rate": RATE, **SMALL[name]} for name in families.FAMILIES if name in SMALL},
+    "denoiser": {"sample_rate": RATE, "n_fft": 120, "hop_length": 60, "fine_hz": 1500.0, "width": 8, "n_blocks": 1},
     "dac": {
         "encoder_width": 4, "encoder_rates": (2,), "decoder_width": 4, "decoder_rates": (2,), "latent_dim": 4,
         "n_codebooks": 1, "codebook_size": 16, "code_dim": 3,

@@ -1,0 +1,1 @@
+from tests.zoo.conftest import build  # noqa: F401

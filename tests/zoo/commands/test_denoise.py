@@ -1,0 +1,55 @@
+"""`python -m zoo denoise`: files and pipes, and what it refuses."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+
+import zoo
+from tests.zoo.conftest import complaint, environment
+from zoo.__main__ import main
+
+
+def test_a_file_comes_out_as_long_as_it_went_in(here, capsys):
+    main(["denoise", "song.wav", "clean.flac", "--ckpt", "runs/tiny", "--mix", "0.7", "--eq", "400:-3"])
+    song, rate = soundfile.read("song.wav", dtype="float32")
+    clean, clean_rate = soundfile.read("clean.flac", dtype="float32")
+    assert (clean.shape, clean_rate) == (song.shape, rate)
+    expected = zoo.denoise(zoo.load("runs/tiny"), song, rate, mix=0.7, eq="400:-3")
+    np.testing.assert_allclose(clean, np.clip(expected, -1, 1), atol=2 / 2**15)
+    said = capsys.readouterr()
+    # this codec was not trained to
+    assert "runs/tiny" in said.err
+    assert "was not trained to denoise" in said.err
+
+
+def test_a_pipe_gives_what_a_file_gives(here):
+    main(["denoise", "song.wav", "clean.wav"])
+    command = [sys.executable, "-m", "zoo", "denoise", "-", "-"]
+    done = subprocess.run(command, input=(here / "song.wav").read_bytes(), capture_output=True, env=environment())
+    assert done.returncode == 0, done.stderr.decode()
+    (here / "piped.wav").write_bytes(done.stdout)
+    np.testing.assert_array_equal(soundfile.read("piped.wav")[0], soundfile.read("clean.wav")[0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nothing.wav", "out.wav"], "nothing.wav: no such file"),
+        (["song.wav", "out.mp3"], "out.mp3: cannot write"),
+        (["song.wav", "song.wav"], "song.wav: exists already"),
+        (["song.wav", "out.wav", "--mix", "2"], "mix 2 is not between 0 (as it was) and 1 (clean)"),
+        (["song.wav", "out.wav", "--eq", "300"], "eq '300': a band is HZ:DB"),
+        (["song.wav", "out.wav", "--chunk_s", "0"], "packets of 0 s"),
+        (["song.wav", "out.wav", "--ckpt", "runs/none"], "runs/none"),
+    ],
+)
+def test_what_cannot_be_is_refused_and_nothing_is_left(here, capfd, arguments, words):
+    before = (here / "song.wav").read_bytes()
+    assert words in complaint(capfd, "denoise", *arguments)
+    assert not (here / "out.wav").exists()
+    assert (here / "song.wav").read_bytes() == before

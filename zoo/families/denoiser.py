@@ -1,0 +1,312 @@
+"""Denoiser: a complex mask on the noisy spectrum, found by a small network that all bands share.
+
+    audio → complex STFT → bands → blocks over time and over bands → complex mask · STFT → inverse STFT
+
+It has no codes: its latent is the masked spectrum itself, and nothing stands between encoder and decoder. The mask
+turns and scales each bin (complex ratio masking: Williamson, Wang and Wang, 2016) and lets all through before training.
+Bands have the same weights and tell themselves apart by an embedding, as the patches of a picture do: what noise is,
+and what a partial, is the same thing in most of them, and is learnt from all at once. Above `fine_hz`, where the ear
+hears bands and not partials, bins go together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from zoo.codec import Codec
+from zoo.nn import dsp
+from zoo.nn.bottlenecks import Identity
+from zoo.nn.layers import (
+    Block,
+    Conv1d,
+    DepthwiseConv1d,
+    Dtype,
+    LayerNorm,
+    Layers,
+    Network,
+    Span,
+    Transform,
+    apply_mask,
+    asking,
+    inputs_of,
+    per_channel,
+    run,
+)
+
+
+class Bands(NamedTuple):
+    """How the bins of a spectrum, from zero Hz up, make bands: first those of single bins, then those of groups."""
+
+    fine: int
+    """bands of single bins"""
+    coarse: int
+    """bands of groups of bins"""
+    size: int
+    """bins, or groups, in a band"""
+    group: int
+    """bins in a group"""
+    n_bins: int
+
+
+def bands_of(n_bins: int, bin_hz: float, fine_hz: float, size: int, group: int) -> Bands:
+    """The bands of a spectrum; what is left at its end is filled up with zeros."""
+    fine = min(math.ceil(fine_hz / bin_hz / size), math.ceil(n_bins / size))
+    coarse = max(math.ceil((n_bins - fine * size) / (size * group)), 0)
+    return Bands(fine, coarse, size, group, n_bins)
+
+
+class BandBlock(Network, Block):
+    """Mixes (B, P, F, C) over time, over neighbouring bands P and over all of them, then each place by itself.
+
+    A depthwise convolution over time, one over bands, the mean of all bands through a dense layer; LayerNorm, two dense
+    layers with GELU, a small layer scale, and the residual (after ConvNeXt: Liu et al., 2022).
+    """
+
+    dilation: int
+    n_blocks: int
+    kernel_size: int = 5
+    dtype: Dtype = jnp.float32
+    causal: bool = False
+
+    def layers(self) -> Layers:
+        """The one that reaches beyond a frame."""
+        yield DepthwiseConv1d(
+            self.kernel_size, dtype=self.dtype, causal=self.causal, dilation=self.dilation, name="over_time"
+        )
+
+    @nn.compact
+    def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+        batch, bands, frames, channels = x.shape
+        repeated = None if mask is None else jnp.repeat(mask, bands, axis=0)
+        y = run(self.layers(), x.reshape(batch * bands, frames, channels), repeated).reshape(x.shape)
+        kernel = self.param("over_bands", nn.initializers.normal(0.2), (3, channels), jnp.float32)
+        above, below = jnp.pad(x[:, 1:], _AT_END), jnp.pad(x[:, :-1], _AT_START)
+        y = y + below * per_channel(kernel[0], self.dtype)[None] + above * per_channel(kernel[2], self.dtype)[None]
+        y = y + Conv1d(channels, dtype=self.dtype, masked=False, name="of_all")(x.mean(axis=1))[:, None]
+        y = LayerNorm(dtype=self.dtype)(y.reshape(batch * bands, frames, channels))
+        y = nn.relu(Conv1d(2 * channels, dtype=self.dtype, masked=False, name="expand")(y))
+        y = Conv1d(channels, dtype=self.dtype, masked=False, name="project")(y).reshape(x.shape)
+        scale = self.param("layer_scale", nn.initializers.constant(1 / self.n_blocks), (channels,), jnp.float32)
+        return x + y * per_channel(scale, self.dtype)[None]
+
+
+_AT_END = ((0, 0), (0, 1), (0, 0), (0, 0))
+_AT_START = ((0, 0), (1, 0), (0, 0), (0, 0))
+
+
+class Encoder(Network):
+    """Audio (B, T, C) to its masked spectrum (B, F, 2 · C · bins), real parts before imaginary ones.
+
+    Each channel is masked by itself.
+    """
+
+    n_fft: int
+    hop_length: int
+    bands: Bands
+    width: int
+    n_blocks: int
+    dilations: tuple[int, ...]
+    reach: int
+    dtype: Dtype
+    causal: bool
+
+    def layers(self) -> Layers:
+        """The blocks."""
+        for i in range(self.n_blocks):
+            dilation = self.dilations[i % len(self.dilations)]
+            yield BandBlock(dilation, self.n_blocks, dtype=self.dtype, causal=self.causal, name=f"block_{i}")
+
+    @asking
+    def inputs(self, span: Span) -> Span:
+        """The samples on which the frames `span` depend."""
+        span = _Around(self.reach, self.causal).inputs(inputs_of(self.layers(), span))
+        return span.analysed(*dsp.stft_window(self.n_fft, self.hop_length))
+
+    @nn.compact
+    def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+        batch, _, channels = x.shape
+        window = _window(self.n_fft)
+        spectrum = dsp.stft(
+            x.swapaxes(1, 2), self.n_fft, self.hop_length, padding="same", window=window
+        )  # (B, C, F, K)
+        spectrum = spectrum.reshape(batch * channels, *spectrum.shape[2:])
+        mask = None if mask is None else jnp.repeat(mask, channels, axis=0)
+        y = run(self.layers(), self._embedded(spectrum, mask), mask)
+        fine, coarse = y[:, : self.bands.fine], y[:, self.bands.fine :]
+        masked = spectrum * self._mask(fine, coarse)
+        parts = jnp.stack([masked.real, masked.imag], axis=1).reshape(batch, channels, 2, *masked.shape[1:])
+        return parts.transpose(0, 3, 2, 1, 4).reshape(batch, masked.shape[1], -1)
+
+    def _embedded(self, spectrum: jax.Array, mask: jax.Array | None) -> jax.Array:
+        """Bands (B, P, F, width) of a spectrum (B, F, K): its levels, and the phases of single bins."""
+        power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
+        bands, end = self.bands, self.bands.fine * self.bands.size
+        scale = (power + _FLOOR) ** -0.35
+        features = jnp.stack([spectrum.real * scale, spectrum.imag * scale, *self._levels(power, mask)], axis=-1)
+        features = features[:, :, :end]
+        features = jnp.pad(features, ((0, 0), (0, 0), (0, end - features.shape[2]), (0, 0)))
+        fine = Conv1d(self.width, dtype=self.dtype, masked=False, name="embed_fine")
+        parts = [_each_band(fine, _cut(features, bands.fine))]
+        if bands.coarse:
+            total = bands.coarse * bands.size * bands.group
+            grouped = jnp.pad(power[:, :, end:], ((0, 0), (0, 0), (0, total - power[:, :, end:].shape[2])))
+            grouped = grouped.reshape(*grouped.shape[:2], -1, bands.group).mean(axis=-1)
+            coarse = Conv1d(self.width, dtype=self.dtype, masked=False, name="embed_coarse")
+            parts.append(_each_band(coarse, _cut(jnp.stack(self._levels(grouped, mask), axis=-1), bands.coarse)))
+        shape = (bands.fine + bands.coarse, self.width)
+        which = self.param("which", nn.initializers.normal(0.2), shape, jnp.float32)
+        return jnp.concatenate(parts, axis=1) + which.astype(self.dtype)[None, :, None]
+
+    def _levels(self, power: jax.Array, mask: jax.Array | None) -> list[jax.Array]:
+        """Log magnitudes (B, F, K), and by how much they are above the least and the mean of the time around them.
+
+        The least of a smoothed spectrum over a second follows steady noise (minimum statistics: Martin, 2001).
+        """
+        level = 0.5 * jnp.log(power + _FLOOR)
+        valid = jnp.ones(power.shape[:2], bool) if mask is None else mask
+        around = _Around(self.reach, self.causal)
+        count = around.total(valid.astype(jnp.float32)[:, :, None])
+        mean = around.total(jnp.where(valid[:, :, None], level, 0.0)) / jnp.maximum(count, 1.0)
+        least = around.least(jnp.where(valid[:, :, None], level, jnp.inf))
+        steady = jnp.where(valid[:, :, None], least, level)
+        return [0.4 * level + 1.5, level - steady, level - mean]
+
+    def _mask(self, fine: jax.Array, coarse: jax.Array) -> jax.Array:
+        """The complex mask (B, F, K) of what the blocks made of the bands, (B, P, F, width)."""
+        bands, zeros = self.bands, nn.initializers.zeros
+        norm = LayerNorm(dtype=self.dtype, name="norm_out")
+        head = Conv1d(2 * bands.size, kernel_init=zeros, dtype=self.dtype, masked=False, name="head_fine")
+        real, imag = jnp.moveaxis(_joined(_each_band(lambda x: head(norm(x)), fine), 2), -1, 0)
+        found = jax.lax.complex(1.0 + real, imag)
+        if bands.coarse:
+            head_coarse = Conv1d(bands.size, kernel_init=zeros, dtype=self.dtype, masked=False, name="head_coarse")
+            grouped = _joined(_each_band(lambda x: head_coarse(norm(x)), coarse), 1)[..., 0]
+            found = jnp.concatenate([found, jnp.repeat(1.0 + grouped, bands.group, axis=-1)], axis=-1)
+        return found[:, :, : bands.n_bins]
+
+
+_FLOOR = 1e-7
+
+
+def _window(n_fft: int) -> np.ndarray:
+    """The root of a Hann window: with the same one on the way back, what a mask breaks fades out at a frame's ends."""
+    return np.sqrt(dsp.hann_window(n_fft))
+
+
+@dataclass(frozen=True)
+class _Around:
+    """Windows of 2^reach frames around each one, or, if causal, up to it."""
+
+    reach: int
+    causal: bool
+
+    @property
+    def _before(self) -> int:
+        return 2**self.reach - 1 if self.causal else 2 ** (self.reach - 1)
+
+    def inputs(self, span: Span) -> Span:
+        """The frames in the windows of `span`."""
+        return Span(span.first - self._before, span.last - self._before + 2**self.reach - 1)
+
+    def total(self, x: jax.Array) -> jax.Array:
+        """The sum of (B, F, K) over the windows; beyond the ends are zeros."""
+        return self._reduce(x, jnp.add, 0.0)
+
+    def least(self, x: jax.Array) -> jax.Array:
+        """The least of (B, F, K) over the windows; beyond the ends is nothing that counts."""
+        return self._reduce(x, jnp.minimum, jnp.inf)
+
+    def _reduce(self, x: jax.Array, join: Callable[[jax.Array, jax.Array], jax.Array], nothing: float) -> jax.Array:
+        size, n_frames = 2**self.reach, x.shape[1]
+        x = jnp.pad(x, ((0, 0), (self._before, size - 1 - self._before), (0, 0)), constant_values=nothing)
+        for i in range(self.reach):  # windows of twice the length from two of them
+            x = join(x[:, : -(2**i)], x[:, 2**i :])
+        return x[:, :n_frames]
+
+
+def _cut(features: jax.Array, n_bands: int) -> jax.Array:
+    """(B, F, K, …) to (B, P, F, features of a band)."""
+    batch, frames = features.shape[:2]
+    return features.reshape(batch, frames, n_bands, -1).swapaxes(1, 2)
+
+
+def _joined(heads: jax.Array, n: int) -> jax.Array:
+    """(B, P, F, n values of each bin of a band) to (B, F, K, n), in float32."""
+    batch, bands, frames, size = heads.shape
+    return heads.astype(jnp.float32).swapaxes(1, 2).reshape(batch, frames, bands * size // n, n)
+
+
+def _each_band(layer: Any, x: jax.Array) -> jax.Array:
+    """A layer over time, with the same weights for all bands: (B, P, F, C) -> (B, P, F, C')."""
+    y: jax.Array = layer(x.reshape(-1, *x.shape[2:]))
+    return y.reshape(*x.shape[:3], -1)
+
+
+class Decoder(Network):
+    """A spectrum (B, F, 2 · C · bins) to audio (B, F · hop, C)."""
+
+    channels: int
+    n_fft: int
+    hop_length: int
+
+    def layers(self) -> Layers:
+        window = dsp.stft_window(self.n_fft, self.hop_length)
+        yield Transform(self._audio, lambda samples: samples.synthesised(*window))
+
+    def _audio(self, latent: jax.Array, mask: jax.Array | None) -> jax.Array:
+        parts = latent.reshape(*latent.shape[:2], 2, self.channels, -1)
+        spectrum = jax.lax.complex(parts[:, :, 0], parts[:, :, 1]).swapaxes(1, 2)  # (B, C, F, K)
+        frame_mask = None if mask is None else mask[:, None]
+        audio = dsp.istft(spectrum, self.n_fft, self.hop_length, mask=frame_mask, window=_window(self.n_fft))
+        return apply_mask(audio.swapaxes(1, 2), mask)
+
+
+def denoiser(
+    *,
+    sample_rate: int = 48_000,
+    channels: int = 1,
+    n_fft: int = 1536,
+    hop_length: int = 768,
+    fine_hz: float = 6000.0,
+    band_size: int = 8,
+    group_size: int = 8,
+    width: int = 64,
+    n_blocks: int = 6,
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 16),
+    reach: int = 5,
+    causal: bool = False,
+    dtype: Dtype = jnp.float32,
+) -> Codec:
+    """Builds an STFT mask estimator; it has no codes, and is trained by `--task denoise`.
+
+    Bands are of `band_size` bins up to `fine_hz`, above it of as many groups of `group_size` bins. If `causal`, the
+    convolutions look at nothing to come: what is left of latency is one STFT window.
+    """
+    bands = bands_of(n_fft // 2 + 1, sample_rate / n_fft, fine_hz, band_size, group_size)
+    encoder = Encoder(
+        n_fft,
+        hop_length,
+        bands=bands,
+        width=width,
+        n_blocks=n_blocks,
+        dilations=dilations,
+        reach=reach,
+        dtype=dtype,
+        causal=causal,
+    )
+    return Codec.from_parts(
+        encoder,
+        Identity(),
+        Decoder(channels, n_fft, hop_length),
+        sample_rate=sample_rate,
+        hop_length=hop_length,
+        channels=channels,
+    )
