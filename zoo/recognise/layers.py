@@ -38,19 +38,19 @@ def choose(module: Codec, variables: Any) -> tuple[str, ...]:
             order.append(layer.path)
         return inside
 
-    frames = max(module.min_first_frames, 2) * module.frame_multiple
-    samples = jax.ShapeDtypeStruct(
-        (1, module.max_samples(frames + 2 * module.frame_multiple), module.channels), jnp.float32
-    )
-
     def encode(audio: jax.Array) -> Any:
         return module.apply(
             variables, audio, method="encode", capture_intermediates=remember, mutable=["intermediates"]
         )
 
-    latent, state = jax.eval_shape(encode, samples)
-    shapes = {path: _output(state, path) for path in order}
-    usable = [path for path, shape in shapes.items() if _is_sequence(shape, latent.shape[1])]
+    shapes = []
+    for n in (4, 7):  # two lengths, of which the axis of time is the one that grows
+        frames = n * max(module.min_first_frames, module.frame_multiple)
+        samples = jax.ShapeDtypeStruct((1, module.max_samples(frames), module.channels), jnp.float32)
+        latent, state = jax.eval_shape(encode, samples)
+        shapes.append((latent.shape[1], {path: _output(state, path) for path in order}))
+    (short, before), (long, after) = shapes
+    usable = [path for path in order if _is_sequence(before[path], after[path], short, long)]
     for depth in sorted({len(path) for path in usable}):
         level = [path for path in usable if len(path) == depth]
         if len(level) >= FEWEST or depth == max(len(path) for path in usable):
@@ -80,8 +80,16 @@ def _output(state: Mapping[str, Any], path: tuple[str, ...]) -> Any:
     return found.get("__call__", (None,))[0]
 
 
-def _is_sequence(shape: Any, n_frames: int) -> bool:
-    return getattr(shape, "ndim", 0) == 3 and shape.shape[1] >= n_frames and shape.shape[0] == 1
+def _is_sequence(before: Any, after: Any, short: int, long: int) -> bool:
+    """Whether an output is (1, T, W) for clips of `short` and of `long` frames, with equally many steps a frame."""
+    if not (getattr(before, "ndim", 0) == getattr(after, "ndim", 0) == 3):
+        return False
+    steps = round(before.shape[1] / short)
+    return (
+        steps > 0
+        and steps == round(after.shape[1] / long)
+        and before.shape[::2] == after.shape[::2] == (1, after.shape[2])
+    )
 
 
 def _whole(x: jax.Array, n_frames: int) -> jax.Array:
