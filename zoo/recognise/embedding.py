@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from zoo import synth
+from zoo.codec import Codec
 from zoo.ready import ReadyCodec
 from zoo.recognise import layers, pooling
 from zoo.recognise.pooling import Bins
@@ -83,16 +84,10 @@ class Embedder:
 
     def __call__(self, audio: np.ndarray, n_samples: np.ndarray) -> dict[str, np.ndarray]:
         """Vectors (B, V) of every set for clips (B, T, channels), of which the first `n_samples` (B,) samples count."""
-        found = self._vectors(self.codec.variables, self.calibrations, audio, n_samples)
+        found = _vectors(
+            self.codec.module, self.paths, self.codec.variables, self.calibrations, audio=audio, n_samples=n_samples
+        )
         return {name: np.asarray(vectors) for name, vectors in found.items()}
-
-    @functools.cached_property
-    def _vectors(self) -> Any:
-        def vectors(variables: Any, calibrations: Any, audio: Any, n_samples: Any) -> dict[str, jax.Array]:
-            found = _bins(self.codec, self.paths, variables, audio, n_samples)
-            return {name: _vector(found[name], calibration) for name, calibration in calibrations.items()}
-
-        return jax.jit(vectors)
 
 
 def embedder(codec: ReadyCodec, sets: Sequence[str] = SETS) -> Embedder:
@@ -111,11 +106,20 @@ def restored(codec: ReadyCodec, paths: Sequence[str], arrays: Mapping[str, Mappi
     return Embedder(codec, tuple(paths), {name: Calibration(**parts) for name, parts in arrays.items()})
 
 
+# what is compiled for a module serves all embedders of it, made or restored
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _vectors(
+    module: Codec, paths: tuple[str, ...], variables: Any, calibrations: Any, audio: jax.Array, n_samples: jax.Array
+) -> dict[str, jax.Array]:
+    found = _bins(module, paths, variables, audio, n_samples)
+    return {name: _vector(found[name], calibration) for name, calibration in calibrations.items()}
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
 def _bins(
-    codec: ReadyCodec, paths: tuple[str, ...], variables: Any, audio: jax.Array, n_samples: jax.Array
+    module: Codec, paths: tuple[str, ...], variables: Any, audio: jax.Array, n_samples: jax.Array
 ) -> dict[str, list[Bins]]:
     """The layers of each set, averaged over the same bins of about `pooling.BIN_S`."""
-    module = codec.module
     encoded = layers.encode(module, variables, audio, n_samples, paths)
     n_frames = module.n_frames(n_samples)
     length = max(1, round(pooling.BIN_S * module.frame_rate_hz))
@@ -150,11 +154,13 @@ def _references(codec: ReadyCodec, paths: tuple[str, ...]) -> tuple[dict[str, li
             for i in range(N_REFERENCES)
         ]
     )
-    compute = jax.jit(functools.partial(_bins, codec, paths))
     lengths = np.full(BATCH, clips.shape[1], np.int32)
     both = []
     for sign in (1, -1):
-        runs = [compute(codec.variables, sign * clips[i : i + BATCH], lengths) for i in range(0, len(clips), BATCH)]
+        runs = [
+            _bins(codec.module, paths, codec.variables, sign * clips[i : i + BATCH], lengths)
+            for i in range(0, len(clips), BATCH)
+        ]
         both.append(jax.tree.map(lambda *parts: np.concatenate(parts), *runs))
     return both[0], both[1]
 

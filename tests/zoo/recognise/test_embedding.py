@@ -42,13 +42,15 @@ def test_layers_of_every_family_are_found(name):
     paths = layers.choose(codec.module, codec.variables)
     assert 4 <= len(paths) <= layers.MOST
     n = codec.hop_length * 9
-    encode = jax.jit(layers.encode, static_argnums=(0, 4), compiler_options={"xla_backend_optimization_level": 0})
-    found = encode(codec.module, codec.variables, sound(n)[None], np.array([n]), paths)
+    found = jax.eval_shape(
+        lambda audio, lengths: layers.encode(codec.module, codec.variables, audio, lengths, paths),
+        jax.ShapeDtypeStruct((2, n, codec.channels), np.float32),
+        jax.ShapeDtypeStruct((2,), np.int32),
+    )
     assert set(found.layers) == set(paths)
     for output in found.layers.values():
         assert output.ndim == 3
         assert output.shape[1] % found.latent.shape[1] == 0
-    np.testing.assert_allclose(found.latent[0], codec.encode_latents(sound(n))[0], atol=1e-4)
 
 
 def test_what_follows_the_waveform_is_known_by_its_sign(small):
