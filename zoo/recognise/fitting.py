@@ -68,7 +68,8 @@ def preprocess(vectors: np.ndarray, n_components: int | None = None) -> Preproce
     n = n if n_components is None else min(n, n_components)
     energy = np.square(sizes[:n]).sum() / len(vectors)
     basis = directions[:n].T * np.sqrt(ENERGY / max(energy, 1e-12))
-    arrays = (np.asarray(array, np.float32) for array in (mean, scale, centre, basis))
+    # rows one behind the other, as a file has them: products of another layout are rounded otherwise
+    arrays = (np.ascontiguousarray(array, np.float32) for array in (mean, scale, centre, basis))
     return Preprocessing(*arrays)
 
 
@@ -119,7 +120,7 @@ def _layers(kind: str, x: np.ndarray, labels: np.ndarray, *, strength: float, se
     kernel, bias = model.coef_.T, model.intercept_
     if len(present) == 2:  # one plane, of which the classes are the two sides
         kernel, bias = np.concatenate([-kernel, kernel], axis=1) / 2, np.concatenate([-bias, bias]) / 2
-    return ((kernel.astype(np.float32), bias.astype(np.float32)),)
+    return ((np.ascontiguousarray(kernel, np.float32), np.ascontiguousarray(bias, np.float32)),)
 
 
 class _Dense(nn.Module):
