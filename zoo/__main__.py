@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -22,6 +23,19 @@ Command = (
     | Annotated[Similar, subcommand("similar")]
 )
 
+HOME: dict[type, tuple[str, str]] = {
+    Encode: ("encode", "encode"),
+    Decode: ("decode", "decode"),
+    Denoise: ("denoise", "denoise"),
+    Info: ("info", "info"),
+    List: ("models", "list_models"),
+    Export: ("models", "export"),
+    TrainProbe: ("recognise", "train_probe"),
+    Classify: ("recognise", "classify"),
+    Similar: ("similar", "similar"),
+}
+"""of each command the module of zoo.commands, and the function in it"""
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command; exits with status 2 and one line on standard error for input that cannot be used."""
@@ -30,27 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(options: Encode | Decode | Denoise | Info | List | Export | TrainProbe | Classify | Similar) -> None:
     """Does what the options say; raises ZooError for input that cannot be used."""
-    # after the arguments are known to be right: importing jax takes a second
-    from zoo.commands import corpus, decode, denoise, encode, info, models, recognise, similar
-
-    if isinstance(options, Encode):
-        (corpus.encode if options.corpus else encode.encode)(options)
-    elif isinstance(options, Decode):
-        decode.decode(options)
-    elif isinstance(options, Denoise):
-        denoise.denoise(options)
-    elif isinstance(options, Info):
-        info.info(options)
-    elif isinstance(options, Export):
-        models.export(options)
-    elif isinstance(options, TrainProbe):
-        recognise.train_probe(options)
-    elif isinstance(options, Classify):
-        recognise.classify(options)
-    elif isinstance(options, Similar):
-        similar.similar(options)
-    else:
-        models.list_models()
+    module, function = HOME[type(options)]
+    if isinstance(options, Encode) and options.corpus:
+        module = "corpus"
+    # after the arguments are known to be right, and this command alone: importing jax takes a second
+    getattr(importlib.import_module(f"zoo.commands.{module}"), function)(options)
 
 
 if __name__ == "__main__":

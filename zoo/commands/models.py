@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import zoo
-from zoo.commands.options import Export
+from zoo.commands.options import Export, List
 
 _HEADINGS = ("name", "family", "kHz", "channels", "kbps", "M parameters", "licence of the weights", "here")
 
 
-def list_models() -> None:
+def list_models(options: List) -> None:
     """Prints a table of the runs below runs/ and the published models that are known by name."""
     rows = [_HEADINGS, *(_row(model) for model in zoo.models())]
     widths = [max(len(row[i]) for row in rows) for i in range(len(_HEADINGS))]
