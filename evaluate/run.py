@@ -22,9 +22,11 @@ from evaluate.records import NOT_FINITE, SHORTEST_S, SILENT, Row
 from evaluate.silence import silent
 from evaluate.systems import Coded, System
 from zoo import audio
+from zoo.audio.padding import padded_length
 from zoo.errors import ZooError
 
 HELD_SAMPLES = 1 << 22  # of clips in memory at a time, and of what each system makes of them
+STEPS_PER_OCTAVE = 4  # lengths that batches of metrics are padded to
 BATCH_SAMPLES = 1 << 20  # of a padded batch of metrics, whose spectra take some 200 bytes for each
 
 
@@ -129,7 +131,7 @@ def distances(
     waiting = sorted(range(len(references)), key=lambda i: -len(references[i]))
     while waiting:
         channels = references[waiting[0]].shape[1]
-        length = _padded_length(len(references[waiting[0]]))
+        length = padded_length(len(references[waiting[0]]), STEPS_PER_OCTAVE)
         n = min(batch_size, len(references), max(1, BATCH_SAMPLES // (length * channels)))
         batch, waiting = waiting[:n], waiting[n:]
         lengths = np.zeros(n, np.int32)
@@ -180,9 +182,3 @@ def _windows(clips: Iterable[Clip]) -> Iterator[list[Clip]]:
         held += clip.samples.size
     if window:
         yield window
-
-
-def _padded_length(n_samples: int) -> int:
-    """Rounded up to one of four sizes per octave, from 4096 on, so that few shapes are compiled."""
-    step = max(1024, 1 << max(n_samples.bit_length() - 3, 0))
-    return max(-(-n_samples // step) * step, 4096)

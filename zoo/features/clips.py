@@ -10,13 +10,13 @@ import jax
 import numpy as np
 
 from zoo import arguments
+from zoo.audio import padding
 from zoo.errors import ZooError
 from zoo.features.extraction import FRAMED, NAMES, extract
 from zoo.features.settings import n_frames
 
 _AT_ONCE = 64
 """clips among which equal lengths are looked for, and which are held"""
-_SMALLEST = 4096
 _STEPS_AN_OCTAVE = 8
 _ACCELERATOR_BATCH = 32
 
@@ -61,10 +61,7 @@ def extract_each(
 
 def padded_length(n_samples: int) -> int:
     """The length that a clip is padded to: eight in an octave, at least 4096."""
-    if n_samples <= _SMALLEST:
-        return _SMALLEST
-    step = (1 << (n_samples - 1).bit_length() - 1) // _STEPS_AN_OCTAVE
-    return -(-n_samples // step) * step
+    return padding.padded_length(n_samples, _STEPS_AN_OCTAVE)
 
 
 def _padded(

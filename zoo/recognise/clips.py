@@ -11,6 +11,7 @@ import numpy as np
 
 from zoo import audio
 from zoo.audio.arrays import as_audio
+from zoo.audio.padding import padded_length
 from zoo.errors import ZooError
 
 PIECE_S = 10.0
@@ -107,7 +108,4 @@ def _batches(pieces: Sequence[np.ndarray], sample_rate: int) -> Iterator[tuple[l
 
 def _padded(n_samples: int, sample_rate: int) -> int:
     """The next of a few lengths, from a quarter of a second on."""
-    shortest = sample_rate / 4
-    octave = max(0, math.floor(math.log2(max(n_samples, 1) / shortest)))
-    step = shortest * 2**octave / _STEPS
-    return math.ceil(max(math.ceil(n_samples / step - 1e-9), _STEPS) * step)
+    return padded_length(n_samples, _STEPS, max(1, sample_rate // 4))
