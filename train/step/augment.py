@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from configs.base import Augmentation
+from train.step import filters
 from train.step.filters import (
     SILENCE,
     band_centres,
@@ -21,6 +22,7 @@ from train.step.filters import (
     convolved,
     curve_weights,
     decibels,
+    in_room,
     minimum_phase,
     power,
     room,
@@ -35,17 +37,11 @@ _DIRECT_DB = (0.0, 12.0)  # range of the direct sound's level above the room's
 
 def check(config: Augmentation) -> None:
     """Raises ZooError for probabilities outside [0, 1] and ranges that make no sense."""
-    for name in ("polarity", "mix", "filter", "reverberation"):
-        if not 0 <= (value := getattr(config, name)) <= 1:
-            raise ZooError(f"augmentation.{name} is a probability, in [0, 1], got {value}")
+    probabilities = ("polarity", "mix", "filter", "reverberation")
+    filters.check("augmentation", config, probabilities, {"mix_snr_db": -math.inf, "reverberation_s": 0.0})
     for name in ("gain_db", "filter_db"):
         if not 0 <= (value := getattr(config, name)) < math.inf:
             raise ZooError(f"augmentation.{name} must not be negative, got {value}")
-    for name, lowest in (("mix_snr_db", -math.inf), ("reverberation_s", 0.0)):
-        low, high = getattr(config, name)
-        if not lowest < low <= high < math.inf:
-            positive = " positive and" if lowest == 0 else ""
-            raise ZooError(f"augmentation.{name} must be{positive} in ascending order, got {low} {high}")
 
 
 def augment(
@@ -134,14 +130,15 @@ def equaliser_response(draws: Draws, config: Augmentation, sample_rate: int) -> 
 
 
 def room_response(draws: Draws, config: Augmentation, sample_rate: int, shape: tuple[int, int]) -> jax.Array:
-    """Impulse responses (B, L, C) of rooms: the time of decay by 60 dB is uniform in `reverberation_s`, the direct
-    sound 0 to 12 dB above all the rest."""
+    """Impulse responses (B, L, C) of rooms for a `shape` of (L, C), as `room` gives them.
+
+    The time of decay by 60 dB is uniform in `reverberation_s`, the direct sound 0 to 12 dB above all the rest.
+    """
     rt60_s, direct_db = between(draws.rt60, config.reverberation_s), between(draws.direct, _DIRECT_DB)
     return room(draws.keys, rt60_s, direct_db, sample_rate, shape)
 
 
 def _in_room(audio: jax.Array, draws: Draws, config: Augmentation, sample_rate: int) -> jax.Array:
-    # what decays after the crop has ended is lost
-    n = min(math.ceil(config.reverberation_s[1] * sample_rate) + 1, audio.shape[1])
-    wet = convolved(audio, room_response(draws, config, sample_rate, (n, audio.shape[2])))
+    respond = lambda shape: room_response(draws, config, sample_rate, shape)  # noqa: E731
+    wet = in_room(audio, respond, sample_rate=sample_rate, longest_s=config.reverberation_s[1])
     return wet * jnp.sqrt(power(audio) / jnp.maximum(power(wet), SILENCE))

@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 
 from configs.base import Corruption
-from train.step.filters import SILENCE, between, convolved, decibels, power, room
+from train.step import filters
+from train.step.filters import SILENCE, between, convolved, decibels, in_room, power, room
 from train.step.noises import NOISES
 from zoo.errors import ZooError
 
@@ -26,20 +27,15 @@ _LOW_PASS_TAPS = 255
 
 def check(config: Corruption) -> None:
     """Raises ZooError for probabilities outside [0, 1], unknown kinds of noise, and ranges that make no sense."""
-    for name in ("noise", "recordings", "second", "reverberation", "clipping", "band_limit", "coding"):
-        if not 0 <= (value := getattr(config, name)) <= 1:
-            raise ZooError(f"corruption.{name} is a probability, in [0, 1], got {value}")
+    probabilities = ("noise", "recordings", "second", "reverberation", "clipping", "band_limit", "coding")
+    limits = {"snr_db": -math.inf, "clipping_db": -math.inf}
+    limits |= dict.fromkeys(("reverberation_s", "band_limit_hz", "coding_kbps"), 0.0)
+    filters.check("corruption", config, probabilities, limits)
     for kind in config.kinds:
         if kind not in NOISES:
             raise ZooError(f"corruption.kinds: there is no noise {kind!r}; there are: {', '.join(NOISES)}")
     if config.noise and not config.kinds:
         raise ZooError("corruption.kinds is empty: name a noise, or set corruption.noise to 0")
-    positive = ("reverberation_s", "band_limit_hz", "coding_kbps")
-    for name in ("snr_db", "clipping_db", *positive):
-        low, high = getattr(config, name)
-        if not -math.inf < low <= high < math.inf or (name in positive and low <= 0):
-            must = "positive and in ascending order" if name in positive else "in ascending order"
-            raise ZooError(f"corruption.{name} must be {must}, got {low} {high}")
 
 
 def corrupt(
@@ -62,9 +58,8 @@ def corrupt(
     keys, chance = _draws(index, seed)
     if config.reverberation:
         rt60_s, direct_db = between(next(chance), config.reverberation_s), between(next(chance), _DIRECT_DB)
-        # what decays after the crop has ended is lost
-        n = min(math.ceil(config.reverberation_s[1] * sample_rate) + 1, audio.shape[1])
-        wet = convolved(audio, room(keys[:, 0], rt60_s, direct_db, sample_rate, (n, audio.shape[2])))
+        respond = lambda shape: room(keys[:, 0], rt60_s, direct_db, sample_rate, shape)  # noqa: E731
+        wet = in_room(audio, respond, sample_rate=sample_rate, longest_s=config.reverberation_s[1])
         audio = jnp.where(next(chance) < config.reverberation, wet, audio)
     if config.noise:
         noise = _noise(audio.shape, keys[:, 1:], config, sample_rate)

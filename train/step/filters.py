@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from zoo.errors import ZooError
+
 _LOWEST_BAND_HZ = 62.5
 SILENCE = 1e-20
 """mean power below which nothing is scaled up"""
+
+
+def check(section: str, config: Any, probabilities: Sequence[str], ranges: Mapping[str, float]) -> None:
+    """Raises ZooError for probabilities of a section outside [0, 1], and ranges that are not ascending above a limit.
+
+    `ranges` gives the limits by name: 0, or minus infinity.
+    """
+    for name in probabilities:
+        if not 0 <= (value := getattr(config, name)) <= 1:
+            raise ZooError(f"{section}.{name} is a probability, in [0, 1], got {value}")
+    for name, lowest in ranges.items():
+        low, high = getattr(config, name)
+        if not lowest < low <= high < math.inf:
+            positive = " positive and" if lowest == 0 else ""
+            raise ZooError(f"{section}.{name} must be{positive} in ascending order, got {low} {high}")
 
 
 def between(number: jax.Array, limits: tuple[float, float]) -> jax.Array:
@@ -69,6 +88,18 @@ def minimum_phase(gains_db: jax.Array) -> jax.Array:
     fold[:, 0] = fold[:, n // 2] = 1.0
     fold[:, 1 : n // 2] = 2.0
     return jnp.fft.irfft(jnp.exp(jnp.fft.rfft(cepstrum * fold, n, axis=1)), n, axis=1)
+
+
+def in_room(
+    audio: jax.Array, respond: Callable[[tuple[int, int]], jax.Array], *, sample_rate: int, longest_s: float
+) -> jax.Array:
+    """Audio (B, T, C) with its reverberation, which takes `longest_s` at most.
+
+    `respond` gives impulse responses (B, L, C) for a shape of (L, C), as `room` does.
+    """
+    # what decays after the crop has ended is lost
+    n = min(math.ceil(longest_s * sample_rate) + 1, audio.shape[1])
+    return convolved(audio, respond((n, audio.shape[2])))
 
 
 def room(
