@@ -56,6 +56,14 @@ def assigned(n_sources: int, index: int, seed: int = 0) -> int:
     return int(np.random.default_rng([seed, turn, n_sources]).permutation(n_sources)[place])
 
 
+def drawn(
+    found: Sequence[Source], index: int, n_samples: int, sample_rate: int, channels: int, *, seed: int = 0
+) -> tuple[Source, np.ndarray]:
+    """The noise that clip number `index` gets, and a stretch of it: float32 (n_samples, channels)."""
+    source = found[assigned(len(found), index, seed)]
+    return source, source.draw(index, n_samples, sample_rate, channels, seed=seed)
+
+
 def mix(clean: np.ndarray, noise: np.ndarray, snr_db: float) -> tuple[np.ndarray, np.ndarray]:
     """The clean clip and its mix with noise scaled to an SNR in dB, float32 (T, C) both.
 

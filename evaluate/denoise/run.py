@@ -75,8 +75,7 @@ def evaluate(
         if reason := _unusable(clean, sample_rate):
             left_out.append(LeftOut(piece.name, reason))
         else:
-            source = sources[mixing.assigned(len(sources), n_mixed, seed)]
-            noise = source.draw(n_mixed, len(clean), sample_rate, channels, seed=seed)
+            source, noise = mixing.drawn(sources, n_mixed, len(clean), sample_rate, channels, seed=seed)
             n_mixed += 1
             if silent(noise).all():
                 left_out.append(LeftOut(piece.name, f"its noise {source.name} is silent"))

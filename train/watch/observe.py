@@ -67,9 +67,8 @@ class HeldOut:
         sources = mixing.sources()
         found = []
         for i, clip in enumerate(self.clips):
-            noise = sources[mixing.assigned(len(sources), i)]
-            drawn = noise.draw(i, len(clip.samples), clip.sample_rate, clip.samples.shape[1])
-            wanted, given = mixing.mix(clip.samples, drawn, NOISY_DB)
+            _, noise = mixing.drawn(sources, i, len(clip.samples), clip.sample_rate, clip.samples.shape[1])
+            wanted, given = mixing.mix(clip.samples, noise, NOISY_DB)
             found.append(Example(clip.name, given, wanted))
         return found
 
