@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from evaluate.perceptual import METRICS
 from evaluate.remarks import remarks
 from zoo.errors import ZooError
+from zoo.saved import whole
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -165,6 +166,6 @@ def write_text(path: Path, text: str) -> None:
     """Writes a file, and the folders above it; raises ZooError, naming the path, if it cannot."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        whole.write_text(path, text)
     except OSError as error:
         raise ZooError(f"{path}: cannot be written ({error.strerror})") from None

@@ -11,8 +11,6 @@ from pathlib import Path
 from evaluate import table
 from evaluate.probe.picture import confusion_svg
 from evaluate.probe.trial import Trial
-from zoo.errors import ZooError
-from zoo.saved import whole
 
 HEADINGS = ("features", "classifier", "n_features", "accuracy", "low", "high", "macro_f1")
 
@@ -61,11 +59,7 @@ def write(trials: Sequence[Trial], classes: Sequence[str], folder: str | Path, t
     picture = confusion_svg(
         best.confusion, classes, f"{best.features}, {best.classifier}: {100 * best.accuracy:.1f} % right"
     )
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        whole.write_text(place / "probe.json", json.dumps(content, indent=1) + "\n")
-        whole.write_text(place / "probe.csv", lines.getvalue())
-        whole.write_text(place / "confusion.svg", picture)
-    except OSError as error:
-        raise ZooError(f"{place}: results cannot be written ({error.strerror})") from None
+    table.write_text(place / "probe.json", json.dumps(content, indent=1) + "\n")
+    table.write_text(place / "probe.csv", lines.getvalue())
+    table.write_text(place / "confusion.svg", picture)
     print(f"wrote probe.json, probe.csv and confusion.svg to {place}")
