@@ -98,33 +98,21 @@ def update(
         raise ZooError(f"{target}: is no place for an index: it is a file in a folder that is there")
     files = audio.find_files(root, on_left_out=on_note)
     kept = _load(target, root, codec, on_note)
-    names = [os.fsencode(path.relative_to(root)) for path in files]
-    stamps = [_stamp(path) for path in files]
+    marks = {path: (os.fsencode(path.relative_to(root)), _stamp(path)) for path in files}
     embedder = _embedder(codec, kept)
     calibration = embedder.calibrations[SET].arrays
-    known = (
+    before = (
         {}
         if kept is None
-        else {name: (tuple(s), i) for i, (name, s) in enumerate(zip(kept.names, kept.stamps.tolist()))}
+        else {name: (tuple(stamp), v) for name, stamp, v in zip(kept.names, kept.stamps.tolist(), kept.vectors)}
     )
-    rows: dict[bytes, tuple[tuple[int, int], np.ndarray]] = {
-        name: (stamp, kept.vectors[known[name][1]])
-        for name, stamp in zip(names, stamps)
-        if kept is not None and name in known and known[name][0] == stamp
-    }
-    fresh = [(path, name, stamp) for path, name, stamp in zip(files, names, stamps) if name not in rows]
-    whence = {path: (name, stamp) for path, name, stamp in fresh}
+    rows = {name: before[name] for name, stamp in marks.values() if name in before and before[name][0] == stamp}
     saved = time.monotonic()
     changed = kept is None or len(rows) != len(kept.names)
-    paths = [path for path, _, _ in fresh]
-    unreadable: list[Path] = []
-
-    def skip(path: Path, error: ZooError) -> None:
-        unreadable.append(path)
-        on_note(f"skipped {error}")
-
-    for done, (path, found) in enumerate(clips.of_files({"codec": embedder}, paths, skip), 1):
-        name, stamp = whence[path]
+    paths = [path for path, (name, _) in marks.items() if name not in rows]
+    read = clips.of_files({"codec": embedder}, paths, lambda path, error: on_note(f"skipped {error}"))
+    for done, (path, found) in enumerate(read, 1):
+        name, stamp = marks[path]
         rows[name] = (stamp, _unit(found["codec"][SET], calibration))
         changed = True
         on_embedded(done, len(paths))
