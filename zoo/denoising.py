@@ -15,6 +15,7 @@ from zoo import arguments
 from zoo.audio.arrays import as_audio
 from zoo.audio.equaliser import Equaliser, parse_bands
 from zoo.audio.resampler import Resampler
+from zoo.coding.clips import as_batch
 from zoo.coding.engine import Engine
 from zoo.coding.stream import FrameDecoder, FrameEncoder
 from zoo.errors import ZooError
@@ -106,9 +107,8 @@ def denoise(
     """
     samples = as_audio(audio)
     rate = codec.sample_rate if sample_rate is None else arguments.sample_rate(sample_rate)
-    clips = samples[None, :, None] if samples.ndim == 1 else samples.reshape(-1, *samples.shape[-2:])
     done = []
-    for clip in clips:
+    for clip in as_batch(samples):
         stream = StreamDenoiser(codec.engine, rate, clip.shape[1], mix=mix, eq=eq)
         done.append(np.concatenate([stream.push(clip), stream.finish()]))
     return np.stack(done).reshape(samples.shape)

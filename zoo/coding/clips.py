@@ -30,12 +30,17 @@ class Encoded:
     """length at the codec's rate"""
 
 
+def as_batch(samples: np.ndarray) -> np.ndarray:
+    """(T,), (T, C) or (B, T, C) as (B, T, C)."""
+    return samples[None, :, None] if samples.ndim == 1 else samples.reshape(-1, *samples.shape[-2:])
+
+
 def to_model(samples: np.ndarray, sample_rate: int, module: Codec) -> np.ndarray:
     """Float32 (T,), (T, C) or (B, T, C) at any rate -> (N, T', channels) at the codec's.
 
     Raises ZooError for channels that the codec cannot take.
     """
-    batch = samples[None, :, None] if samples.ndim == 1 else samples.reshape(-1, *samples.shape[-2:])
+    batch = as_batch(samples)
     layout = ChannelLayout(batch.shape[2], module.channels, mid_side=False)
     clips = [audio.resample(clip, sample_rate, module.sample_rate) for clip in batch]
     return np.concatenate([layout.split(clip) for clip in clips])

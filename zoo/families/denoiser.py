@@ -67,7 +67,7 @@ class BandBlock(Network, Block):
     """Mixes (B, P, F, C) over time, over neighbouring bands P and over all of them, then each place by itself.
 
     A depthwise convolution over time, one over bands, the mean of all bands through a dense layer; LayerNorm, two dense
-    layers with GELU, a small layer scale, and the residual (after ConvNeXt: Liu et al., 2022).
+    layers with a rectifier, a small layer scale, and the residual (after ConvNeXt: Liu et al., 2022).
     """
 
     dilation: int
@@ -168,7 +168,7 @@ class Encoder(Network):
     def _levels(self, power: jax.Array, mask: jax.Array | None) -> list[jax.Array]:
         """Log magnitudes (B, F, K), and by how much they are above the least and the mean of the time around them.
 
-        The least of a smoothed spectrum over a second follows steady noise (minimum statistics: Martin, 2001).
+        The least over some half second follows steady noise (after minimum statistics: Martin, 2001).
         """
         level = 0.5 * jnp.log(power + _FLOOR)
         valid = jnp.ones(power.shape[:2], bool) if mask is None else mask
