@@ -1,5 +1,6 @@
 """Every test sees four simulated devices, and implicit rank promotion is an error."""
 
+import contextlib
 import os
 
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
@@ -13,10 +14,24 @@ import pytest
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
-@pytest.fixture
-def quick() -> Iterator[None]:
-    """Programs are compiled in haste: those that run only a few times take less time in all."""
+@contextlib.contextmanager
+def in_haste() -> Iterator[None]:
+    """Programs are compiled without care: those that run only a few times take less time in all."""
     before = jax.config.values["jax_disable_most_optimizations"]
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", before)
+
+
+@pytest.fixture
+def quick() -> Iterator[None]:
+    """Programs of a test are compiled in haste."""
+    with in_haste():
+        yield
+
+
+@pytest.fixture(scope="module")
+def quick_module() -> Iterator[None]:
+    """Programs of all tests of a file, and of their fixtures, are compiled in haste."""
+    with in_haste():
+        yield

@@ -13,7 +13,7 @@ import pytest
 
 import zoo
 from configs import loading
-from configs.base import Config, Discriminator, LossWeights, Optim
+from configs.base import Config, Corruption, Discriminator, LossWeights, Optim
 from train.devices import parallel
 from train.run.checkpoints import Checkpoints
 from train.step.state import create_state
@@ -67,6 +67,7 @@ def small_config(family: str) -> Config:
         batch_size=BATCH,
         adversarial_start=min(config.adversarial_start, 0),
         loss=dataclasses.replace(config.loss, mel=0.0, waveform_l1=1.0),
+        corruption=Corruption(kinds=("clicks",)),
         optim=Optim(warmup_steps=1),
         discriminator=Discriminator(periods=(2,), fft_sizes=(64,), period_channels=2, stft_channels=2),
     )

@@ -13,6 +13,7 @@ from zoo.errors import ZooError
 from zoo.random_weights import random_like
 
 RATE = 8000
+pytestmark = pytest.mark.usefixtures("quick_module")
 
 
 def ready(family: str, **hyperparameters) -> zoo.ReadyCodec:

@@ -19,6 +19,7 @@ from tests.audio_files import noise
 from zoo.errors import ZooError
 
 RATE = 8000
+pytestmark = pytest.mark.usefixtures("quick_module")
 SNRS_DB = [-5.0, 10.0]
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jax
 import pytest
 
 from configs import loading
@@ -39,14 +37,7 @@ def test_arithmetic() -> None:
         summarise("vae", True, 16, 0.5, 40.0, [])
 
 
-@pytest.fixture
-def _compiled_in_haste() -> Iterator[None]:
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
-@pytest.mark.usefixtures("_compiled_in_haste")
+@pytest.mark.usefixtures("quick")
 def test_both_phases_are_measured_where_there_are_two() -> None:
     without, with_them = training.measure("tiny", TINY, steps=3)
     assert (without.adversarial, with_them.adversarial) == (False, True)

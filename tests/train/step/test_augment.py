@@ -26,12 +26,7 @@ EVERYTHING = Augmentation(
 )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def compiled_in_haste():
-    before = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
+pytestmark = pytest.mark.usefixtures("quick_module")
 
 
 def noise(*shape: int, seed: int = 0, level: float = 0.05) -> np.ndarray:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 import soundfile
@@ -37,13 +35,9 @@ def library(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def _in_haste(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _in_haste(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is compiled is compiled without care, and not kept."""
-    before = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
     monkeypatch.setattr(loop, "use_compilation_cache", lambda: None)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.mark.usefixtures("_in_haste")

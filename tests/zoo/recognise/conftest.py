@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.audio_files import write
+from tests.conftest import in_haste
 from tests.zoo.conftest import RATE, make
 from zoo.recognise import embedding
 from zoo.recognise.embedding import Embedder
@@ -41,6 +42,6 @@ def little(quick, monkeypatch) -> None:
 @pytest.fixture(scope="session")
 def small() -> Embedder:
     """The embedder of the small VAE."""
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, in_haste():
         patch.setattr(embedding, "N_REFERENCES", 8)
         return embedding.embedder(make("vae"))
