@@ -40,6 +40,8 @@ class LossWeights:
     """the same, of which what is above 20 dB hardly counts"""
     spectrogram_mse: Weight = 0.0
     """mean squared error of log-magnitude spectrograms"""
+    compressed_magnitude: Weight = 0.0
+    """mean squared error of STFT magnitudes to the power of 0.3, relative to the reference"""
     complex_stft: Weight = 0.0
     """L1 of the complex STFT, each error divided by the root of the reference's magnitude"""
     mel: Weight = 0.0

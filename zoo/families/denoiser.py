@@ -3,7 +3,9 @@
     audio → complex STFT → bands → blocks over time and over bands → complex mask · STFT → inverse STFT
 
 It has no codes: its latent is the masked spectrum itself, and nothing stands between encoder and decoder. The mask
-turns and scales each bin (complex ratio masking: Williamson, Wang and Wang, 2016) and lets all through before training.
+scales each bin by a bounded gain and, below `fine_hz`, turns it (complex ratio masking: Williamson, Wang and Wang,
+2016); it lets all through before training. A gain is a logistic function of what the network finds, as the Wiener gain
+is one of the logarithm of the SNR: over the whole range of SNRs, that is a straight line.
 Bands have the same weights and tell themselves apart by an embedding, as the patches of a picture do: what noise is,
 and what a partial, is the same thing in most of them, and is learnt from all at once. Above `fine_hz`, where the ear
 hears bands and not partials, bins go together.
@@ -184,16 +186,24 @@ class Encoder(Network):
         bands, zeros = self.bands, nn.initializers.zeros
         norm = LayerNorm(dtype=self.dtype, name="norm_out")
         head = Conv1d(2 * bands.size, kernel_init=zeros, dtype=self.dtype, masked=False, name="head_fine")
-        real, imag = jnp.moveaxis(_joined(_each_band(lambda x: head(norm(x)), fine), 2), -1, 0)
-        found = jax.lax.complex(1.0 + real, imag)
+        level, turn = jnp.moveaxis(_joined(_each_band(lambda x: head(norm(x)), fine), 2), -1, 0)
+        gain = _gain(level)
+        found = jax.lax.complex(gain, gain * turn)
         if bands.coarse:
             head_coarse = Conv1d(bands.size, kernel_init=zeros, dtype=self.dtype, masked=False, name="head_coarse")
             grouped = _joined(_each_band(lambda x: head_coarse(norm(x)), coarse), 1)[..., 0]
-            found = jnp.concatenate([found, jnp.repeat(1.0 + grouped, bands.group, axis=-1)], axis=-1)
+            found = jnp.concatenate([found, jnp.repeat(_gain(grouped), bands.group, axis=-1)], axis=-1)
         return found[:, :, : bands.n_bins]
 
 
 _FLOOR = 1e-7
+_AT_REST = 2.0  # where the logistic function begins: far enough below its end to be steep
+_STEEPNESS = 3.0
+
+
+def _gain(x: jax.Array) -> jax.Array:
+    """A gain between 0 and about 1.14, which is 1 at 0."""
+    return jax.nn.sigmoid(_AT_REST + _STEEPNESS * x) * (1.0 + math.exp(-_AT_REST))
 
 
 def _window(n_fft: int) -> np.ndarray:
@@ -273,10 +283,10 @@ def denoiser(
     *,
     sample_rate: int = 48_000,
     channels: int = 1,
-    n_fft: int = 1536,
-    hop_length: int = 768,
+    n_fft: int = 3072,
+    hop_length: int = 1536,
     fine_hz: float = 6000.0,
-    band_size: int = 8,
+    band_size: int = 16,
     group_size: int = 8,
     width: int = 64,
     n_blocks: int = 6,

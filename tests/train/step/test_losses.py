@@ -128,6 +128,15 @@ def stft(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.array(values)
 
 
+def compressed_magnitude(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    values = []
+    for a, b in zip(x, y):
+        m, n = (np.stack([np.abs(unit(c, 2048)) for c in z.T]) ** 2 for z in (a, b))
+        m, n = (m + 1e-6) ** 0.15, (n + 1e-6) ** 0.15
+        values.append(np.mean((m - n) ** 2) / np.mean(m**2))
+    return np.array(values)
+
+
 def limited_snr(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     noise, signal = (np.mean(z.astype(np.float64) ** 2, axis=(1, 2)) for z in (x - y, x))
     return 10 * np.log10(noise / (signal + 1e-7) + 0.01)
@@ -139,6 +148,7 @@ REFERENCES = {
     "snr": snr,
     "limited_snr": limited_snr,
     "spectrogram_mse": spectrogram_mse,
+    "compressed_magnitude": compressed_magnitude,
     "complex_stft": complex_stft,
     "mel": mel,
     "audible_mel": audible_mel,
