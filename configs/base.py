@@ -62,6 +62,8 @@ class LossWeights:
     """the discriminators' verdict on the reconstruction, after `adversarial_start`"""
     feature_matching: Weight = 0.0
     """L1 between the discriminators' features of the original and the reconstruction"""
+    flow: Weight = 0.0
+    """prior of latents: mean squared error of the velocity from noise to data"""
 
 
 @dataclass(frozen=True)
@@ -229,8 +231,11 @@ class Config:
     """where the run is kept; default runs/NAME"""
     steps: int = 1000
     """optimiser steps"""
-    task: Literal["reconstruct", "denoise"] = "reconstruct"
-    """what is learnt: to give back the input, or to give back what it was before it was corrupted (`corruption`)"""
+    task: Literal["reconstruct", "denoise", "generate"] = "reconstruct"
+    """what is learnt: to give back the input, to give back what it was before it was corrupted (`corruption`), or what
+    the latents of a codec are like (`codec`)"""
+    codec: str | None = None
+    """of a model of latents: the run, checkpoint or published codec whose latents these are; it is not trained"""
     batch_size: int = 16
     """crops per step over all devices"""
     accumulate: int = 1

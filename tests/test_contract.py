@@ -18,7 +18,7 @@ from train.devices import parallel
 from train.run.checkpoints import Checkpoints
 from train.step.state import create_state
 from train.step.step import make_step
-from train.step.task import make_task
+from train.step.tasks import make_task
 from zoo.bitstream.entropy import Fitter
 from zoo.random_weights import random_like
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from zoo.denoising import denoise
     from zoo.errors import BitstreamError, CheckpointError, ZooError
     from zoo.families import create, names
+    from zoo.generating import generate
     from zoo.loading import ModelInfo, decompress, load, models
     from zoo.ready import ReadyCodec
     from zoo.tokens import Tokens
@@ -33,6 +34,7 @@ _HOME = {
     "ZooError": "errors",
     "create": "families",
     "denoise": "denoising",
+    "generate": "generating",
     "names": "families",
     "Encoded": "coding.clips",
     "ReadyCodec": "ready",
@@ -54,6 +56,8 @@ __all__ = [
     "decompress",
     "denoise",
     "features",
+    "generate",
+    "generating",
     "load",
     "models",
     "names",
@@ -64,7 +68,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # lazily, so that a command's --help does not pay for importing jax
-    if name in ("features", "tokens"):
+    if name in ("features", "generating", "tokens"):
         return importlib.import_module(f"zoo.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'zoo' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""`python -m zoo COMMAND`: audio files to `.zac` files and back; sounds cleaned, recognised and found by a codec."""
+"""`python -m zoo COMMAND`: audio files to `.zac` files and back; sounds made, cleaned, recognised and found."""
 
 from __future__ import annotations
 
@@ -8,13 +8,25 @@ from typing import Annotated
 
 from tyro.conf import subcommand
 
-from zoo.commands.options import Classify, Decode, Denoise, Encode, Export, Info, List, Similar, TrainProbe
+from zoo.commands.options import (
+    Classify,
+    Decode,
+    Denoise,
+    Encode,
+    Export,
+    Generate,
+    Info,
+    List,
+    Similar,
+    TrainProbe,
+)
 from zoo.console.command import command
 
 Command = (
     Annotated[Encode, subcommand("encode")]
     | Annotated[Decode, subcommand("decode")]
     | Annotated[Denoise, subcommand("denoise")]
+    | Annotated[Generate, subcommand("generate")]
     | Annotated[Info, subcommand("info")]
     | Annotated[List, subcommand("list")]
     | Annotated[Export, subcommand("export")]
@@ -27,6 +39,7 @@ HOME: dict[type, tuple[str, str]] = {
     Encode: ("encode", "encode"),
     Decode: ("decode", "decode"),
     Denoise: ("denoise", "denoise"),
+    Generate: ("generate", "generate"),
     Info: ("info", "info"),
     List: ("models", "list_models"),
     Export: ("models", "export"),
@@ -42,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command(Command, "python -m zoo", run, arguments)
 
 
-def run(options: Encode | Decode | Denoise | Info | List | Export | TrainProbe | Classify | Similar) -> None:
+def run(options: Encode | Decode | Denoise | Generate | Info | List | Export | TrainProbe | Classify | Similar) -> None:
     """Does what the options say; raises ZooError for input that cannot be used."""
     module, function = HOME[type(options)]
     if isinstance(options, Encode) and options.corpus:

@@ -146,6 +146,11 @@ class Codec(nn.Module):
         """Longest clip that `n_frames` frames hold."""
         return n_frames * self.hop_length - 2 * self.lead
 
+    @nn.nowrap
+    def example(self) -> tuple[jax.Array]:
+        """Arguments from whose shapes all parameters follow, whatever their length."""
+        return (jnp.zeros((1, 4 * self.hop_length, self.channels)),)
+
     def __call__(
         self,
         audio: jax.Array,

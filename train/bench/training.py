@@ -86,7 +86,7 @@ def measure(name: str, config: Config, *, steps: int) -> list[Speed]:
     from train import data
     from train.devices import parallel
     from train.run import start
-    from train.step.task import make_task
+    from train.step.tasks import make_task
     from zoo.errors import ZooError
 
     if steps < 1:

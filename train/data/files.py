@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Unpack
 
 import numpy as np
 
 from train.data.held_out import chosen
-from train.data.source import CropOptions, CropSource, HeldOutFile
+from train.data.source import CropOptions, CropSource, HeldOutFile, Recording
 from zoo import audio
 from zoo.audio.decoders.inspect import PLAUSIBLE_HZ
-from zoo.audio.scan import scan
+from zoo.audio.resampler import Resampler
+from zoo.audio.scan import scan, stamp
 from zoo.errors import ZooError
 
 _NOTES = 5
 """lines on single files that are read otherwise than their headers say; of more, the number"""
 _LONG_S = 60.0
+_BLOCK_SAMPLES = 1 << 16
 
 
 def report_skipped(path: Path, reason: str) -> None:
@@ -87,6 +90,27 @@ class FileCrops(CropSource):
         n_samples = min(n_samples, max(1, frames * self.sample_rate // info.sample_rate))
         spare = frames - -(-n_samples * info.sample_rate // self.sample_rate)
         return self._read(info, max(0, min(round(start_s * info.sample_rate), spare)), n_samples)
+
+    def recordings(self) -> list[Recording]:
+        return [
+            Recording(
+                self._name(info),
+                self._group(info),
+                held_out=held_out,
+                seconds=info.seconds,
+                identity=(self._name(info), *(stamp(info.path) or ())),
+                blocks=functools.partial(self._blocks, info),
+            )
+            for held_out, infos in ((False, self.files), (True, self._held_out))
+            for info in infos
+        ]
+
+    def _blocks(self, info: audio.FileInfo) -> Iterator[np.ndarray]:
+        with audio.open_reader(info.path) as reader:
+            resampler = Resampler(reader.sample_rate, self.sample_rate, self.channels)
+            while len(block := reader.read(_BLOCK_SAMPLES)):
+                yield resampler.push(audio.mix_channels(block, self.channels))
+            yield resampler.finish()
 
     def _name(self, info: audio.FileInfo) -> str:
         return info.path.relative_to(self.root).as_posix()

@@ -8,8 +8,10 @@ bytes, mtime_ns}]. A file also has gain_db if it was scaled down, and note if it
 
 from __future__ import annotations
 
+import functools
 import json
 import resource
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
@@ -18,13 +20,15 @@ import numpy as np
 
 from train.data.files import check_balance, chosen_file, chosen_start, file_probabilities
 from train.data.held_out import chosen
-from train.data.source import CropOptions, CropSource, HeldOutFile
+from train.data.source import CropOptions, CropSource, HeldOutFile, Recording
 from zoo.errors import ZooError
 
 FORMAT, VERSION = "codec-zoo-shards", 1
 FULL_SCALE = 32768.0
 _KEYS = ("sample_rate", "channels", "shard_mb", "shards", "files", "skipped")
 DTYPE = np.dtype("<i2")
+_BLOCK = 1 << 16
+"""frames of a recording that are read at once"""
 _OTHER_FILES = 512
 """that a run may have open beside its shards"""
 
@@ -157,6 +161,7 @@ class ShardCrops(CropSource):
         out = chosen([f["name"] for f in index.files], held_out)
         places = np.array([(f["shard"], f["start"], f["frames"]) for f in index.files], np.int64)
         self._places, self._held_out = places[~out], places[out]
+        self._is_held_out = out
         self.held_out = [
             HeldOutFile(f["name"], f["group"], f["frames"] / sample_rate) for f, held in zip(index.files, out) if held
         ]
@@ -168,6 +173,25 @@ class ShardCrops(CropSource):
     def inventory(self) -> dict[str, int]:
         """Frames of each file, by its name in the library that was prepared."""
         return {file["name"]: file["frames"] for file in self.index.files}
+
+    def recordings(self) -> list[Recording]:
+        checksums = [shard.get("crc32") for shard in self.index.shards]
+        return [
+            Recording(
+                file["name"],
+                file["group"],
+                held_out=bool(held_out),
+                seconds=file["frames"] / self.sample_rate,
+                identity=(file["name"], file["start"], file["frames"], checksums[file["shard"]]),
+                blocks=functools.partial(self._blocks, file["shard"], file["start"], file["frames"]),
+            )
+            for file, held_out in zip(self.index.files, self._is_held_out)
+        ]
+
+    def _blocks(self, shard: int, first: int, frames: int) -> Iterator[np.ndarray]:
+        for start in range(first, first + frames, _BLOCK):
+            samples = self._stretch(shard, start, min(start + _BLOCK, first + frames))
+            yield np.divide(samples, self.full_scale, dtype=np.float32)
 
     def read_held_out(self, number: int, start_s: float, n_samples: int) -> np.ndarray:
         shard, first, frames = self._held_out[number].tolist()

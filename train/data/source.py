@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Required, TypedDict
 
@@ -92,6 +92,20 @@ class HeldOutFile:
     seconds: float
 
 
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """A whole file of a library: its name, its group, whether it is held out, and its samples."""
+
+    name: str
+    group: str
+    held_out: bool
+    seconds: float
+    identity: tuple[object, ...]
+    """changes where the samples may have changed"""
+    blocks: Callable[[], Iterator[np.ndarray]]
+    """float32 (m, C) after one another, at the source's rate and with its channels; raises ZooError"""
+
+
 class CropOptions(TypedDict, total=False):
     """What every source is told of its crops, as `CropSource` takes it."""
 
@@ -146,6 +160,10 @@ class CropSource(abc.ABC):
     def inventory(self) -> dict[str, int]:
         """Frames of each file, held out or not, by its name in the library; empty where there are no files."""
         return {}
+
+    def recordings(self) -> list[Recording]:
+        """The files as wholes, held out or not; of the embedded generator, as many clips as make a small library."""
+        raise NotImplementedError(f"{type(self).__name__} has no whole recordings")
 
     def read_held_out(self, number: int, start_s: float, n_samples: int) -> np.ndarray | None:
         """Float32 (T, C) of a held-out file: `n_samples`, or all that it has, from `start_s` or a little earlier on.

@@ -92,7 +92,7 @@ class Checkpoints:
             "config": json.loads(json.dumps(loading.to_dict(config))),
         }
         if processes.is_first():  # it writes them
-            module = families.create(config.model.family, **config.model.kwargs())
+            module: Any = families.create_model(config.model.family, **config.model.kwargs())
             # by which the codec of a coded file is found
             metadata["weights_hash"] = ReadyCodec(module, {"params": state.ema}, fitted.entropy, metadata).digest.hex()
         args = ocp.args.Composite(
@@ -169,7 +169,7 @@ class Checkpoints:
         with contextlib.suppress(CheckpointError, ZooError):  # to go on takes no tables
             checksums.check(place, ("codec",))
             tables = read_tree(place / "codec", {"entropy"})["entropy"]
-            module = families.create(metadata["family"], **metadata["model"])
+            module = families.create_model(metadata["family"], **metadata["model"])
             self.tables = Tables(
                 checkpoint.entropy_model(module, dict(flat(tables))), metadata.get("tables_step", step)
             )

@@ -14,6 +14,8 @@ from evaluate.denoise import table as denoising_table
 from evaluate.denoise.denoisers import CodecDenoiser, Untouched
 from evaluate.run import evaluate
 from evaluate.systems import codec_systems
+from train.run import finish_prior
+from train.watch.latents import HeldOutLatents
 from train.watch.log import read_metrics
 from train.watch.observe import HeldOut
 from train.watch.picture import SamplePair, draw_report, write_samples
@@ -24,8 +26,11 @@ SNRS_DB = (0.0, 10.0, 20.0)
 """at which a model that denoises is measured"""
 
 
-def finish(name: str, workdir: Path, config: Config, held_out: HeldOut) -> None:
+def finish(name: str, workdir: Path, config: Config, held_out: HeldOut | HeldOutLatents) -> None:
     """Evaluates the newest checkpoint on held-out clips; leaves samples/, report.png and evaluation/ in `workdir`."""
+    if isinstance(held_out, HeldOutLatents):
+        finish_prior.finish(name, workdir, config)
+        return
     codec = zoo.load(workdir)
     restores = config.task == "denoise"
     pairs = [

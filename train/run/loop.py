@@ -8,7 +8,7 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
@@ -18,7 +18,7 @@ from configs.base import Config, Distributed
 from train import data
 from train.data import inventory
 from train.devices import parallel, processes
-from train.run import folder, init_from, start
+from train.run import folder, init_from, prior, start
 from train.run.checkpoints import Checkpoints, check_metric
 from train.run.finish import finish
 from train.run.lock import RunLock
@@ -28,10 +28,12 @@ from train.step import codebooks
 from train.step.losses import Reconstruction
 from train.step.phases import Phases
 from train.step.state import TrainState, create_state
-from train.step.task import CodecTask, make_task
+from train.step.task import CodecTask
+from train.step.tasks import make_task
 from train.watch import summary
+from train.watch.latents import LatentObserver
 from train.watch.log import MetricsLog
-from train.watch.observe import HeldOut, Observer
+from train.watch.observe import Observer
 from train.watch.profile import Profiler
 from train.watch.progress import Progress
 from zoo import families
@@ -85,9 +87,11 @@ def _run(
     parallel.check_batch_size(config.batch_size, mesh, config.accumulate)
     asked = config
     config, begun_with = processes.on_all(lambda: start.initial_weights(workdir, asked, model_overrides))
-    task = make_task(config, extra_losses)
     progress = Progress(config.steps, stream=processes.stream())
-    source = processes.on_all(lambda: start.make_source(task, progress.message))
+    chosen = config
+    config = processes.on_all(lambda: prior.of_codec(workdir, chosen, progress.message))
+    task = make_task(config, extra_losses)
+    source = processes.on_all(lambda: start.make_source(task, progress.message, workdir=workdir))
     audio_now = inventory.of(source)
     if others := processes.unlike_first(audio_now.digest):
         raise ZooError(f"{config.data.root} of process {others} holds other audio than that of process 0")
@@ -124,13 +128,12 @@ def _run(
             # a run that was killed before its first checkpoint has rows to drop, too
             log.truncate_after(int(state.step))
         # only now: overrides that do not fit the checkpoint must not spoil the run's own configuration
-        processes.on_first(lambda: folder.write_down(workdir, config, audio_now))
-        codec = families.create(config.model.family, **config.model.kwargs())
+        processes.on_first(lambda: start.write_down(workdir, config, audio_now))
+        codec: Any = families.create_model(config.model.family, **config.model.kwargs())
         fitter = TableFitter(codec, source, seconds=config.evaluation.table_s)
         tables = TableKeeper(fitter, checkpoints.tables)
-        held_out = HeldOut(config, source)
+        held_out, observer = start.make_observer(config, codec, log, source)
         processes.on_all(lambda: held_out.clips)  # what cannot be read fails now, not at the first checkpoint
-        observer = Observer(config, codec, log, held_out)
         with processes.together():
             _Run(
                 task,
@@ -163,7 +166,7 @@ class _Run:
     source: data.CropSource
     checkpoints: Checkpoints
     tables: TableKeeper
-    observer: Observer
+    observer: Observer | LatentObserver
     log: MetricsLog
     progress: Progress
     stopping: Stopping

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -18,14 +19,19 @@ from configs.base import Augmentation, Config, Data, Published
 from train import data
 from train.data import silence
 from train.data.files import report_note, skipped_line
+from train.data.inventory import Inventory
+from train.data.latents import LatentCrops
 from train.devices import parallel, processes
-from train.run import init_from
+from train.run import folder, init_from, prior
 from train.step import augment, corrupt
 from train.step.phases import Phases
+from train.step.prior_task import PriorTask
 from train.step.state import TrainState
 from train.step.task import CodecTask
-from train.watch import profile
-from train.watch.observe import HELD_OUT
+from train.watch import latents, observe, profile
+from train.watch.latents import HeldOutLatents, LatentObserver
+from train.watch.log import MetricsLog
+from train.watch.observe import HeldOut, Observer
 from zoo.console.terminal import printable
 from zoo.errors import CheckpointError, ZooError
 from zoo.saved import checkpoint, runs
@@ -56,6 +62,7 @@ def check_counts(config: Config) -> None:
             )
     elif config.data.noise is not None:
         raise ZooError(f"data.noise {config.data.noise} is for --task denoise")
+    prior.check(config)
 
 
 def initial_weights(
@@ -83,12 +90,17 @@ def initial_weights(
     return config, source
 
 
-def make_source(task: CodecTask, say: Callable[[str], None] = report_note) -> data.CropSource:
+def make_source(
+    task: CodecTask, say: Callable[[str], None] = report_note, *, workdir: Path | None = None
+) -> data.CropSource:
     """The training data of a task, in which there is something to learn from; raises ZooError otherwise.
 
-    `say` gets a line for each file that is left out, and one where much of the rest is silent.
+    `say` gets a line for each file that is left out, and one where much of the rest is silent. `workdir` is where the
+    run may have kept its codec.
     """
     config = task.config
+    if isinstance(task, PriorTask):
+        return prior.make_source(task, workdir or Path(), say)
     source = _source(task, config.data, task.module.channels, say)
     silence.check(
         source,
@@ -126,6 +138,24 @@ def _source(
     )
 
 
+def make_observer(
+    config: Config, module: Any, log: MetricsLog, source: data.CropSource
+) -> tuple[HeldOut | HeldOutLatents, Observer | LatentObserver]:
+    """What a run is measured on, and what measures it."""
+    if isinstance(source, LatentCrops):
+        crops = HeldOutLatents(config, source)
+        return crops, LatentObserver(module, crops)
+    clips = HeldOut(config, source)
+    return clips, Observer(config, module, log, clips)
+
+
+def write_down(workdir: Path, config: Config, audio: Inventory) -> None:
+    """Writes what the run is, and keeps the codec that it models, now that nothing speaks against it."""
+    folder.write_down(workdir, config, audio)
+    if config.task == "generate":
+        prior.keep_codec(workdir, config)
+
+
 def batches(source: data.CropSource, config: Config, start_example: int) -> Iterator[dict[str, np.ndarray]]:
     """This process's share of a run's batches from an example on."""
     return data.batches(
@@ -142,7 +172,8 @@ def logged_names(task: CodecTask, mesh: Mesh, phases: Phases, state: TrainState,
     """Names all that a run logs from its first step to its last; nothing is computed."""
     batch = parallel.shard_batch(next(batches(source, task.config, 0)), mesh)
     ends = (phases[phases.at(step)] for step in (0, task.config.steps))
-    return sorted({*HELD_OUT, *(name for step in ends for name in jax.eval_shape(step, state, batch)[1])})
+    held_out = latents.HELD_OUT if isinstance(task, PriorTask) else observe.HELD_OUT
+    return sorted({*held_out, *(name for step in ends for name in jax.eval_shape(step, state, batch)[1])})
 
 
 def announce(name: str, task: CodecTask, source: data.CropSource, workdir: Path) -> None:

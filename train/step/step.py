@@ -50,9 +50,10 @@ def make_step(task: CodecTask, *, adversarial: bool, adversarial_generator: bool
             return (output.audio, task.model_losses(output)), output
 
         (fake, of_model), pull_back, output = jax.vjp(forward, state.params, has_aux=True)
-        functions = task.reconstruction_losses(batch["audio"])
+        real = task.target(batch)
+        functions = task.reconstruction_losses(real)
         if adversarial and adversarial_generator:
-            functions.append(lambda audio: task.adversarial_losses(state.discriminator, batch["audio"], audio))
+            functions.append(lambda audio: task.adversarial_losses(state.discriminator, real, audio))
 
         if balanced:
             each = balancer.loss_gradients(functions, fake)
@@ -80,13 +81,13 @@ def make_step(task: CodecTask, *, adversarial: bool, adversarial_generator: bool
         discriminator: Any = {}
         if adversarial:
             # the same output, stopped: it is an input here, not a function of the discriminator
-            loss = lambda p: task.discriminator_loss(p, batch["audio"], fake).mean()  # noqa: E731
+            loss = lambda p: task.discriminator_loss(p, real, fake).mean()  # noqa: E731
             metrics["discriminator"], discriminator = jax.value_and_grad(loss)(state.discriminator)
         return PartGradients(generator, discriminator, metrics, norms, output.codebooks)
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        n_examples = batch["audio"].shape[0]
-        batch = batch | {"audio": _augmented(task, batch)}
+        n_examples = batch["index"].shape[0]
+        batch = _augmented(task, batch)
         part = _in_parts(gradients, state, batch, config.accumulate)
         generator, means = jax.lax.pmean((part.generator, part.metrics), "data")
         metrics: Metrics = means | {"gradient_norm": optax.tree.norm(generator)}
@@ -117,11 +118,14 @@ def make_step(task: CodecTask, *, adversarial: bool, adversarial_generator: bool
     return step
 
 
-def _augmented(task: CodecTask, batch: Batch) -> jax.Array:
+def _augmented(task: CodecTask, batch: Batch) -> Batch:
+    if "audio" not in batch:  # latents are as they were computed
+        return batch
     config, rate = task.config, task.module.sample_rate
-    return augment(
+    audio = augment(
         batch["audio"], batch["index"], config.augmentation, seed=config.seed, sample_rate=rate, axis_name="data"
     )
+    return batch | {"audio": audio}
 
 
 def _in_parts(

@@ -42,12 +42,7 @@ class CodecTask:
         """
         dtype = jnp.dtype(config.precision)
         self.config = config
-        self.module: Codec = families.create(config.model.family, **config.model.kwargs(), dtype=dtype)
-        if not self.module.bottleneck.symbols().codebook_sizes and not self.restores:
-            raise ZooError(
-                f"model {config.model.family!r} has no codes, only latents: there is nothing to train for but "
-                "--task denoise"
-            )
+        self.module: Codec = self._create_module(dtype)
         d = config.discriminator
         self.discriminators = Discriminators(
             d.periods,
@@ -82,6 +77,16 @@ class CodecTask:
             config.optim.discriminator_learning_rate,
             max(config.steps - max(config.adversarial_start, 0), 1),
         )
+
+    def _create_module(self, dtype: Any) -> Any:
+        config = self.config
+        module = families.create(config.model.family, **config.model.kwargs(), dtype=dtype)
+        if not module.bottleneck.symbols().codebook_sizes and not self.restores:
+            raise ZooError(
+                f"model {config.model.family!r} has no codes, only latents: there is nothing to train for but "
+                "--task denoise"
+            )
+        return module
 
     @functools.cached_property
     def learning_rates(self) -> dict[str, optax.Schedule]:
@@ -137,6 +142,10 @@ class CodecTask:
         seed = jax.random.key(self.config.seed)
         keys = jax.vmap(lambda index: jax.random.fold_in(seed, index))(batch["index"])
         return {"audio": batch["audio"], "keys": keys}
+
+    def target(self, batch: dict[str, jax.Array]) -> jax.Array:
+        """What is to come out, (B, T, C)."""
+        return batch["audio"]
 
     def apply(self, params: Params, inputs: dict[str, jax.Array]) -> CodecOutput:
         # no gradient is computed for what is frozen, nor for what only leads there
@@ -240,12 +249,6 @@ class DenoiseTask(CodecTask):
             recordings=batch.get("noise"),
         )
         return super().inputs(batch | {"audio": noisy})
-
-
-def make_task(config: Config, extra_losses: Mapping[str, losses.Reconstruction] | None = None) -> CodecTask:
-    """The task that `config.task` names; arguments and errors as of `CodecTask`."""
-    kind = DenoiseTask if config.task == "denoise" else CodecTask
-    return kind(config, extra_losses)
 
 
 def _check_extra_names(weights: LossWeights, extra: Iterable[str]) -> None:

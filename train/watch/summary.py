@@ -11,12 +11,12 @@ import jax
 import jax.numpy as jnp
 
 from train.devices import processes
+from zoo.codec import Codec
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from train.step.task import CodecTask
-    from zoo.codec import Codec
 
 FRAMES = 4
 """Operations of an additional so many groups of frames are counted: long clips would be computed in windows, whose
@@ -60,8 +60,10 @@ def parts(params: Mapping[str, Any], discriminator: Mapping[str, Any], *, depth:
     return found
 
 
-def flops(module: Codec, params: Any) -> Flops:
-    """Operations per second of audio, by XLA's count of the programs as they are written: nothing is compiled."""
+def flops(module: Any, params: Any) -> Flops:
+    """Operations of a codec per second of audio, by XLA's count of programs as they are: nothing is compiled."""
+    if not isinstance(module, Codec):
+        return Flops(None, None)
     group = FRAMES * module.frame_multiple
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), params)
 

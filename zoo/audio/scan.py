@@ -25,7 +25,7 @@ from zoo.audio.decoders.library import LibraryPart
 from zoo.audio.decoders.mpeg_source import MpegPart
 from zoo.audio.decoders.pcm import PcmPart
 from zoo.errors import ZooError
-from zoo.saved import whole
+from zoo.saved import user_cache, whole
 
 _VERSION = 1
 _WORTH_KEEPING_S = 1.0
@@ -69,7 +69,7 @@ class _Index:
 
     def __init__(self, root: Path) -> None:
         name = hashlib.sha256(os.fsencode(os.path.realpath(root))).hexdigest()[:24]
-        folder = _cache()
+        folder = user_cache.folder("audio")
         self._root = root
         self._path = folder / f"{name}.json" if folder is not None else None
         self._files: dict[str, list[Any]] = {}
@@ -82,7 +82,7 @@ class _Index:
 
     def get(self, path: Path) -> FileInfo | None:
         entry = self._files.get(self._name(path))
-        if entry is None or entry[:2] != _stamp(path):
+        if entry is None or entry[:2] != stamp(path):
             return None
         try:
             return _restored(path, entry[2:])
@@ -96,8 +96,8 @@ class _Index:
         files = {}
         for path, info in zip(paths, infos):
             # why a file could not be read may have passed by the next time
-            if not isinstance(info, str) and (stamp := _stamp(path)):
-                files[self._name(path)] = [*stamp, *_stored(path, info)]
+            if not isinstance(info, str) and (stamped := stamp(path)):
+                files[self._name(path)] = [*stamped, *_stored(path, info)]
         data = json.dumps({"engines": _engines(), "files": files}, separators=(",", ":")).encode()
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,15 +106,6 @@ class _Index:
 
     def _name(self, path: Path) -> str:
         return os.path.relpath(path, self._root)
-
-
-def _cache() -> Path | None:
-    """The folder of the indices; None where the user has no place for them."""
-    try:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    except RuntimeError:  # no home
-        return None
-    return Path(base) / "codec-zoo" / "audio"
 
 
 def _engines() -> list[str]:
@@ -127,7 +118,8 @@ def _engines() -> list[str]:
     return versions
 
 
-def _stamp(path: Path) -> list[int] | None:
+def stamp(path: Path) -> list[int] | None:
+    """Size and time of a file, which change where it does; None where there is none."""
     try:
         status = path.stat()
     except OSError:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 
 @dataclass(frozen=True)
@@ -224,3 +224,51 @@ class Similar:
     """the file to keep the index in; None = .similar.safetensors in the folder"""
     json: bool = False
     """print a list of objects"""
+
+
+@dataclass(frozen=True)
+class Generate:
+    """Makes new sounds, variations of one, continuations, or fills a gap, with a prior that was trained on such sounds.
+
+    Examples:
+      python -m zoo generate out --ckpt runs/latent_flow --seconds 10 --n 8 --label music
+      python -m zoo generate out --ckpt runs/latent_flow --from in.wav --strength 0.4      variations
+      python -m zoo generate out --ckpt runs/latent_flow --continue in.wav --seconds 5
+      python -m zoo generate out --ckpt runs/latent_flow --fill in.wav --start 3 --seconds 1.5
+
+    A recording that is continued or filled keeps its rate, its channels and, outside what is new, all its samples. New
+    sounds and variations have those of the prior's codec.
+    """
+
+    output: Positional[str]
+    """a folder, which need not be there: sound_000.wav, variation_000.wav, continued_000.wav or filled_000.wav, …"""
+    ckpt: str | None = None
+    """a run of `python -m train --model latent_flow`, or a checkpoint of one; None = the only one below runs/"""
+    codec: str | None = None
+    """its codec; None = the one that the run has kept"""
+    seconds: float | None = None
+    """of a new sound (None = 10), what is added to one (None = 5), or the gap"""
+    n: int = 1
+    """how many"""
+    label: str | None = None
+    """a class that the prior was trained on: the name of a folder"""
+    vary: Annotated[str | None, arg(name="from")] = None
+    """an audio file of which variations are made"""
+    strength: float = 0.5
+    """how far these are from it, from 0 (as the codec has it) to 1 (a new sound)"""
+    extend: Annotated[str | None, arg(name="continue")] = None
+    """an audio file that goes on"""
+    fill: str | None = None
+    """an audio file with a gap, from --start on, of --seconds"""
+    start: float | None = None
+    """second at which the gap begins"""
+    seed: int = 0
+    """sound number i of a seed is the same, however many are made"""
+    steps: int = 32
+    """evaluations of the network: more are better, and slower"""
+    guidance: float = 1.0
+    """above 1 the label is followed more closely, and sounds are more alike; twice the time"""
+    temperature: float = 1.0
+    """deviation of the noise to begin with: below 1 only what is likely"""
+    force: bool = False
+    """overwrite what exists"""

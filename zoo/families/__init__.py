@@ -1,4 +1,4 @@
-"""The families of codecs: a name, and the module whose function of that name builds one.
+"""The families of codecs and priors: a name, and the module whose function of that name builds one.
 
 Other packages add families by an entry point in the group `codec_zoo.families`, whose value is such a module.
 """
@@ -14,11 +14,14 @@ from typing import Any
 from zoo.codec import Codec
 from zoo.errors import ZooError
 from zoo.nn.bottlenecks import Bottleneck
+from zoo.prior import Prior
 
 FAMILIES = ("autoencoder", "vae", "gan_vocoder", "denoiser")
 """what is trained here"""
 PUBLISHED = ("dac", "encodec", "mimi", "snac", "vocos", "oobleck")
 """what others have published"""
+PRIORS = ("latent_flow",)
+"""models of a codec's latents, which are no codecs"""
 GROUP = "codec_zoo.families"
 """of entry points: families of other packages"""
 
@@ -31,8 +34,8 @@ def names() -> tuple[str, ...]:
 
 def module_of(name: str) -> ModuleType:
     """The module of a family; raises ZooError for an unknown one, and for one whose package cannot be imported."""
-    if name in FAMILIES + PUBLISHED:
-        return importlib.import_module(f"zoo.{'families' if name in FAMILIES else 'published'}.{name}")
+    if name in FAMILIES + PUBLISHED + PRIORS:
+        return importlib.import_module(f"zoo.{'published' if name in PUBLISHED else 'families'}.{name}")
     for point in entry_points(group=GROUP, name=name):
         try:
             module: ModuleType = point.load()
@@ -47,6 +50,32 @@ def create(name: str, **hyperparameters: Any) -> Codec:
 
     Raises ZooError for an unknown family, or a hyper-parameter that the family does not have or refuses.
     """
+    if name in PRIORS:
+        raise ZooError(f"{name!r} is no codec, but a model of a codec's latents: python -m zoo generate takes it")
+    codec: Codec = _build(name, hyperparameters)
+    if not isinstance(codec.bottleneck, Bottleneck):
+        missing = [part for part in vars(Bottleneck) if part[0] != "_" and not hasattr(codec.bottleneck, part)]
+        kind = type(codec.bottleneck).__name__
+        raise ZooError(
+            f"model {name!r}: its bottleneck {kind} has no {', '.join(missing)} (zoo/nn/bottlenecks/base.py)"
+        )
+    return codec
+
+
+def create_prior(name: str, **hyperparameters: Any) -> Prior:
+    """Builds an untrained linen `Prior`; raises ZooError like `create`, and for a family that is a codec's."""
+    if name not in PRIORS:
+        raise ZooError(f"{name!r} is no model of latents; there are: {', '.join(PRIORS)}")
+    prior: Prior = _build(name, hyperparameters)
+    return prior
+
+
+def create_model(name: str, **hyperparameters: Any) -> Codec | Prior:
+    """Builds what `create` or `create_prior` builds, for those who only save it and load it."""
+    return create_prior(name, **hyperparameters) if name in PRIORS else create(name, **hyperparameters)
+
+
+def _build(name: str, hyperparameters: dict[str, Any]) -> Any:
     build = getattr(module_of(name), name)
     known = list(inspect.signature(build).parameters)
     for key in hyperparameters:
@@ -55,13 +84,6 @@ def create(name: str, **hyperparameters: Any) -> Codec:
     # JSON has lists where linen wants hashable tuples
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in hyperparameters.items()}
     try:
-        codec: Codec = build(**values)
+        return build(**values)
     except (TypeError, ValueError) as error:
         raise ZooError(f"model {name!r}: {error}") from None
-    if not isinstance(codec.bottleneck, Bottleneck):
-        missing = [part for part in vars(Bottleneck) if part[0] != "_" and not hasattr(codec.bottleneck, part)]
-        kind = type(codec.bottleneck).__name__
-        raise ZooError(
-            f"model {name!r}: its bottleneck {kind} has no {', '.join(missing)} (zoo/nn/bottlenecks/base.py)"
-        )
-    return codec

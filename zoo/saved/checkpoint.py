@@ -11,18 +11,18 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from zoo import families
 from zoo.bitstream import entropy
 from zoo.codec import Codec
 from zoo.errors import CheckpointError, ZooError, one_line
+from zoo.prior import Prior
 from zoo.ready import ReadyCodec
 from zoo.saved import checksums, orbax_read
 
@@ -50,23 +50,33 @@ def load(checkpoint: Path) -> ReadyCodec:
             f"{checkpoint} has format {metadata['format']}, whose tables this version cannot use: train it anew, or "
             f"resume its run for at least one step"
         )
-    try:
-        module = families.create(metadata["family"], **metadata["model"])
-        template = codec_template(module)
-    except (ZooError, TypeError, ValueError) as error:  # the latter of hyper-parameters that were tampered with
-        raise CheckpointError(f"checkpoint {checkpoint}: {one_line(error, None)}") from None
-    checksums.check(checkpoint, ("codec", "metadata"))
-    restored = orbax_read.restore(checkpoint / "codec", template)
+    module, restored = _restore(checkpoint, metadata, families.create)
     arrays = {name: np.asarray(array) for name, array in restored["entropy"].items()}
     model = entropy_model(module, arrays)
     return ReadyCodec(module, {"params": restored["params"]}, model, metadata | {"path": str(checkpoint)})
 
 
-def codec_template(module: Codec) -> dict[str, Any]:
-    """Shapes and types of a saved codec of this module."""
-    length = 2 * module.hop_length
-    audio = jax.ShapeDtypeStruct((1, length, module.channels), jnp.float32)
-    params = jax.eval_shape(module.init, jax.random.key(0), audio)["params"]
+def load_prior(checkpoint: Path) -> tuple[Prior, dict[str, Any], dict[str, Any]]:
+    """Module, variables and metadata of the prior in a checkpoint folder; errors as of `load`."""
+    metadata = read_metadata(checkpoint)
+    module, restored = _restore(checkpoint, metadata, families.create_prior)
+    return module, {"params": restored["params"]}, metadata | {"path": str(checkpoint)}
+
+
+def _restore(checkpoint: Path, metadata: dict[str, Any], create: Callable[..., Any]) -> tuple[Any, dict[str, Any]]:
+    """The module that `create` builds, and the arrays that its use takes."""
+    try:
+        module = create(metadata["family"], **metadata["model"])
+        template = codec_template(module)
+    except (ZooError, TypeError, ValueError) as error:  # the latter of hyper-parameters that were tampered with
+        raise CheckpointError(f"checkpoint {checkpoint}: {one_line(error, None)}") from None
+    checksums.check(checkpoint, ("codec", "metadata"))
+    return module, orbax_read.restore(checkpoint / "codec", template)
+
+
+def codec_template(module: Codec | Prior) -> dict[str, Any]:
+    """Shapes and types of a saved codec, or prior, of this module."""
+    params = jax.eval_shape(module.init, jax.random.key(0), *module.example())["params"]
     arrays = entropy.template(module.bottleneck.symbols())
     tables = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in arrays.items() if math.prod(x.shape)}
     return {"params": params, "entropy": tables}
@@ -77,7 +87,7 @@ def stored_tables(model: entropy.EntropyModel) -> dict[str, np.ndarray]:
     return {name: array for name, array in model.arrays.items() if array.size}
 
 
-def entropy_model(module: Codec, stored: Mapping[str, np.ndarray]) -> entropy.EntropyModel:
+def entropy_model(module: Codec | Prior, stored: Mapping[str, np.ndarray]) -> entropy.EntropyModel:
     """The coder of a codec from its `stored_tables`."""
     symbols = module.bottleneck.symbols()
     shapes = entropy.template(symbols).items()

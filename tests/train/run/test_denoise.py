@@ -21,7 +21,7 @@ from tests.train.run.initialised import contents, refused
 from train.run import loop
 from train.run.finish import finish
 from train.run.start import make_source
-from train.step.task import make_task
+from train.step.tasks import make_task
 from train.watch.observe import HeldOut
 
 RATE = 8000

@@ -171,7 +171,10 @@ def test_a_causal_convolution_is_the_centred_one_of_a_later_signal(name):
 # --- codecs
 
 
-@pytest.mark.parametrize("name", [*SMALL, *loading.names()])
+CODECS = [name for name in loading.names() if loading.get(name).task != "generate"]
+
+
+@pytest.mark.parametrize("name", [*SMALL, *CODECS])
 def test_contexts_are_exactly_what_frames_depend_on(name):
     codec, variables = build(name)
     hop = codec.hop_length

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from zoo.nn.layers import Dtype, LayerNorm, Span, apply_mask, carrying, per_channel
+from zoo.nn.rotary import angles, rotate
 from zoo.published.keymap import LINEAR, VECTOR, Entry, Layout
 
 UNHEARD = -1e30
@@ -70,10 +71,10 @@ class Transformer(nn.Module):
             position = self.variable("carry", "position", jnp.zeros, (), jnp.int32)
             start = (position.value - self.before) * self.steps + first
             position.value = position.value + n // self.steps
-        angles = _angles(start + jnp.arange(length - first), self.spec)
+        turns = angles(start + jnp.arange(length - first), self.spec.head_dim, self.spec.rope_theta)
         x, valid = x[:, first:], valid[:, first:]
         for i in range(self.spec.n_layers):
-            x = TransformerLayer(self.spec, n, self.dtype, name=f"layer_{i}")(x, valid, angles)
+            x = TransformerLayer(self.spec, n, self.dtype, name=f"layer_{i}")(x, valid, turns)
         return jnp.pad(x, ((0, 0), (first, 0), (0, 0)))
 
 
@@ -85,17 +86,17 @@ class TransformerLayer(nn.Module):
     dtype: Dtype
 
     @nn.compact
-    def __call__(self, x: jax.Array, valid: jax.Array, angles: jax.Array) -> jax.Array:
-        x = x + self._scaled(self._attention(self._norm(x, "norm_attention"), valid, angles), "scale_attention")
+    def __call__(self, x: jax.Array, valid: jax.Array, turns: jax.Array) -> jax.Array:
+        x = x + self._scaled(self._attention(self._norm(x, "norm_attention"), valid, turns), "scale_attention")
         y = _gelu(self._dense(self._norm(x, "norm_mlp"), self.spec.hidden, "expand"))
         return x + self._scaled(self._dense(y, x.shape[-1], "project"), "scale_mlp")
 
-    def _attention(self, x: jax.Array, valid: jax.Array, angles: jax.Array) -> jax.Array:
+    def _attention(self, x: jax.Array, valid: jax.Array, turns: jax.Array) -> jax.Array:
         spec, (batch, length, channels) = self.spec, x.shape
         heads = batch, length, 3, spec.n_heads, spec.head_dim
         qkv = self._dense(x, 3 * spec.n_heads * spec.head_dim, "qkv").reshape(heads)
-        query = _rotate(qkv[:, :, 0], angles) * jnp.asarray(spec.head_dim**-0.5, self.dtype)
-        key, value = _rotate(qkv[:, :, 1], angles), qkv[:, :, 2]
+        query = rotate(qkv[:, :, 0], turns) * jnp.asarray(spec.head_dim**-0.5, self.dtype)
+        key, value = rotate(qkv[:, :, 1], turns), qkv[:, :, 2]
         if carrying(self):
             shape = batch, spec.window - 1, spec.n_heads, spec.head_dim
             keys = self.variable("carry", "keys", jnp.zeros, shape, self.dtype)
@@ -157,20 +158,6 @@ def _attend(query: jax.Array, key: jax.Array, value: jax.Array, valid: jax.Array
     scores = jnp.einsum("bqhd,bkhd->bhqk", query, key).astype(jnp.float32)
     weights = jax.nn.softmax(jnp.where(allowed, scores, UNHEARD), axis=-1)
     return jnp.einsum("bhqk,bkhd->bqhd", weights.astype(value.dtype), value)
-
-
-def _angles(positions: jax.Array, spec: TransformerSpec) -> jax.Array:
-    """The angles of rotation (T, head_dim / 2), radians."""
-    exponents = np.arange(0, spec.head_dim, 2, dtype=np.float32) / np.float32(spec.head_dim)
-    frequencies = (1.0 / np.float32(spec.rope_theta) ** exponents).astype(np.float32)
-    return positions.astype(jnp.float32)[:, None] * frequencies[None]
-
-
-def _rotate(x: jax.Array, angles: jax.Array) -> jax.Array:
-    """Turns channels d and d + D/2 of (B, T, H, D) by angle d, as if they were a complex number."""
-    cosine, sine = (f(angles).astype(x.dtype)[None, :, None] for f in (jnp.cos, jnp.sin))
-    real, imaginary = jnp.split(x, 2, axis=-1)
-    return jnp.concatenate([real * cosine - imaginary * sine, imaginary * cosine + real * sine], axis=-1)
 
 
 def _gelu(x: jax.Array) -> jax.Array:

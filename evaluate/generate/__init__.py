@@ -1,0 +1,1 @@
+"""How near generated sounds come to real ones, and how well a prior fills gaps."""

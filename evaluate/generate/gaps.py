@@ -1,0 +1,91 @@
+"""Gaps in recordings, filled by a prior, by extrapolation, and by a straight line: how near each comes inside them."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+
+from evaluate import metrics
+from zoo import generating
+from zoo.generating import ReadyPrior, Sampling, burg
+from zoo.generating.restoring import find_gap
+
+FLOW, BURG, LINEAR = "flow", "Burg", "linear"
+Filler = Callable[[np.ndarray, int, float, float], np.ndarray]
+"""of a recording (T, C), its rate, and where its gap begins and how long it is in seconds: all of it (T, C)"""
+
+
+@dataclass(frozen=True)
+class GapRow:
+    """One way to fill gaps of one length, over all clips."""
+
+    system: str
+    gap_ms: float
+    n_clips: int
+    mel: float
+    """mean mel distance inside the gap"""
+    standard_error: float
+    better_than_burg: float
+    """share of the clips"""
+
+
+def evaluate(
+    fillers: dict[str, Filler],
+    clips: Sequence[np.ndarray],
+    sample_rate: int,
+    gaps_s: Sequence[float],
+    on_clip: Callable[[], None] = lambda: None,
+) -> list[GapRow]:
+    """A row for each gap and filler; the gap is in the middle of every clip (T, C), and nobody hears what was in it."""
+    rows = []
+    for gap_s in gaps_s:
+        found: dict[str, list[float]] = {name: [] for name in fillers}
+        for clip in clips:
+            start_s = (len(clip) / sample_rate - gap_s) / 2
+            gap = find_gap(len(clip), sample_rate, start_s, gap_s)
+            given = clip.copy()
+            given[gap.start : gap.stop] = 0.0
+            for name, filler in fillers.items():
+                filled = filler(given, sample_rate, start_s, gap_s)
+                inside = [jnp.asarray(x[None, gap.start : gap.stop]) for x in (clip, filled)]
+                length = jnp.full(1, gap.length, jnp.int32)
+                found[name].append(float(metrics.mel_distance(inside[0], inside[1], length, sample_rate)[0]))
+            on_clip()
+        for name, values in found.items():
+            error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else float("nan")
+            better = [ours < theirs for ours, theirs in zip(values, found.get(BURG, values))]
+            rows.append(
+                GapRow(name, 1000 * gap_s, len(values), statistics.mean(values), error, statistics.mean(better))
+            )
+    return rows
+
+
+def fillers(prior: ReadyPrior, sampling: Sampling) -> dict[str, Filler]:
+    """The prior, and what it is compared with."""
+
+    def by_prior(samples: np.ndarray, rate: int, start_s: float, seconds: float) -> np.ndarray:
+        return generating.fill(prior, samples, rate, start_s=start_s, seconds=seconds, sampling=sampling)[0]
+
+    return {FLOW: by_prior, BURG: by_extrapolation, LINEAR: by_line}
+
+
+def by_extrapolation(samples: np.ndarray, rate: int, start_s: float, seconds: float) -> np.ndarray:
+    """Burg's extrapolation from both sides, cross-faded."""
+    gap, out = find_gap(len(samples), rate, start_s, seconds), samples.copy()
+    for channel in range(samples.shape[1]):
+        before, after = samples[: gap.start, channel], samples[gap.stop :, channel]
+        out[gap.start : gap.stop, channel] = np.clip(burg.fill(before, after, gap.length), -1, 1)
+    return out
+
+
+def by_line(samples: np.ndarray, rate: int, start_s: float, seconds: float) -> np.ndarray:
+    """A straight line from the last sample before the gap to the first one behind it."""
+    gap, out = find_gap(len(samples), rate, start_s, seconds), samples.copy()
+    share = ((np.arange(gap.length) + 1) / (gap.length + 1))[:, None]
+    first = samples[gap.start - 1][None] if gap.start else samples[gap.stop][None]
+    out[gap.start : gap.stop] = (1 - share) * first + share * samples[gap.stop][None]
+    return out

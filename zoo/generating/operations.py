@@ -1,0 +1,133 @@
+"""New sounds, and variations of one; how sounds go on, or what was in their gaps, is told in `restoring`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from zoo import arguments, audio
+from zoo.audio.arrays import as_audio
+from zoo.errors import ZooError
+from zoo.generating import latents
+from zoo.generating.ready import ReadyPrior
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How sounds are drawn from a prior."""
+
+    label: str | None = None
+    """a class that the prior has seen; None = any"""
+    seed: int = 0
+    """sound i of a seed is the same, however many are made"""
+    steps: int = 32
+    """evaluations of the network"""
+    guidance: float = 1.0
+    """how much more than a sound of any class the class is followed; 1 = as it was learnt"""
+    temperature: float = 1.0
+    """deviation of the noise to begin with: below 1, what is likely"""
+
+    def __post_init__(self) -> None:
+        if arguments.whole(self.steps, "steps") < 1:
+            raise ZooError(f"steps must be at least 1, got {self.steps}")
+        if arguments.whole(self.seed, "seed") < 0:
+            raise ZooError(f"seed must not be negative, got {self.seed}")
+        if not 0 <= arguments.number(self.guidance, "guidance") < 1e3:
+            raise ZooError(f"guidance must lie in [0, 1000), got {self.guidance:g}")
+        if not 0 <= arguments.number(self.temperature, "temperature") < 1e3:
+            raise ZooError(f"temperature must lie in [0, 1000), got {self.temperature:g}")
+
+    def key(self, number: int, stream: int = 0) -> jax.Array:
+        """The key of a stream of sound `number`."""
+        return jax.random.fold_in(jax.random.fold_in(jax.random.key(self.seed), number), stream)
+
+    def options(self) -> dict[str, Any]:
+        """What `ReadyPrior.sample` takes of it."""
+        return {
+            "label": self.label,
+            "steps": self.steps,
+            "guidance": self.guidance,
+            "temperature": self.temperature,
+        }
+
+
+def generate(
+    prior: ReadyPrior, *, seconds: float, n: int = 1, first: int = 0, sampling: Sampling | None = None
+) -> np.ndarray:
+    """New sounds float32 (n, T, C) at the prior's rate, of a seed those from number `first` on.
+
+    Raises ZooError for values without sense.
+    """
+    how = checked(prior, n, sampling)
+    n_samples = _n_samples(prior, seconds)
+    n_frames = prior.codec.module.n_frames(n_samples)
+    return np.stack(
+        [
+            latents.decode(prior.codec, prior.sample(how.key(i), n_frames, **how.options()), n_samples)
+            for i in range(first, first + n)
+        ]
+    )
+
+
+def vary(
+    prior: ReadyPrior,
+    samples: Any,
+    sample_rate: int | None = None,
+    *,
+    strength: float,
+    n: int = 1,
+    first: int = 0,
+    sampling: Sampling | None = None,
+) -> np.ndarray:
+    """Variations float32 (n, T, C), at the prior's rate and with its channels, of audio (T,) or (T, C).
+
+    Its latents are mixed with noise, as much of it as `strength` says, and from there it is generated: 0 gives the
+    audio as the codec has it, 1 a new sound. Raises ZooError for a strength outside [0, 1].
+    """
+    how = checked(prior, n, sampling)
+    if not 0 <= arguments.number(strength, "strength") <= 1:
+        raise ZooError(f"strength {strength:g} is not between 0 (as it was) and 1 (a new sound)")
+    clip, rate = as_clip(samples), _rate(prior, sample_rate)
+    module = prior.codec.module
+    # channels first: what is mixed is resampled once
+    mixed = audio.resample(audio.mix_channels(clip, module.channels), rate, module.sample_rate)
+    found = latents.encode(prior.codec, mixed)
+    if strength == 0:
+        return np.repeat(latents.decode(prior.codec, found, len(mixed))[None], n, axis=0)
+    begin = (found, 1.0 - float(strength))
+    return np.stack(
+        [
+            latents.decode(prior.codec, prior.sample(how.key(i), len(found), begin=begin, **how.options()), len(mixed))
+            for i in range(first, first + n)
+        ]
+    )
+
+
+def checked(prior: ReadyPrior, n: int, sampling: Sampling | None) -> Sampling:
+    """The way to sample; raises ZooError for a number of sounds that is none, and a label that the prior never saw."""
+    if arguments.whole(n, "n") < 1:
+        raise ZooError(f"n must be at least 1, got {n}")
+    how = sampling or Sampling()
+    prior.label_number(how.label)
+    return how
+
+
+def as_clip(samples: Any) -> np.ndarray:
+    """One clip (T, C); raises ZooError as `as_audio` does, and for a batch."""
+    clip = as_audio(samples)
+    if clip.ndim == 3:
+        raise ZooError(f"a clip is (T,) or (T, C), got shape {clip.shape}")
+    return clip if clip.ndim == 2 else clip[:, None]
+
+
+def _rate(prior: ReadyPrior, sample_rate: int | None) -> int:
+    return prior.sample_rate if sample_rate is None else arguments.sample_rate(sample_rate)
+
+
+def _n_samples(prior: ReadyPrior, seconds: float) -> int:
+    if not 0 < arguments.number(seconds, "seconds") < 1e5:
+        raise ZooError(f"seconds must be positive, and fewer than 100,000, got {seconds:g}")
+    return max(1, round(seconds * prior.sample_rate))
