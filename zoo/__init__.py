@@ -53,6 +53,7 @@ __all__ = [
     "create",
     "decompress",
     "denoise",
+    "editing",
     "features",
     "load",
     "models",
@@ -64,7 +65,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # lazily, so that a command's --help does not pay for importing jax
-    if name in ("features", "tokens"):
+    if name in ("editing", "features", "tokens"):
         return importlib.import_module(f"zoo.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'zoo' has no attribute {name!r}")

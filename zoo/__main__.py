@@ -1,4 +1,4 @@
-"""`python -m zoo COMMAND`: audio files to `.zac` files and back; sounds cleaned, recognised and found by a codec."""
+"""`python -m zoo COMMAND`: audio files to `.zac` files and back; sounds cleaned, edited, recognised and found."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 
 from tyro.conf import subcommand
 
+from zoo.commands.editing_options import Edit, Eq, Gain, Mix, Morph, Pitch, Splice, Stretch
 from zoo.commands.options import Classify, Decode, Denoise, Encode, Export, Info, List, Similar, TrainProbe
 from zoo.console.command import command
 
@@ -15,6 +16,13 @@ Command = (
     Annotated[Encode, subcommand("encode")]
     | Annotated[Decode, subcommand("decode")]
     | Annotated[Denoise, subcommand("denoise")]
+    | Annotated[Mix, subcommand("mix")]
+    | Annotated[Morph, subcommand("morph")]
+    | Annotated[Splice, subcommand("splice")]
+    | Annotated[Stretch, subcommand("stretch")]
+    | Annotated[Pitch, subcommand("pitch")]
+    | Annotated[Eq, subcommand("eq")]
+    | Annotated[Gain, subcommand("gain")]
     | Annotated[Info, subcommand("info")]
     | Annotated[List, subcommand("list")]
     | Annotated[Export, subcommand("export")]
@@ -27,6 +35,13 @@ HOME: dict[type, tuple[str, str]] = {
     Encode: ("encode", "encode"),
     Decode: ("decode", "decode"),
     Denoise: ("denoise", "denoise"),
+    Mix: ("editing", "mix"),
+    Morph: ("editing", "morph"),
+    Splice: ("editing", "splice"),
+    Stretch: ("editing", "stretch"),
+    Pitch: ("editing", "pitch"),
+    Eq: ("editing", "eq"),
+    Gain: ("editing", "gain"),
     Info: ("info", "info"),
     List: ("models", "list_models"),
     Export: ("models", "export"),
@@ -42,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command(Command, "python -m zoo", run, arguments)
 
 
-def run(options: Encode | Decode | Denoise | Info | List | Export | TrainProbe | Classify | Similar) -> None:
+def run(options: Encode | Decode | Denoise | Edit | Info | List | Export | TrainProbe | Classify | Similar) -> None:
     """Does what the options say; raises ZooError for input that cannot be used."""
     module, function = HOME[type(options)]
     if isinstance(options, Encode) and options.corpus:
