@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from evaluate.records import Row
     from evaluate.systems import System
 
-TASKS = {"denoise": "evaluate.denoise.command", "probe": "evaluate.probe.command"}
+TASKS = {
+    "denoise": "evaluate.denoise.command",
+    "edit": "evaluate.edit.command",
+    "probe": "evaluate.probe.command",
+}
 """What --task names besides "coding", the table of this page: modules with a `main(arguments)` and options of their
 own, which get all arguments but --task itself."""
 
