@@ -50,6 +50,8 @@ class LossWeights:
     """multi-scale mel L1 of magnitudes and of logarithms with a high floor: soft bands do not count"""
     stft: Weight = 0.0
     """multi-resolution STFT: spectral convergence plus log-magnitude L1"""
+    mix_consistency: Weight = 0.0
+    """what decoded mixes of latents cost in the reconstruction losses above; 1 = as much as the clips themselves"""
     kl: Weight = 0.0
     """Gaussian bottleneck: nats per latent frame"""
     rate: Weight = 0.0

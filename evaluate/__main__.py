@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 TASKS = {
     "denoise": "evaluate.denoise.command",
+    "edit": "evaluate.edit.command",
     "generate": "evaluate.generate.command",
     "probe": "evaluate.probe.command",
 }

@@ -26,6 +26,7 @@ TORCH = ("evaluate/bench/torch_peers/", "train/bench/torch_peers/")
 COMMAND_LINE = {
     "zoo/__main__.py": {"tyro"},
     "zoo/commands/options.py": {"tyro"},
+    "zoo/commands/editing_options.py": {"tyro"},
     "zoo/console/command.py": {"jax", "tyro", "rich"},
 }
 

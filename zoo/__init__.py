@@ -55,6 +55,7 @@ __all__ = [
     "create",
     "decompress",
     "denoise",
+    "editing",
     "features",
     "generate",
     "generating",
@@ -68,7 +69,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # lazily, so that a command's --help does not pay for importing jax
-    if name in ("features", "generating", "tokens"):
+    if name in ("editing", "features", "generating", "tokens"):
         return importlib.import_module(f"zoo.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'zoo' has no attribute {name!r}")

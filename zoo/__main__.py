@@ -1,4 +1,4 @@
-"""`python -m zoo COMMAND`: audio files to `.zac` files and back; sounds made, cleaned, recognised and found."""
+"""`python -m zoo COMMAND`: audio files to `.zac` files and back; sounds made, cleaned, edited, recognised, found."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 
 from tyro.conf import subcommand
 
+from zoo.commands.editing_options import Edit, Eq, Gain, Mix, Morph, Pitch, Splice, Stretch
 from zoo.commands.options import (
     Classify,
     Decode,
@@ -26,6 +27,13 @@ Command = (
     Annotated[Encode, subcommand("encode")]
     | Annotated[Decode, subcommand("decode")]
     | Annotated[Denoise, subcommand("denoise")]
+    | Annotated[Mix, subcommand("mix")]
+    | Annotated[Morph, subcommand("morph")]
+    | Annotated[Splice, subcommand("splice")]
+    | Annotated[Stretch, subcommand("stretch")]
+    | Annotated[Pitch, subcommand("pitch")]
+    | Annotated[Eq, subcommand("eq")]
+    | Annotated[Gain, subcommand("gain")]
     | Annotated[Generate, subcommand("generate")]
     | Annotated[Info, subcommand("info")]
     | Annotated[List, subcommand("list")]
@@ -39,6 +47,13 @@ HOME: dict[type, tuple[str, str]] = {
     Encode: ("encode", "encode"),
     Decode: ("decode", "decode"),
     Denoise: ("denoise", "denoise"),
+    Mix: ("editing", "mix"),
+    Morph: ("editing", "morph"),
+    Splice: ("editing", "splice"),
+    Stretch: ("editing", "stretch"),
+    Pitch: ("editing", "pitch"),
+    Eq: ("editing", "eq"),
+    Gain: ("editing", "gain"),
     Generate: ("generate", "generate"),
     Info: ("info", "info"),
     List: ("models", "list_models"),
@@ -55,7 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command(Command, "python -m zoo", run, arguments)
 
 
-def run(options: Encode | Decode | Denoise | Generate | Info | List | Export | TrainProbe | Classify | Similar) -> None:
+def run(
+    options: Encode | Decode | Denoise | Edit | Generate | Info | List | Export | TrainProbe | Classify | Similar,
+) -> None:
     """Does what the options say; raises ZooError for input that cannot be used."""
     module, function = HOME[type(options)]
     if isinstance(options, Encode) and options.corpus:

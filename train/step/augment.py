@@ -27,6 +27,7 @@ from train.step.filters import (
     power,
     room,
 )
+from train.step.mixing import successors
 from zoo.errors import ZooError
 
 _STREAM = 0x61756700  # sets these draws apart from the model's own noise, whose keys also come from (seed, example)
@@ -109,11 +110,7 @@ def draw(index: jax.Array, *, seed: int, sample_rate: int) -> Draws:
 
 
 def _mixed(audio: jax.Array, draws: Draws, config: Augmentation, axis_name: str | None) -> jax.Array:
-    following = audio[:1]
-    if axis_name is not None:
-        n = jax.lax.axis_size(axis_name)
-        following = jax.lax.ppermute(following, axis_name, [(i, (i - 1) % n) for i in range(n)])
-    partner = jnp.concatenate([audio[1:], following])
+    partner = successors(audio, axis_name)
     snr_db = between(draws.snr, config.mix_snr_db)
     # a silent partner adds nothing, and to a silent crop nothing is added
     ratio = power(audio) / jnp.maximum(power(partner), SILENCE)

@@ -46,8 +46,10 @@ def make_step(task: CodecTask, *, adversarial: bool, adversarial_generator: bool
 
     def gradients(state: TrainState, batch: Batch) -> PartGradients:
         def forward(params: Any) -> tuple[Any, Any]:
-            output = task.apply(params, task.inputs(batch))
-            return (output.audio, task.model_losses(output)), output
+            inputs = task.inputs(batch)
+            output = task.apply(params, inputs)
+            of_model = task.model_losses(output) | task.mix_losses(params, output, batch, inputs["keys"], state.step)
+            return (output.audio, of_model), output
 
         (fake, of_model), pull_back, output = jax.vjp(forward, state.params, has_aux=True)
         real = task.target(batch)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 
 from configs.base import Config, LossWeights, Published, Schedule, Weight
-from train.step import freezing, losses, optim
+from train.step import freezing, losses, mixing, optim
 from train.step.corrupt import corrupt
 from train.step.rematerialisation import rematerialised
 from zoo import families
@@ -163,6 +163,26 @@ class CodecTask:
         """Losses with a weight of which only the model knows, unweighted, (B,) each."""
         return {name: loss for name, loss in output.losses.items() if name in self._weights}
 
+    def mix_losses(
+        self, params: Params, output: CodecOutput, batch: dict[str, jax.Array], keys: jax.Array, step: jax.Array
+    ) -> dict[str, jax.Array]:
+        """How far decoded mixes of the batch's latents are from the same mixes of its audio, (B,); {} without a weight.
+
+        In the reconstruction losses of this run, each with its own weight, so that a mix of latents is worth as much as
+        a clip (Torres et al., "Learning linearity in audio consistency autoencoders", 2025).
+        """
+        if mixing.LOSS not in self._weights:
+            return {}
+        mixed = mixing.mixes(output.latent, batch["audio"], batch["index"], seed=self.config.seed, axis_name="data")
+        variables = {"params": freezing.stop_frozen(params, self.config.freeze)}
+        decode = mixing.decoder(mixed.audio.shape[1])
+        with rematerialised(self.config.rematerialise):
+            decoded: jax.Array = self.module.apply(variables, mixed.latent, keys, method=decode)  # type: ignore[assignment]
+        found = [function(decoded) for function in self.reconstruction_losses(mixed.audio)]
+        named = {name: loss for part in found for name, loss in part.items()}
+        weights = self.weights(named, step)
+        return {mixing.LOSS: sum((weights[name] * loss for name, loss in named.items()), jnp.zeros(len(decoded)))}
+
     def reconstruction_losses(self, real: jax.Array) -> list[Callable[[jax.Array], dict[str, jax.Array]]]:
         """Losses with a weight that compare audio (B, T, C) with `real`, a function each: unweighted, {name: (B,)}."""
 
@@ -188,8 +208,10 @@ class CodecTask:
         return losses.discriminator_adversarial(real_verdicts, fake_verdicts, self.config.discriminator.loss)
 
     def _check_losses(self) -> None:
+        if mixing.LOSS in self._weights and not set(self._reconstruction) & set(self._weights):
+            raise ZooError(f"loss.{mixing.LOSS} compares mixes by the reconstruction losses, and none has a weight")
         known = self.module.bottleneck.loss_names
-        asked = [name for name in self._weights if name not in self._on_audio]
+        asked = [name for name in self._weights if name not in (*self._on_audio, mixing.LOSS)]
         family = self.config.model.family
         has = ", ".join(sorted(known)) or "none of its own"
         if isinstance(self.config.model, Published) and asked and not set(asked) & set(known):
