@@ -14,6 +14,7 @@ from tests.zoo.published.small import close, jit
 from zoo.codec import Reach
 from zoo.coding.chunks import Chunks
 from zoo.coding.stream import FrameDecoder, FrameEncoder
+from zoo.nn import rotary
 from zoo.nn.layers import Span
 from zoo.published import mimi
 from zoo.published.keymap import flatten, from_params, to_params, unflatten
@@ -214,13 +215,12 @@ def test_neighbours_turned_are_halves_turned():
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((2, channels))
     weight = rng.standard_normal((3 * n_heads * head_dim, channels))
-    spec = transformer.TransformerSpec(n_heads=n_heads, head_dim=head_dim)
-    angles = np.asarray(transformer._angles(jnp.array([3, 8]), spec))
+    angles = np.asarray(rotary.angles(jnp.array([3, 8]), head_dim))
 
     layout = transformer.interleaved(n_heads, head_dim)
     ours = np.stack([x, y]) @ layout.read(weight)  # (2, 3 · heads · dims)
     ours = jnp.asarray(ours, jnp.float32).reshape(2, 3, n_heads, head_dim)
-    turned = [transformer._rotate(ours[None, :, i], angles)[0] for i in range(2)]
+    turned = [rotary.rotate(ours[None, :, i], angles)[0] for i in range(2)]
     found = np.einsum("hd,hd->h", turned[0][0], turned[1][1])
 
     theirs = (weight @ np.stack([x, y]).T).T.reshape(2, 3, n_heads, head_dim // 2, 2)
