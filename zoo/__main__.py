@@ -8,12 +8,26 @@ from typing import Annotated
 
 from tyro.conf import subcommand
 
-from zoo.commands.options import Classify, Decode, Denoise, Encode, Export, Info, List, Similar, TrainProbe
+from zoo.commands.options import (
+    Classify,
+    Decode,
+    Denoise,
+    Detokenise,
+    Encode,
+    Export,
+    Info,
+    List,
+    Similar,
+    Tokenise,
+    TrainProbe,
+)
 from zoo.console.command import command
 
 Command = (
     Annotated[Encode, subcommand("encode")]
     | Annotated[Decode, subcommand("decode")]
+    | Annotated[Tokenise, subcommand("tokenise")]
+    | Annotated[Detokenise, subcommand("detokenise")]
     | Annotated[Denoise, subcommand("denoise")]
     | Annotated[Info, subcommand("info")]
     | Annotated[List, subcommand("list")]
@@ -26,6 +40,8 @@ Command = (
 HOME: dict[type, tuple[str, str]] = {
     Encode: ("encode", "encode"),
     Decode: ("decode", "decode"),
+    Tokenise: ("tokenise", "tokenise"),
+    Detokenise: ("tokenise", "detokenise"),
     Denoise: ("denoise", "denoise"),
     Info: ("info", "info"),
     List: ("models", "list_models"),
@@ -42,7 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command(Command, "python -m zoo", run, arguments)
 
 
-def run(options: Encode | Decode | Denoise | Info | List | Export | TrainProbe | Classify | Similar) -> None:
+def run(
+    options: (
+        Encode | Decode | Tokenise | Detokenise | Denoise | Info | List | Export | TrainProbe | Classify | Similar
+    ),
+) -> None:
     """Does what the options say; raises ZooError for input that cannot be used."""
     module, function = HOME[type(options)]
     if isinstance(options, Encode) and options.corpus:
