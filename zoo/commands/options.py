@@ -111,6 +111,8 @@ class Tokenise:
     """each is coded, as encode does; or they are mixed to as many as the codec has, or its first ones taken"""
     stereo: Literal["mid_side", "separate"] = "mid_side"
     """how a codec of one channel gets two"""
+    packet_s: float = 1.0
+    """seconds that are computed at once, as the packets of encode: longer ones cost less where clips are long"""
     stream: int | None = None
     """which of the audio streams of a container (a film), from 0; None = the first"""
     part: str = "0/1"

@@ -106,7 +106,7 @@ def _plan(options: Tokenise, codec: ReadyCodec, files: list[File], unit_bytes: i
         level=None if options.latents else codec.engine.level(options.level),
         channels=options.channels,
         mid_side=options.stereo == "mid_side",
-        packet_frames=codec.packet_frames(),
+        packet_frames=codec.packet_frames(options.packet_s),
         row_bytes=max(shard_bytes // ROWS_IN_A_SHARD, 1),
         stream=options.stream,
     )

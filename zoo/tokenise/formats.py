@@ -169,7 +169,9 @@ READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
     ".jsonl": from_npy,
     ".arrayrecord": from_arrayrecord,
 }
-"""by the end of a shard's name; .npy belongs to the .jsonl beside it"""
+"""by the end of a shard's name"""
+BESIDE = {".jsonl": ".npy"}
+"""ends of the names of two files that are one shard"""
 
 
 def require(kind: Format) -> None:

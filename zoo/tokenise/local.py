@@ -45,7 +45,7 @@ def run(work: Work, codec: ReadyCodec, units: Sequence[Unit], n_workers: int, on
         return
     devices = jax.local_devices()
     if devices[0].platform != "cpu":
-        _in_threads(work, codec, units, devices, n_workers, on_done)
+        _in_threads(work, codec, units, n_workers, on_done, devices)
     elif n_workers == 1:
         worker = Worker(work, codec, ahead=len(_cores()) > 1)
         for unit in units:
@@ -56,26 +56,31 @@ def run(work: Work, codec: ReadyCodec, units: Sequence[Unit], n_workers: int, on
 
 
 def _in_threads(
-    work: Work, codec: ReadyCodec, units: Sequence[Unit], devices: Sequence[jax.Device], n: int, on_done: OnDone
+    work: Work, codec: ReadyCodec, units: Sequence[Unit], n: int, on_done: OnDone, devices: Sequence[jax.Device]
 ) -> None:
     """A thread to each accelerator, which reads ahead in another: the work of both is outside of Python."""
     placed = [replace(codec, variables=jax.device_put(codec.variables, device)) for device in devices[:n]]
-    idle = [Worker(work, placed[i % len(placed)], ahead=True) for i in range(n)]
+    stop = threading.Event()
+    idle = [Worker(work, placed[i % len(placed)], ahead=True, stop=stop) for i in range(n)]
     waiting = iter(units)
     running: dict[Future[Any], tuple[Worker, Unit]] = {}
     with ThreadPoolExecutor(n) as pool:
-        while True:
-            while idle and (unit := next(waiting, None)) is not None:
-                worker = idle.pop()
-                running[pool.submit(worker.run, unit)] = (worker, unit)
-            if not running:
-                return
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                worker, unit = running.pop(future)
-                future.result()
-                idle.append(worker)
-                on_done(unit)
+        try:
+            while True:
+                while idle and (unit := next(waiting, None)) is not None:
+                    worker = idle.pop()
+                    running[pool.submit(worker.run, unit)] = (worker, unit)
+                if not running:
+                    return
+                finished, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    worker, unit = running.pop(future)
+                    future.result()
+                    idle.append(worker)
+                    on_done(unit)
+        except BaseException:
+            stop.set()
+            raise
 
 
 @dataclass

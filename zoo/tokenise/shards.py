@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -55,7 +56,7 @@ def clips(store: Store, names: list[str]) -> Iterator[list[Row]]:
 
 
 def _rows(store: Store, name: str) -> Iterator[Row]:
-    with store.local(name) as path:
+    with store.local(name, beside=formats.BESIDE.get(PurePosixPath(name).suffix, "")) as path:
         rows = formats.read(path)
         while True:
             try:

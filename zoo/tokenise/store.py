@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeVar
 
 from zoo.audio.output import describe
@@ -33,6 +33,8 @@ _FINAL = (
 )  # fmt: skip
 _FINAL_NAMES = ("Credential", "Forbidden", "Unauthorized", "AuthenticationError", "NoSuchBucket", "RepositoryNotFound")
 """parts of the names of errors of libraries that need not be installed, which asking again does not mend"""
+_PASSING_STATUS = (408, 425, 429)
+"""of HTTP: too slow, too early, too many requests"""
 _WITH_FOLDERS = {"sftp", "ssh", "ftp", "smb", "hdfs", "webhdfs"}
 """protocols of stores in which a folder must be there before its files"""
 
@@ -67,8 +69,11 @@ class Store(Protocol):
 
     def remove(self, key: str) -> None: ...
 
-    def local(self, key: str) -> contextlib.AbstractContextManager[Path]:
-        """A context manager that yields the path of the file, or of a copy of it that is gone afterwards."""
+    def local(self, key: str, *, beside: str = "") -> contextlib.AbstractContextManager[Path]:
+        """A context manager that yields the path of the file, or of a copy of it that is gone afterwards.
+
+        So it is with the file that only differs from it in the suffix `beside`, if that is given.
+        """
         ...
 
 
@@ -154,7 +159,7 @@ class Local:
             raise ZooError(f"{self._root / key}: cannot be removed ({describe(error)})") from None
 
     @contextlib.contextmanager
-    def local(self, key: str) -> Iterator[Path]:
+    def local(self, key: str, *, beside: str = "") -> Iterator[Path]:
         yield self._root / key
 
 
@@ -176,9 +181,12 @@ class Remote:
             raise ZooError(f"{uri}: cannot be reached ({_said(error)})") from None
         self._root = root.rstrip("/")
         self._makes_folders = protocol in _WITH_FOLDERS
+        self._is_web = protocol in ("http", "https")
 
     def at(self) -> tuple[Remote, File | None]:
         """The store itself; or, where its URI names a file, the folder that this is in, and the file."""
+        if self._is_web and self.name.endswith("/"):
+            raise ZooError(f"{self.name}: folders of a web server cannot be listed; name a file")
         info = self._try(lambda: self._fs.info(self._root), self.name, "read")
         if info["type"] != "file":
             return self, None
@@ -231,30 +239,37 @@ class Remote:
         self._try(remove, f"{self.name}/{key}", "removed")
 
     @contextlib.contextmanager
-    def local(self, key: str) -> Iterator[Path]:
-        path, name = f"{self._root}/{key}", f"{self.name}/{key}"
-        size = self._try(lambda: self._fs.info(path).get("size"), name, "read")
+    def local(self, key: str, *, beside: str = "") -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
             # the end of the name says what is inside; all of it may be too long
             copy = Path(folder, "copy" + Path(key).suffix[:16])
-            try:
-                with copy.open("wb") as stream:
-                    if size is None:  # of a web server that does not say
-                        stream.write(self.read(key))
-                    for start in range(0, size or 0, DOWNLOAD_BLOCK):
-                        end = min(start + DOWNLOAD_BLOCK, size)
-                        block = self._try(lambda s=start, e=end: self._fs.cat_file(path, s, e), name, "read")  # type: ignore[misc]
-                        if len(block) != end - start:
-                            raise ZooError(f"{name}: has changed while it was read")
-                        stream.write(block)
-            except OSError as error:
-                raise ZooError(f"{folder}: {name} cannot be copied here ({describe(error)})") from None
+            self._copy(key, copy)
+            if beside:
+                self._copy(str(PurePosixPath(key).with_suffix(beside)), copy.with_suffix(beside))
             yield copy
+
+    def _copy(self, key: str, target: Path) -> None:
+        path, name = f"{self._root}/{key}", f"{self.name}/{key}"
+        size = self._try(lambda: self._fs.info(path).get("size"), name, "read")
+        try:
+            with target.open("wb") as stream:
+                if size is None:  # of a web server that does not say
+                    stream.write(self.read(key))
+                for start in range(0, size or 0, DOWNLOAD_BLOCK):
+                    end = min(start + DOWNLOAD_BLOCK, size)
+                    block = self._try(lambda s=start, e=end: self._fs.cat_file(path, s, e), name, "read")  # type: ignore[misc]
+                    if len(block) != end - start:
+                        raise ZooError(f"{name}: has changed while it was read")
+                    stream.write(block)
+        except OSError as error:
+            raise ZooError(f"{target.parent}: {name} cannot be copied here ({describe(error)})") from None
 
     def _try(self, request: Callable[[], T], name: str, verb: str) -> T:
         try:
             return retried(request)
         except FileNotFoundError as error:
+            if error.__cause__ is not None and not is_final(error.__cause__):
+                raise ZooError(f"{name}: cannot be {verb} ({_said(error.__cause__)})") from None
             said = _said(error)
             raise ZooError(f"{name}: there is nothing there" + (f" ({said})" if said not in name else "")) from None
         except Exception as error:  # whatever the store's library raises
@@ -273,14 +288,19 @@ def retried(request: Callable[[], T]) -> T:
     raise AssertionError("unreachable")
 
 
-def is_final(error: Exception) -> bool:
+def is_final(error: BaseException) -> bool:
     """Whether asking again would give the same error."""
+    if isinstance(error, FileNotFoundError) and error.__cause__ is not None:
+        return is_final(error.__cause__)  # fsspec says so of a web server that cannot be reached, too
+    status = getattr(error, "status", None)
+    if isinstance(status, int) and 400 <= status < 500:  # of HTTP: the request is wrong
+        return status not in _PASSING_STATUS
     names = " ".join(kind.__name__ for kind in type(error).__mro__)
     no_space = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     return isinstance(error, _FINAL) or no_space or any(part in names for part in _FINAL_NAMES)
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     kind = type(error).__name__
     text = describe(error) if isinstance(error, OSError) else one_line(error)
     return text if isinstance(error, OSError) or kind == text else f"{kind}: {text}"

@@ -77,13 +77,17 @@ class Record:
 class Worker:
     """A codec, and the stores that it reads from and writes to."""
 
-    def __init__(self, work: Work, codec: ReadyCodec, *, ahead: bool) -> None:
-        """`ahead` reads in a thread while the codec computes; raises ZooError for a codec that is not the one meant."""
+    def __init__(self, work: Work, codec: ReadyCodec, *, ahead: bool, stop: threading.Event | None = None) -> None:
+        """`ahead` reads in a thread while the codec computes; once `stop` is set, `run` raises KeyboardInterrupt.
+
+        Raises ZooError for a codec that is not the one meant.
+        """
         if codec.digest.hex() != work.codec:
             raise ZooError(f"the codec has changed: it was {work.codec}, and is {codec.digest.hex()}")
         self._work, self._engine, self._ahead = work, codec.engine, ahead
         self._input, _ = open_input(work.input)
         self._output = open_store(work.output)
+        self._stop = stop or threading.Event()
 
     def run(self, unit: Unit) -> Record:
         """Writes the shards of a unit, and its record; raises ZooError where a store fails."""
@@ -91,6 +95,8 @@ class Worker:
         shards = _Shards(self._output, self._work, record)
         try:
             for row in self._rows(unit, record):
+                if self._stop.is_set():
+                    raise KeyboardInterrupt
                 shards.add(row)
         except OSError as error:
             raise ZooError(f"{tempfile.gettempdir()}: takes no more temporary files ({describe(error)})") from None

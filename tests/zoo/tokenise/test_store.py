@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import itertools
 import random
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from tests.zoo.conftest import complaint
 from tests.zoo.tokenise.conftest import contents
 from zoo.__main__ import main
 from zoo.errors import ZooError
-from zoo.tokenise import store
+from zoo.tokenise import read, store
 from zoo.tokenise.store import Local, Remote, open_input, retried
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Says nothing of requests."""
 
 
 class Flaky(MemoryFileSystem):
@@ -84,7 +93,9 @@ def test_a_store_that_fails_now_and_then_ends_up_with_what_a_disk_has(tokenise, 
     main(["detokenise", "flaky://out", "back"])
     main(["detokenise", "out", "back-of-disk"])
     assert contents(Path("back")) == contents(Path("back-of-disk"))
-    assert tokenise("one", source="flaky://in/b/b.flac") == 0
+    assert tokenise("flaky://one", "--format", "npy", source="flaky://in/b/b.flac") == 0
+    main(["detokenise", "flaky://one", "one-back"])
+    assert contents(Path("one-back"))["b.flac.wav"] == contents(Path("back"))["b/b.flac.wav"]
 
 
 def test_a_store_that_breaks_down_stops_and_goes_on_where_it_was(tokenise, flaky, monkeypatch, capfd):
@@ -127,7 +138,17 @@ def test_only_what_may_pass_is_asked_for_again(monkeypatch):
         calls.append(error)
         raise error
 
-    for error, n in ((TimeoutError(), 3), (FileNotFoundError(), 1), (NoCredentialsError(), 1), (OSError(28, ""), 1)):
+    class ResponseError(Exception):
+        def __init__(self, status: int) -> None:
+            self.status = status
+
+    unreachable, missing = FileNotFoundError("url"), FileNotFoundError("url")
+    unreachable.__cause__, missing.__cause__ = ConnectionError(), ResponseError(404)
+    cases = [
+        *((TimeoutError(), 3), (unreachable, 3), (ResponseError(503), 3), (ResponseError(429), 3)),
+        *((FileNotFoundError(), 1), (NoCredentialsError(), 1), (OSError(28, ""), 1), (missing, 1)),
+    ]
+    for error, n in cases:
         calls.clear()
         with pytest.raises(type(error)):
             retried(lambda error=error: fail(error))
@@ -151,6 +172,27 @@ def test_a_missing_library_and_missing_credentials_are_one_line(monkeypatch):
     monkeypatch.setattr(fsspec, "url_to_fs", missing)
     with pytest.raises(ZooError, match=r"^s3://b: Install s3fs to access S3 \(pip install -e '.\[stores\]'\)$"):
         Remote("s3://b")
+
+
+def test_a_file_of_a_web_server(tokenise, library, capfd):
+    pytest.importorskip("aiohttp")
+    pytest.importorskip("requests")
+    server = ThreadingHTTPServer(("localhost", 0), partial(Quiet, directory=str(library)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    address = f"http://localhost:{server.server_port}"
+    try:
+        assert tokenise("out", source=f"{address}/b/b.flac") == 0
+        assert "b.wav: there is nothing there" in complaint(capfd, "tokenise", f"{address}/b.wav", "x")
+        assert "folders of a web server cannot be listed" in complaint(capfd, "tokenise", f"{address}/b/", "x")
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    said = complaint(capfd, "tokenise", f"{address}/b/b.flac", "x")
+    assert "b.flac: cannot be read (" in said
+    (shard,) = Path("out/data").iterdir()
+    assert [row.samples for row in read(shard)] == [20_800]
 
 
 def test_files_are_in_the_order_of_their_paths_and_hidden_ones_left_out(tmp_path, flaky):

@@ -7,8 +7,10 @@ import json
 import os
 import tarfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import soundfile
@@ -18,7 +20,8 @@ from tests.zoo.conftest import complaint
 from tests.zoo.tokenise.conftest import contents
 from zoo import tokens
 from zoo.__main__ import main
-from zoo.tokenise import Row, read, to_tokens
+from zoo.errors import ZooError
+from zoo.tokenise import Row, local, read, to_tokens
 
 FILES = ("a.wav", "b/b.flac", "b/c.ogg", "b/d.wav", "e.wav")
 
@@ -71,6 +74,26 @@ def test_parts_in_any_order_give_the_same_folder(tokenise):
     assert len(manifest("one")["shards"]) > 2
 
 
+def test_a_thread_to_each_device_gives_the_same_folder(tokenise, codec, monkeypatch):
+    tokenise("one", "--unit_mb", "0.07")
+    devices = jax.devices()[:2]
+    monkeypatch.setattr("zoo.tokenise.local.run", partial(local._in_threads, devices=devices))
+    assert tokenise("two", "--unit_mb", "0.07", workers="3") == 0
+    assert contents(Path("one")) == contents(Path("two"))
+
+
+def test_what_fails_in_a_thread_ends_the_others(tokenise, monkeypatch, capfd):
+    def fail(self, unit):
+        if unit.index == 1:
+            raise ZooError("a disk is full")
+        assert self._stop.wait(30)
+
+    monkeypatch.setattr("zoo.tokenise.work.Worker.run", fail)
+    monkeypatch.setattr("zoo.tokenise.local.run", partial(local._in_threads, devices=jax.devices()[:2]))
+    assert tokenise("out", "--unit_mb", "0.07", workers="2") == 2
+    assert capfd.readouterr().err == "error: a disk is full\n"
+
+
 def test_more_work_is_not_done_twice(tokenise, capfd, monkeypatch):
     tokenise("out")
     before = contents(Path("out"))
@@ -112,6 +135,14 @@ def test_channels(tokenise, library, codec, channels, streams):
     else:
         np.testing.assert_array_equal(row.values, codes)
     assert manifest("out")["plan"]["settings"]["channels"] == channels
+
+
+@pytest.mark.parametrize("name", ["000000-000.npy", "000000-000.jsonl"])
+def test_one_shard_is_decoded_by_itself(tokenise, name):
+    tokenise("out", "--format", "npy")
+    main(["detokenise", "out", "all"])
+    main(["detokenise", f"out/data/{name}", "one"])
+    assert contents(Path("all")) == contents(Path("one"))
 
 
 def test_latents(tokenise, library, codec):
