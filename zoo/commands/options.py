@@ -117,8 +117,10 @@ class Tokenise:
     """which of the audio streams of a container (a film), from 0; None = the first"""
     part: str = "0/1"
     """I/N: only every Nth unit of the work, from the Ith on; the last part to end writes the manifest"""
+    engine: Literal["local", "ray"] = "local"
+    """what does the work: this machine, or a Ray cluster (RAY_ADDRESS; else one is started here)"""
     workers: int | None = None
-    """processes, or on accelerators threads; None = one to each core or accelerator"""
+    """processes, on accelerators threads, of Ray actors; None = one to each core or accelerator"""
     shard_mb: float = 64.0
     """megabytes of codes, or latents, in a shard; a row has a quarter of it at most"""
     unit_mb: float | None = None

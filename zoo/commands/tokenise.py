@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import functools
+import os
 import time
 from pathlib import Path, PurePosixPath
 
 from zoo.audio import check_format, open_writer
 from zoo.commands.options import Detokenise, Tokenise
 from zoo.commands.sources import find_codec
+from zoo.console import extras
 from zoo.console.command import progress
 from zoo.console.terminal import report
 from zoo.errors import ZooError
 from zoo.ready import ReadyCodec
-from zoo.tokenise import formats, local, manifest, plan, shards
+from zoo.tokenise import cluster, formats, local, manifest, plan, shards
 from zoo.tokenise.clips import is_input
 from zoo.tokenise.plan import Plan, Unit
 from zoo.tokenise.rows import Row, Settings
@@ -36,6 +38,8 @@ def tokenise(options: Tokenise) -> None:
         if value is not None and value <= 0:
             raise ZooError(f"--{name} {value:g} is not positive")
     formats.require(options.format)
+    if options.engine == "ray":
+        extras.require("ray")
     store, single = open_input(options.input)
     out = open_store(options.output)
     files = [single] if single else _listed(store, options)
@@ -51,7 +55,7 @@ def tokenise(options: Tokenise) -> None:
     work = Work(
         input=options.input,
         output=options.output,
-        load=functools.partial(find_codec, options.ckpt),
+        load=functools.partial(find_codec, _everywhere(options.ckpt)),
         codec=made.codec,
         settings=made.settings,
         format=options.format,
@@ -59,7 +63,10 @@ def tokenise(options: Tokenise) -> None:
     )
     begin = time.perf_counter()
     with progress(len(units), "tokenising") as advance:
-        local.run(work, codec, units, options.workers or local.default_workers(), lambda _: advance(1))
+        if options.engine == "ray":
+            cluster.run(work, units, options.workers, lambda _: advance(1))
+        else:
+            local.run(work, codec, units, options.workers or local.default_workers(), lambda _: advance(1))
     _conclude(out, made, codec, [unit.index for unit in units], mine, time.perf_counter() - begin)
 
 
@@ -121,6 +128,11 @@ def _plan(options: Tokenise, codec: ReadyCodec, files: list[File], unit_bytes: i
         n_bytes=sum(file.bytes for file in files),
         listing=plan.digest_of(files),
     )
+
+
+def _everywhere(ckpt: str | None) -> str | None:
+    """A path as it is called in whatever folder a process runs; other names as they are."""
+    return os.path.abspath(ckpt) if ckpt is not None and os.path.exists(ckpt) else ckpt
 
 
 def _part(text: str) -> tuple[int, int]:

@@ -11,6 +11,7 @@ EXTRAS = {
     "recognise": ("scikit-learn", "threadpoolctl", "optax"),
     "tokens": ("pyarrow",),
     "arrayrecord": ("array-record",),
+    "ray": ("ray",),
 }
 """extra → its packages"""
 _MODULES = {"scikit-learn": "sklearn", "array-record": "array_record"}

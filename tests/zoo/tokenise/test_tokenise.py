@@ -82,6 +82,14 @@ def test_a_thread_to_each_device_gives_the_same_folder(tokenise, codec, monkeypa
     assert contents(Path("one")) == contents(Path("two"))
 
 
+def test_actors_of_ray_give_the_same_folder(tokenise):
+    ray = pytest.importorskip("ray")
+    tokenise("one", "--unit_mb", "0.07")
+    with ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="error"):
+        assert tokenise("two", "--unit_mb", "0.07", "--engine", "ray") == 0
+    assert contents(Path("one")) == contents(Path("two"))
+
+
 def test_what_fails_in_a_thread_ends_the_others(tokenise, monkeypatch, capfd):
     def fail(self, unit):
         if unit.index == 1:
