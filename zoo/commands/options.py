@@ -121,7 +121,7 @@ class Tokenise:
     """what does the work: this machine, or a Ray cluster (RAY_ADDRESS; else one is started here)"""
     workers: int | None = None
     """processes, on accelerators threads, of Ray actors; None = one to each core or accelerator"""
-    shard_mb: float = 64.0
+    shard_mb: float = 32.0
     """megabytes of codes, or latents, in a shard; a row has a quarter of it at most"""
     unit_mb: float | None = None
     """megabytes of audio files to a unit of work; None = 4 to 268, by how much there is"""

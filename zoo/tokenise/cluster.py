@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -31,7 +32,7 @@ def run(work: Work, units: Sequence[Unit], n_workers: int | None, on_done: Calla
 
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what it will do anyway, without a warning
     if not ray.is_initialized():
-        ray.init(log_to_driver=False, logging_level="error")
+        ray.init(log_to_driver=False, logging_level=logging.ERROR)
     try:
         _run(work, units, n_workers, on_done)
     except ray.exceptions.RayError as error:
@@ -41,6 +42,7 @@ def run(work: Work, units: Sequence[Unit], n_workers: int | None, on_done: Calla
 def _run(work: Work, units: Sequence[Unit], n_workers: int | None, on_done: Callable[[Unit], object]) -> None:
     import ray
 
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
     there = ray.cluster_resources()
     gpus = int(there.get("GPU", 0))

@@ -25,7 +25,8 @@ from zoo.tokenise.rows import FIELDS, Row, from_about
 Format = Literal["parquet", "webdataset", "npy", "arrayrecord"]
 Files = dict[str, bytes]
 """end of a name → contents"""
-_GROUP_ROWS = 1024
+_GROUP_ROWS, _GROUP_BYTES = 1024, 1 << 23
+"""of Parquet, which is written and read group by group: as many rows at most, and as many bytes unless it is one row"""
 
 
 def values_name(row: Row) -> str:
@@ -44,13 +45,29 @@ def to_parquet(rows: Sequence[Row]) -> Files:
         "codec": pa.string(), "level": pa.int32(), "packet_frames": pa.int32(), "mid_side": pa.bool_(),
         "shape": pa.list_(pa.int32()),
     }  # fmt: skip
-    abouts = [row.about() for row in rows]
-    columns = {name: pa.array([about[name] for about in abouts], kinds[name]) for name in FIELDS}
-    offsets = np.cumsum([0, *(row.values.size for row in rows)]).astype(np.int32)
-    columns[values_name(rows[0])] = pa.ListArray.from_arrays(pa.array(offsets), pa.array(_flat(rows)))
+    name = values_name(rows[0])
+    schema = pa.schema([*kinds.items(), (name, pa.list_(pa.from_numpy_dtype(rows[0].values.dtype)))])
     stream = io.BytesIO()
-    pq.write_table(pa.table(columns), stream, compression="zstd", row_group_size=_GROUP_ROWS)
+    with pq.ParquetWriter(stream, schema, compression="zstd") as writer:
+        for group in _groups(rows):  # what is copied on the way is one of them, not all rows
+            abouts = [row.about() for row in group]
+            columns = [pa.array([about[field] for about in abouts], kind) for field, kind in kinds.items()]
+            offsets = np.cumsum([0, *(row.values.size for row in group)]).astype(np.int32)
+            values = pa.ListArray.from_arrays(pa.array(offsets), pa.array(_flat(group)))
+            writer.write_table(pa.table([*columns, values], schema=schema))
     return {".parquet": stream.getvalue()}
+
+
+def _groups(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    group: list[Row] = []
+    n_bytes = 0
+    for row in rows:
+        if group and (len(group) == _GROUP_ROWS or n_bytes + row.values.nbytes > _GROUP_BYTES):
+            yield group
+            group, n_bytes = [], 0
+        group.append(row)
+        n_bytes += row.values.nbytes
+    yield group
 
 
 def from_parquet(path: Path) -> Iterator[Row]:

@@ -52,7 +52,7 @@ def run(work: Work, codec: ReadyCodec, units: Sequence[Unit], n_workers: int, on
             worker.run(unit)
             on_done(unit)
     else:
-        _in_processes(work, units, min(n_workers, len(units)), on_done)
+        in_processes(work, units, min(n_workers, len(units)), on_done)
 
 
 def _in_threads(
@@ -92,8 +92,8 @@ class _Process:
     unit: Unit | None = None
 
 
-def _in_processes(work: Work, units: Sequence[Unit], n: int, on_done: OnDone) -> None:
-    """Each process has some of the cores; one that dies is replaced, and its unit done again."""
+def in_processes(work: Work, units: Sequence[Unit], n: int, on_done: OnDone) -> None:
+    """Does units as `run` does, in processes that each have some of the cores; one that dies is replaced."""
     context = multiprocessing.get_context("spawn")
     shares = _shares(_cores(), n)
     deaths: Counter[int] = Counter()

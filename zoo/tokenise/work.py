@@ -120,7 +120,7 @@ def rows_of(stream: Iterator[Event], engine: Engine, work: Work, record: Record)
     """The rows of clips whose samples come as events; clips that fail have none, and are written down with a reason."""
     encoder: ClipEncoder | None = None
     clip: Clip | None = None
-    with _Spool() as spool:
+    with Spool() as spool:
         for event in stream:
             try:
                 if isinstance(event, Failed):
@@ -147,7 +147,7 @@ def rows_of(stream: Iterator[Event], engine: Engine, work: Work, record: Record)
                 record.fail(clip.key, clip.source, str(error))
 
 
-class _Spool:
+class Spool:
     """The first rows of a very long clip, on the disk until its end has turned out to be readable."""
 
     def __init__(self) -> None:
@@ -158,7 +158,7 @@ class _Spool:
         """Puts a row aside; raises OSError if there is no space for it."""
         self._file = self._file or tempfile.TemporaryFile(prefix="zoo-")  # noqa: SIM115
         np.save(self._file, row.values)
-        self._rows.append(replace(row, values=row.values[:, :0]))
+        self._rows.append(replace(row, values=row.values[:, :0].copy()))  # a view would keep all of it
 
     def rows(self) -> Iterator[Row]:
         """The rows that were put aside, which are then forgotten."""
@@ -174,7 +174,7 @@ class _Spool:
             self._file.truncate()
         self._rows = []
 
-    def __enter__(self) -> _Spool:
+    def __enter__(self) -> Spool:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from zoo.errors import ZooError
 from zoo.tokenise import from_record, read
 from zoo.tokenise.formats import FIELDS, WRITERS
 from zoo.tokenise.rows import Row, from_about
+from zoo.tokenise.work import Spool
 
 
 def row(number: int, values: np.ndarray, **changes) -> Row:
@@ -43,6 +45,17 @@ def test_rows_come_back(tmp_path, kind, rows):
         assert one.about() == other.about()
         assert one.values.dtype == other.values.dtype
         np.testing.assert_array_equal(one.values, other.values)
+
+
+def test_rows_that_are_put_aside_are_not_in_memory():
+    tracemalloc.start()
+    with Spool() as spool:
+        for number in range(20):
+            spool.add(row(number, np.full((1, 1 << 14, 32), number, np.int16)))  # a megabyte
+        assert tracemalloc.get_traced_memory()[0] < 3e6
+        tracemalloc.stop()
+        assert [int(one.values.max()) for one in spool.rows()] == [*range(20)]
+        assert [*spool.rows()] == []
 
 
 @pytest.mark.parametrize("name", ["x.parquet", "x.tar", "x.jsonl", "x.arrayrecord", "x.txt"])

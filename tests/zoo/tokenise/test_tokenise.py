@@ -235,7 +235,7 @@ def test_what_cannot_be_coded_is_listed_with_its_reason(tokenise, library, capfd
     assert tokenise("out") == 1  # once more, the status says so
 
 
-@pytest.mark.parametrize("shard_mb", ["64", "0.01"])
+@pytest.mark.parametrize("shard_mb", ["32", "0.01"])
 def test_a_clip_whose_end_is_damaged_leaves_no_row(tokenise, library, shard_mb):
     """Though its beginning is coded by then, and may be a row of its own."""
     samples = noise(40_000, seed=6)
