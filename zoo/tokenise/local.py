@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -95,6 +96,7 @@ class _Process:
 def in_processes(work: Work, units: Sequence[Unit], n: int, on_done: OnDone) -> None:
     """Does units as `run` does, in processes that each have some of the cores; one that dies is replaced."""
     context = multiprocessing.get_context("spawn")
+    scratch = tempfile.TemporaryDirectory(prefix="zoo-")  # of a worker that dies nothing stays behind
     shares = _shares(_cores(), n)
     deaths: Counter[int] = Counter()
     waiting = list(reversed(units))
@@ -102,7 +104,7 @@ def in_processes(work: Work, units: Sequence[Unit], n: int, on_done: OnDone) -> 
 
     def start(place: int) -> None:
         ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, work, shares[place]), daemon=True)
+        process = context.Process(target=_serve, args=(theirs, work, shares[place], scratch.name), daemon=True)
         process.start()
         theirs.close()
         workers[place] = _Process(process, ours)
@@ -152,13 +154,15 @@ def in_processes(work: Work, units: Sequence[Unit], n: int, on_done: OnDone) -> 
             worker.connection.close()
         for worker in workers.values():
             worker.process.join()
+        scratch.cleanup()
 
 
-def _serve(connection: Connection, work: Work, cores: Sequence[int]) -> None:
+def _serve(connection: Connection, work: Work, cores: Sequence[int], scratch: str) -> None:
     """Does the units that come through a pipe, until None does; sends None for each, or why it could not be done."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: whoever started this ends it
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)  # before jax counts them
+    tempfile.tempdir = scratch
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         use_compilation_cache()

@@ -21,6 +21,7 @@ from tests.zoo.tokenise.conftest import contents
 from zoo import tokens
 from zoo.__main__ import main
 from zoo.errors import ZooError
+from zoo.nn.bottlenecks import SymbolFormat
 from zoo.tokenise import Row, local, read, to_tokens
 
 FILES = ("a.wav", "b/b.flac", "b/c.ogg", "b/d.wav", "e.wav")
@@ -153,6 +154,30 @@ def test_one_shard_is_decoded_by_itself(tokenise, name):
     assert contents(Path("all")) == contents(Path("one"))
 
 
+def test_a_codec_of_two_channels(quick, tokenise, library, build, monkeypatch):
+    """Takes one or two; of six it has all mixed, or the first ones, or cannot."""
+    stereo = build("vae", channels=2)
+    monkeypatch.setattr("zoo.commands.tokenise.find_codec", lambda *_: stereo)
+    for channels, expected in (("each", 1), ("mix", 0), ("first", 0)):
+        assert tokenise(channels, "--channels", channels) == expected
+    samples = soundfile.read(library / "e.wav", dtype="float32")[0]
+    (mixed,), (first,) = ([row for row in rows(name) if row.key == "e.wav"] for name in ("mix", "first"))
+    np.testing.assert_array_equal(first.values, stereo.encode(samples[:, :2], 8_000).codes)
+    assert mixed.values.shape == first.values.shape
+    assert [row.key for row in rows("each")] == list(FILES[:-1])
+    (error,) = map(json.loads, Path("each/errors.jsonl").read_text().splitlines())
+    assert error["reason"] == "audio has 6 channels, this codec 2: give it 1 or 2"
+    (one,) = [row for row in rows("each") if row.key == "b/d.wav"]
+    mono = soundfile.read(library / "b" / "d.wav", dtype="float32")[0]
+    np.testing.assert_array_equal(one.values, stereo.encode(mono, 8_000).codes)
+
+
+def test_a_codec_without_codes_has_latents(tokenise, codec, monkeypatch, capfd):
+    monkeypatch.setattr(type(codec), "symbols", SymbolFormat(()))
+    said = complaint(capfd, "tokenise", "lib", "out")
+    assert "it has no codes: give --latents" in said
+
+
 def test_latents(tokenise, library, codec):
     tokenise("out", "--latents", "--channels", "first")
     (row,) = [row for row in rows("out") if row.key == "b/b.flac"]
@@ -251,6 +276,7 @@ def test_a_clip_whose_end_is_damaged_leaves_no_row(tokenise, library, shard_mb):
     [
         (("nowhere", "out"), "nowhere: no such file or folder"),
         (("lib", "lib"), "lib: is the input"),
+        (("lib", "song.wav"), "song.wav: cannot be read (Not a directory)"),
         (("lib", "busy"), "busy: holds other things (notes.txt)"),
         (("lib", "out", "--part", "3/3"), "--part 3/3: give I/N, I from 0 to N - 1"),
         (("lib", "out", "--part", "x"), "--part x: give I/N"),
