@@ -8,17 +8,19 @@ from typing import Annotated
 
 from tyro.conf import subcommand
 
-from zoo.commands.editing_options import Edit, Eq, Gain, Mix, Morph, Pitch, Splice, Stretch
+from zoo.commands.editing_options import Eq, Gain, Mix, Morph, Pitch, Splice, Stretch
 from zoo.commands.options import (
     Classify,
     Decode,
     Denoise,
+    Detokenise,
     Encode,
     Export,
     Generate,
     Info,
     List,
     Similar,
+    Tokenise,
     TrainProbe,
 )
 from zoo.console.command import command
@@ -26,6 +28,8 @@ from zoo.console.command import command
 Command = (
     Annotated[Encode, subcommand("encode")]
     | Annotated[Decode, subcommand("decode")]
+    | Annotated[Tokenise, subcommand("tokenise")]
+    | Annotated[Detokenise, subcommand("detokenise")]
     | Annotated[Denoise, subcommand("denoise")]
     | Annotated[Mix, subcommand("mix")]
     | Annotated[Morph, subcommand("morph")]
@@ -46,6 +50,8 @@ Command = (
 HOME: dict[type, tuple[str, str]] = {
     Encode: ("encode", "encode"),
     Decode: ("decode", "decode"),
+    Tokenise: ("tokenise", "tokenise"),
+    Detokenise: ("tokenise", "detokenise"),
     Denoise: ("denoise", "denoise"),
     Mix: ("editing", "mix"),
     Morph: ("editing", "morph"),
@@ -70,9 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command(Command, "python -m zoo", run, arguments)
 
 
-def run(
-    options: Encode | Decode | Denoise | Edit | Generate | Info | List | Export | TrainProbe | Classify | Similar,
-) -> None:
+def run(options: object) -> None:
     """Does what the options say; raises ZooError for input that cannot be used."""
     module, function = HOME[type(options)]
     if isinstance(options, Encode) and options.corpus:

@@ -66,6 +66,7 @@ class Options:
       python -m evaluate.bench --model dac_44khz encodec_24khz mimi --vs torch
       python -m evaluate.bench --model dac_44khz --whole --dtype bfloat16 --batch_size 1 8 64
       python -m evaluate.bench features --data.root DIR              audio features, beside librosa's
+      python -m evaluate.bench tokenise --ckpt runs/vae --data.root DIR    tokenising a library, by one worker and more
     """
 
     ckpt: tuple[str, ...] = ()

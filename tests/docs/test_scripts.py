@@ -88,6 +88,17 @@ def test_a_codec_trained_on_a_folder_gives_tokens_that_become_audio_again(folder
     np.testing.assert_array_equal(soundfile.read(place / "decoded/a.wav.wav")[0], example)
     assert len(soundfile.read(place / "decoded/sub/b.flac.wav")[0]) == 16000
 
+    # a toy that is trained on them, and goes on where the first file is cut off
+    made = run("-m", "zoo", "tokenise", "audio", "tokens", "--ckpt", "run", "--workers", "1", cwd=place)
+    assert made.returncode == 1, made.stderr  # broken.wav
+    options = ("--steps", "40", "--context", "16", "--batch_size", "4", "--prompt_s", "0.5", "--seconds", "0.1")
+    done = run(ROOT / "docs/transformer_on_tokens.py", "tokens", "on.wav", "--ckpt", "run", *options, cwd=place)
+    assert done.returncode == 0, done.stderr
+    losses = [float(line.split()[2]) for line in done.stdout.splitlines() if line.startswith("step ")]
+    assert losses[-1] < losses[0] - 0.1
+    continued, rate = soundfile.read(place / "on.wav")
+    assert (len(continued), rate) == (zoo.load(place / "run").module.max_samples(120), 8000)
+
 
 def test_a_loss_of_ones_own_is_trained_and_never_dropped_unseen(folder: Path) -> None:
     workdir = folder.parent / "run"
@@ -125,6 +136,12 @@ def test_each_layout_is_undone_by_its_inverse(pattern: str) -> None:
     sizes = np.array([4, 3, 5])
     codes = np.random.default_rng(0).integers(0, sizes, (6, 3))
     np.testing.assert_array_equal(back(forward(codes, sizes), sizes), codes)
+
+
+def test_the_delay_of_a_transformer_is_undone_by_its_inverse() -> None:
+    script = load_script("transformer_on_tokens")
+    codes = np.random.default_rng(0).integers(0, 9, (6, 3))
+    np.testing.assert_array_equal(script.undelay(script.delay(codes, 9)), codes)
 
 
 def test_the_layouts_are_what_their_docstrings_say() -> None:

@@ -9,9 +9,12 @@ from zoo.errors import ZooError
 EXTRAS = {
     "train": ("optax", "grain", "tensorboardX", "matplotlib"),
     "recognise": ("scikit-learn", "threadpoolctl", "optax"),
+    "tokens": ("pyarrow",),
+    "arrayrecord": ("array-record",),
+    "ray": ("ray",),
 }
 """extra → its packages"""
-_MODULES = {"scikit-learn": "sklearn"}
+_MODULES = {"scikit-learn": "sklearn", "array-record": "array_record"}
 """package → its module, where that has another name"""
 
 

@@ -1,0 +1,199 @@
+"""Rows: the codes (or latents) of a clip with all that decoding takes; a very long clip has several."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from zoo.audio import mix_channels
+from zoo.bitstream.layout import Header
+from zoo.coding.encode import LatentEncoder
+from zoo.coding.engine import Engine
+from zoo.errors import ZooError
+from zoo.tokenise.clips import Begin
+from zoo.tokens import Tokens
+
+Channels = Literal["each", "mix", "first"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the values of rows depend on besides the codec and the clip."""
+
+    level: int | None
+    """operating point; None = latents, not quantised"""
+    channels: Channels
+    mid_side: bool
+    packet_frames: int
+    row_bytes: int
+    """of values: a clip that has more gets several rows"""
+    stream: int | None = None
+    """which of the audio streams of a container"""
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """Codes integer, or latents float16, (streams, frames, width) of a clip, or of one of its parts in their order."""
+
+    key: str
+    """names the clip among all of an input"""
+    source: str
+    """the file that it is in, and its name in there"""
+    part: int
+    last: bool
+    """whether no part of the clip follows"""
+    samples: int
+    """of each channel, at sample_rate, that this part stands for"""
+    sample_rate: int
+    """of the clip, Hz"""
+    channels: int
+    """that were coded"""
+    source_channels: int
+    codec: str
+    """the digest of its weights, 32 hexadecimal digits"""
+    level: int
+    """operating point of all frames; -1 for latents"""
+    packet_frames: int
+    mid_side: bool
+    """whether the streams are mid and side"""
+    values: np.ndarray
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return self.samples / self.sample_rate
+
+    def about(self) -> dict[str, Any]:
+        """All of it but the values, of which it has the shape."""
+        fields = {name: getattr(self, name) for name in FIELDS if name not in ("duration", "shape")}
+        return {**fields, "duration": self.duration, "shape": list(self.values.shape)}
+
+    def header(self) -> Header:
+        """What decoding takes besides the values; raises BitstreamError for a row that no codec can have made."""
+        try:
+            weights = bytes.fromhex(self.codec)
+        except ValueError:
+            raise ZooError(f"{self.codec!r} is no digest of a codec") from None
+        return Header(weights, self.sample_rate, self.channels, self.packet_frames, self.mid_side)
+
+
+FIELDS = (
+    "key", "source", "part", "last", "samples", "duration", "sample_rate", "channels", "source_channels", "codec",
+    "level", "packet_frames", "mid_side", "shape",
+)  # fmt: skip
+"""columns of a row besides its values, in their order"""
+
+
+def from_about(about: dict[str, Any], values: np.ndarray) -> Row:
+    """The inverse of `Row.about`, from flat values; raises ZooError for what is none."""
+    try:
+        fields = {name: about[name] for name in FIELDS if name not in ("duration", "shape")}
+        return Row(**fields, values=np.asarray(values).reshape([int(n) for n in about["shape"]]))
+    except (KeyError, ValueError, TypeError) as error:
+        raise ZooError(f"holds no tokens as this program writes them ({type(error).__name__}: {error})") from None
+
+
+def to_tokens(parts: list[Row]) -> Tokens:
+    """The codes of a whole clip from its rows in their order; raises ZooError for rows that do not go together."""
+    first = parts[0]
+    check_parts(parts)
+    codes = np.concatenate([row.values for row in parts], axis=1)
+    n_packets = -(-codes.shape[1] // first.packet_frames)
+    return Tokens(codes, (first.level,) * n_packets, first.header(), sum(row.samples for row in parts))
+
+
+def check_parts(parts: list[Row]) -> None:
+    """Raises ZooError, naming the clip, unless these are all of its parts, one after the other, made alike."""
+    first = parts[0]
+    alike = all((row.header(), row.level) == (first.header(), first.level) for row in parts)
+    if not alike or [row.part for row in parts] != list(range(len(parts))):
+        raise ZooError(f"{first.key}: its parts {[row.part for row in parts]} do not go together")
+    if not parts[-1].last:
+        raise ZooError(f"{first.key}: not all of its parts are there")
+
+
+class ClipEncoder:
+    """Blocks (m, channels) of a clip to its rows, at constant memory whatever its length."""
+
+    def __init__(self, engine: Engine, digest: str, begin: Begin, settings: Settings) -> None:
+        """Raises ZooError for channels that the codec cannot take."""
+        self._engine, self._settings = engine, settings
+        self._begin, self._digest = begin, digest
+        wanted = engine.module.channels
+        self._channels = begin.channels if settings.channels == "each" else min(begin.channels, wanted)
+        self._latents = LatentEncoder(
+            engine, begin.sample_rate, self._channels, settings.packet_frames, mid_side=settings.mid_side
+        )
+        self._packets: list[np.ndarray] = []
+        self._n_bytes = 0
+        self._part = 0
+        self._first_frame = 0
+        self._first_sample = 0
+
+    def push(self, block: np.ndarray) -> Iterator[Row]:
+        """The rows that a block completes: none, but of a very long clip."""
+        for latents in self._latents.push(self._taken(block)):
+            yield from self._add(latents)
+
+    def finish(self) -> Iterator[Row]:
+        """The last row."""
+        for latents in self._latents.finish():
+            yield from self._add(latents)
+        yield self._row(last=True)
+
+    def _taken(self, block: np.ndarray) -> np.ndarray:
+        if self._settings.channels == "first":
+            return block[:, : self._channels]
+        return mix_channels(block, self._channels)
+
+    def _add(self, latents: np.ndarray) -> Iterator[Row]:
+        values = self._values(latents)
+        if self._packets and self._n_bytes + values.nbytes > self._settings.row_bytes:
+            yield self._row(last=False)
+        self._packets.append(values)
+        self._n_bytes += values.nbytes
+
+    def _values(self, latents: np.ndarray) -> np.ndarray:
+        engine, level = self._engine, self._settings.level
+        if level is not None:
+            codes = engine.quantise(latents, level, self._settings.packet_frames)
+            return codes.astype(code_type(engine))
+        half = latents.astype(np.float16)
+        if not np.isfinite(half).all():
+            raise ZooError("its latents are too large for 16 bits")
+        return half
+
+    def _row(self, *, last: bool) -> Row:
+        engine, begin, settings = self._engine, self._begin, self._settings
+        values = np.concatenate(self._packets, axis=1)
+        end_frame = self._first_frame + values.shape[1]
+        total = self._latents.n_samples
+        end = end_frame * engine.module.hop_length * begin.sample_rate // engine.module.sample_rate
+        end = total if last else min(end, total)
+        row = Row(
+            key=begin.clip.key,
+            source=begin.clip.source,
+            part=self._part,
+            last=last,
+            samples=end - self._first_sample,
+            sample_rate=begin.sample_rate,
+            channels=self._channels,
+            source_channels=begin.channels,
+            codec=self._digest,
+            level=-1 if settings.level is None else settings.level,
+            packet_frames=settings.packet_frames,
+            mid_side=self._latents.layout.mid_side,
+            values=values,
+        )
+        self._part += 1
+        self._first_frame, self._first_sample = end_frame, end
+        self._packets, self._n_bytes = [], 0
+        return row
+
+
+def code_type(engine: Engine) -> type[np.signedinteger[Any]]:
+    """The smallest type that holds all codes of a codec, and is the same for all of its shards."""
+    return np.int16 if max(engine.symbols.codebook_sizes) <= 1 << 15 else np.int32

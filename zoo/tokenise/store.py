@@ -1,0 +1,316 @@
+"""Where audio comes from and tokens go: folders, and whatever fsspec knows by a URI (s3://, gs://, hf://, https://).
+
+Paths in a store have forward slashes and are relative to its root. What is written appears whole or not at all;
+requests that fail for a passing reason are repeated, with pauses that grow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import random
+import stat
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Protocol, TypeVar
+
+from zoo.audio.output import describe
+from zoo.errors import ZooError, one_line
+from zoo.saved import whole
+
+T = TypeVar("T")
+PAUSES_S = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""between the attempts at a request to a store, each made longer by up to half"""
+DOWNLOAD_BLOCK = 1 << 24
+"""bytes to a request, so that one that fails costs no more"""
+_FINAL = (
+    FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError, ImportError, NotImplementedError,
+    ValueError, TypeError,
+)  # fmt: skip
+_FINAL_NAMES = ("Credential", "Forbidden", "Unauthorized", "AuthenticationError", "NoSuchBucket", "RepositoryNotFound")
+"""parts of the names of errors of libraries that need not be installed, which asking again does not mend"""
+_PASSING_STATUS = (408, 425, 429)
+"""of HTTP: too slow, too early, too many requests"""
+_WITH_FOLDERS = {"sftp", "ssh", "ftp", "smb", "hdfs", "webhdfs"}
+"""protocols of stores in which a folder must be there before its files"""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file in a store, by its path below the root, and its length."""
+
+    key: str
+    bytes: int
+
+
+class Store(Protocol):
+    """What tokenising asks of a place; every method raises ZooError, naming what it could not do."""
+
+    name: str
+    """the folder or URI, for error texts"""
+
+    def files(self) -> list[File]:
+        """All files below the root in the order of their paths, hidden ones and those in hidden folders left out."""
+        ...
+
+    def children(self, folder: str) -> set[str]:
+        """Names of what lies in a folder, hidden ones too; none where there is no such folder."""
+        ...
+
+    def read(self, key: str) -> bytes: ...
+
+    def write(self, key: str, data: bytes) -> None:
+        """Writes a file, and the folders above it."""
+        ...
+
+    def remove(self, key: str) -> None: ...
+
+    def local(self, key: str, *, beside: str = "") -> contextlib.AbstractContextManager[Path]:
+        """A context manager that yields the path of the file, or of a copy of it that is gone afterwards.
+
+        So it is with the file that only differs from it in the suffix `beside`, if that is given.
+        """
+        ...
+
+
+def is_uri(place: str) -> bool:
+    """Whether a place is named by a URI, rather than by a path of this machine."""
+    return "://" in place
+
+
+def open_store(place: str) -> Store:
+    """The store of a folder or URI; raises ZooError for a URI of which nothing is known."""
+    return Remote(place) if is_uri(place) and not place.startswith("file://") else Local(place.removeprefix("file://"))
+
+
+def open_input(place: str) -> tuple[Store, File | None]:
+    """The store of an input, and its file where it is one rather than a folder; raises ZooError if there is nothing."""
+    if is_uri(place) and not place.startswith("file://"):
+        return Remote(place).at()
+    path = Path(place.removeprefix("file://"))
+    if path.is_file():
+        return Local(str(path.parent)), File(path.name, path.stat().st_size)
+    if not path.is_dir():
+        raise ZooError(f"{path}: {'is neither a file nor a folder' if path.exists() else 'no such file or folder'}")
+    return Local(str(path)), None
+
+
+class Local:
+    """A folder of this machine."""
+
+    def __init__(self, folder: str) -> None:
+        self.name = folder
+        self._root = Path(folder)
+
+    def files(self) -> list[File]:
+        def closed(error: OSError) -> None:
+            raise ZooError(f"{os.fsdecode(error.filename)}: this folder cannot be read ({describe(error)})")
+
+        found: list[File] = []
+        seen: set[str] = set()  # real paths of folders, so that a link to a parent ends
+        start = len(str(self._root)) + 1
+        for folder, names, file_names in os.walk(self._root, followlinks=True, onerror=closed):
+            real = os.path.realpath(folder)
+            names[:] = [name for name in names if not name.startswith(".")] if real not in seen else []
+            if real in seen:
+                continue
+            seen.add(real)
+            below = f"{folder}/"[start:] if folder != str(self._root) else ""
+            for name in file_names:
+                if name.startswith("."):
+                    continue
+                with contextlib.suppress(OSError):  # a link that leads nowhere
+                    status = os.stat(f"{folder}/{name}")
+                    if stat.S_ISREG(status.st_mode):
+                        found.append(File(below + name, status.st_size))
+        return _in_order(found)
+
+    def children(self, folder: str) -> set[str]:
+        try:
+            return set(os.listdir(self._root / folder))
+        except FileNotFoundError:
+            return set()
+        except OSError as error:
+            raise ZooError(f"{self._root / folder}: cannot be read ({describe(error)})") from None
+
+    def read(self, key: str) -> bytes:
+        try:
+            return (self._root / key).read_bytes()
+        except OSError as error:
+            raise ZooError(f"{self._root / key}: cannot be read ({describe(error)})") from None
+
+    def write(self, key: str, data: bytes) -> None:
+        path = self._root / key
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with whole.file(path, unique=True, sync=True) as stream:
+                stream.write(data)
+        except OSError as error:
+            raise ZooError(f"{path}: cannot be written ({describe(error)})") from None
+
+    def remove(self, key: str) -> None:
+        try:
+            (self._root / key).unlink(missing_ok=True)
+        except OSError as error:
+            raise ZooError(f"{self._root / key}: cannot be removed ({describe(error)})") from None
+
+    @contextlib.contextmanager
+    def local(self, key: str, *, beside: str = "") -> Iterator[Path]:
+        yield self._root / key
+
+
+class Remote:
+    """What fsspec reaches by a URI."""
+
+    def __init__(self, uri: str) -> None:
+        import fsspec
+
+        self.name = uri
+        protocol = uri.partition("://")[0]
+        try:
+            self._fs, root = fsspec.url_to_fs(uri)
+        except ImportError as error:
+            raise ZooError(f"{uri}: {one_line(error)} (pip install -e '.[stores]')") from None
+        except ValueError as error:
+            raise ZooError(f"{uri}: no store of this kind is known ({one_line(error)})") from None
+        except Exception as error:  # whatever the store's library raises
+            raise ZooError(f"{uri}: cannot be reached ({_said(error)})") from None
+        self._root = root.rstrip("/")
+        self._makes_folders = protocol in _WITH_FOLDERS
+        self._is_web = protocol in ("http", "https")
+
+    def at(self) -> tuple[Remote, File | None]:
+        """The store itself; or, where its URI names a file, the folder that this is in, and the file."""
+        if self._is_web and self.name.endswith("/"):
+            raise ZooError(f"{self.name}: folders of a web server cannot be listed; name a file")
+        info = self._try(lambda: self._fs.info(self._root), self.name, "read")
+        if info["type"] != "file":
+            return self, None
+        folder, _, name = self._root.rpartition("/")
+        self._root = folder
+        self.name = self.name.rstrip("/").rpartition("/")[0]
+        return self, File(name, int(info.get("size") or 0))
+
+    def files(self) -> list[File]:
+        self._fs.invalidate_cache()
+        found = self._try(lambda: self._fs.find(self._root, detail=True), self.name, "read")
+        start = len(self._root) + 1
+        files = [
+            File(key, int(info.get("size") or 0))
+            for path, info in found.items()
+            if info.get("type") == "file" and not _is_hidden(key := path.rstrip("/")[start:])
+        ]
+        return _in_order(files)
+
+    def children(self, folder: str) -> set[str]:
+        self._fs.invalidate_cache()
+        place = f"{self._root}/{folder}" if folder else self._root
+        try:
+            found = retried(lambda: self._fs.ls(place, detail=False))
+        except FileNotFoundError:
+            return set()
+        except Exception as error:
+            raise ZooError(f"{self.name}: cannot be read ({_said(error)})") from None
+        return {name for path in found if (name := path.rstrip("/").rpartition("/")[2])}
+
+    def read(self, key: str) -> bytes:
+        data: bytes = self._try(lambda: self._fs.cat_file(f"{self._root}/{key}"), f"{self.name}/{key}", "read")
+        return data
+
+    def write(self, key: str, data: bytes) -> None:
+        path = f"{self._root}/{key}"
+
+        def put() -> None:
+            if self._makes_folders:
+                self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            self._fs.pipe_file(path, data)
+
+        self._try(put, f"{self.name}/{key}", "written")
+
+    def remove(self, key: str) -> None:
+        def remove() -> None:
+            with contextlib.suppress(FileNotFoundError):
+                self._fs.rm_file(f"{self._root}/{key}")
+
+        self._try(remove, f"{self.name}/{key}", "removed")
+
+    @contextlib.contextmanager
+    def local(self, key: str, *, beside: str = "") -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
+            # the end of the name says what is inside; all of it may be too long
+            copy = Path(folder, "copy" + Path(key).suffix[:16])
+            self._copy(key, copy)
+            if beside:
+                self._copy(str(PurePosixPath(key).with_suffix(beside)), copy.with_suffix(beside))
+            yield copy
+
+    def _copy(self, key: str, target: Path) -> None:
+        path, name = f"{self._root}/{key}", f"{self.name}/{key}"
+        size = self._try(lambda: self._fs.info(path).get("size"), name, "read")
+        try:
+            with target.open("wb") as stream:
+                if size is None:  # of a web server that does not say
+                    stream.write(self.read(key))
+                for start in range(0, size or 0, DOWNLOAD_BLOCK):
+                    end = min(start + DOWNLOAD_BLOCK, size)
+                    block = self._try(lambda s=start, e=end: self._fs.cat_file(path, s, e), name, "read")  # type: ignore[misc]
+                    if len(block) != end - start:
+                        raise ZooError(f"{name}: has changed while it was read")
+                    stream.write(block)
+        except OSError as error:
+            raise ZooError(f"{target.parent}: {name} cannot be copied here ({describe(error)})") from None
+
+    def _try(self, request: Callable[[], T], name: str, verb: str) -> T:
+        try:
+            return retried(request)
+        except FileNotFoundError as error:
+            if error.__cause__ is not None and not is_final(error.__cause__):
+                raise ZooError(f"{name}: cannot be {verb} ({_said(error.__cause__)})") from None
+            said = _said(error)
+            raise ZooError(f"{name}: there is nothing there" + (f" ({said})" if said not in name else "")) from None
+        except Exception as error:  # whatever the store's library raises
+            raise ZooError(f"{name}: cannot be {verb} ({_said(error)})") from None
+
+
+def retried(request: Callable[[], T]) -> T:
+    """What a request gives, repeated while it fails for a reason that may pass; raises its last error."""
+    for pause in (*PAUSES_S, None):
+        try:
+            return request()
+        except Exception as error:
+            if pause is None or is_final(error):
+                raise
+            time.sleep(pause * random.uniform(1, 1.5))
+    raise AssertionError("unreachable")
+
+
+def is_final(error: BaseException) -> bool:
+    """Whether asking again would give the same error."""
+    if isinstance(error, FileNotFoundError) and error.__cause__ is not None:
+        return is_final(error.__cause__)  # fsspec says so of a web server that cannot be reached, too
+    status = getattr(error, "status", None)
+    if isinstance(status, int) and 400 <= status < 500:  # of HTTP: the request is wrong
+        return status not in _PASSING_STATUS
+    names = " ".join(kind.__name__ for kind in type(error).__mro__)
+    no_space = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return isinstance(error, _FINAL) or no_space or any(part in names for part in _FINAL_NAMES)
+
+
+def _said(error: BaseException) -> str:
+    kind = type(error).__name__
+    text = describe(error) if isinstance(error, OSError) else one_line(error)
+    return text if isinstance(error, OSError) or kind == text else f"{kind}: {text}"
+
+
+def _is_hidden(key: str) -> bool:
+    return any(part.startswith(".") for part in key.split("/"))
+
+
+def _in_order(files: list[File]) -> list[File]:
+    """By the parts of their paths, whatever the order in which a store lists them."""
+    files.sort(key=lambda file: file.key.replace("/", "\0"))
+    return files
