@@ -10,7 +10,6 @@ from tyro.conf import subcommand
 
 from zoo.commands.editing_options import Eq, Gain, Mix, Morph, Pitch, Splice, Stretch
 from zoo.commands.options import (
-    Classify,
     Decode,
     Denoise,
     Detokenise,
@@ -19,10 +18,9 @@ from zoo.commands.options import (
     Generate,
     Info,
     List,
-    Similar,
     Tokenise,
-    TrainProbe,
 )
+from zoo.commands.recognise_options import Classify, Similar, TrainProbe
 from zoo.console.command import command
 
 Command = (

@@ -11,7 +11,7 @@ import numpy as np
 
 from zoo import audio, loading
 from zoo.audio import check_output
-from zoo.commands.options import Classify, TrainProbe
+from zoo.commands.recognise_options import Classify, TrainProbe
 from zoo.commands.sources import find_codec
 from zoo.console import extras
 from zoo.console.command import progress

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from zoo import audio
 from zoo.audio.places import no_folder
-from zoo.commands.options import Similar
+from zoo.commands.recognise_options import Similar
 from zoo.commands.sources import find_codec
 from zoo.console.command import progress
 from zoo.console.terminal import printable, report
