@@ -19,7 +19,7 @@ from zoo.tokenise import cluster, formats, local, manifest, plan, shards
 from zoo.tokenise.clips import is_input
 from zoo.tokenise.plan import Plan, Unit
 from zoo.tokenise.rows import Row, Settings
-from zoo.tokenise.store import File, Store, open_input, open_store
+from zoo.tokenise.store import File, Store, is_uri, open_input, open_store
 from zoo.tokenise.work import Work
 
 SOME_FAILED = 1
@@ -95,11 +95,11 @@ def _conclude(out: Store, made: Plan, codec: ReadyCodec, new: list[int], mine: l
 
 def _listed(store: Store, options: Tokenise) -> list[File]:
     """The files of a folder that may hold audio, but for those of an output that lies in it."""
-    inside = options.output.rstrip("/").removeprefix(options.input.rstrip("/") + "/")
-    if options.output.rstrip("/") == options.input.rstrip("/"):
+    source, target = (_full(place) for place in (options.input, options.output))
+    if source == target:
         raise ZooError(f"{options.output}: is the input; tokens take a folder of their own")
-    below = f"{inside}/" if inside != options.output.rstrip("/") else None
-    files = [file for file in store.files() if is_input(file.key) and not (below and file.key.startswith(below))]
+    own = target.removeprefix(f"{source}/") + "/" if target.startswith(f"{source}/") else None
+    files = [file for file in store.files() if is_input(file.key) and not (own and file.key.startswith(own))]
     if not files:
         raise ZooError(f"{options.input}: holds neither audio files nor archives or Parquet of them")
     return files
@@ -130,6 +130,11 @@ def _plan(options: Tokenise, codec: ReadyCodec, files: list[File], unit_bytes: i
         n_bytes=sum(file.bytes for file in files),
         listing=plan.digest_of(files),
     )
+
+
+def _full(place: str) -> str:
+    """A place by the name that it has wherever one is."""
+    return place.rstrip("/") if is_uri(place) else os.path.realpath(place)
 
 
 def _everywhere(ckpt: str | None) -> str | None:

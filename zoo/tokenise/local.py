@@ -113,7 +113,7 @@ def in_processes(work: Work, units: Sequence[Unit], n: int, on_done: OnDone) -> 
     def give(place: int) -> None:
         worker = workers[place]
         worker.unit = waiting.pop() if waiting else None
-        with contextlib.suppress(BrokenPipeError):  # it has died, which is found out below
+        with contextlib.suppress(OSError):  # it has died, which is found out below
             worker.connection.send(worker.unit)
 
     def buried(place: int) -> None:
@@ -138,7 +138,7 @@ def in_processes(work: Work, units: Sequence[Unit], n: int, on_done: OnDone) -> 
                 place = places[connection]  # type: ignore[index]
                 try:
                     error = workers[place].connection.recv()
-                except (EOFError, ConnectionResetError):
+                except (EOFError, OSError):
                     buried(place)
                     continue
                 if error is not None:

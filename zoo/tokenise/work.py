@@ -248,4 +248,4 @@ def ahead(items: Iterator[T], n: int) -> Iterator[T]:
             yield item  # type: ignore[misc]  # None only with one of the others
     finally:
         stop.set()
-        thread.join()
+        thread.join(timeout=1)  # a request to a store may take longer, and nobody waits for it any more

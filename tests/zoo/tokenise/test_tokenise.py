@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from evaluate.bench.models import random_codec
 from tests.audio_files import noise, write
 from tests.zoo.conftest import complaint
 from tests.zoo.tokenise.conftest import contents
@@ -73,6 +74,13 @@ def test_parts_in_any_order_give_the_same_folder(tokenise):
     assert contents(Path("one")) == contents(Path("three"))
     assert manifest("one")["clips"] == 5
     assert len(manifest("one")["shards"]) > 2
+
+
+def test_an_output_in_the_input_is_none_of_it(tokenise, library, monkeypatch):
+    monkeypatch.chdir(library)
+    for source in (".", str(library), "."):  # its Parquet would be a table without audio
+        assert tokenise("b/out", source=source) == 0
+    assert manifest("b/out")["clips"] == 5
 
 
 def test_a_thread_to_each_device_gives_the_same_folder(tokenise, codec, monkeypatch):
@@ -154,9 +162,10 @@ def test_one_shard_is_decoded_by_itself(tokenise, name):
     assert contents(Path("all")) == contents(Path("one"))
 
 
-def test_a_codec_of_two_channels(quick, tokenise, library, build, monkeypatch):
+def test_a_codec_of_two_channels(quick, tokenise, library, monkeypatch):
     """Takes one or two; of six it has all mixed, or the first ones, or cannot."""
-    stereo = build("vae", channels=2)
+    size = {"latent_dim": 8, "widths": (8, 8), "strides": (5, 8), "dilations": (1,)}
+    stereo = random_codec("vae", sample_rate=8_000, channels=2, **size)
     monkeypatch.setattr("zoo.commands.tokenise.find_codec", lambda *_: stereo)
     for channels, expected in (("each", 1), ("mix", 0), ("first", 0)):
         assert tokenise(channels, "--channels", channels) == expected
