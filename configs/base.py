@@ -51,7 +51,7 @@ class LossWeights:
     stft: Weight = 0.0
     """multi-resolution STFT: spectral convergence plus log-magnitude L1"""
     mix_consistency: Weight = 0.0
-    """what decoded mixes of latents cost in the reconstruction losses above; 1 = as much as the clips themselves"""
+    """error of mixes of latents against latents of mixes, and of what is decoded of them, dB"""
     kl: Weight = 0.0
     """Gaussian bottleneck: nats per latent frame"""
     rate: Weight = 0.0

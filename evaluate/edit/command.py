@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,12 +15,13 @@ from zoo.console.terminal import printable
 from zoo.errors import ZooError
 
 if TYPE_CHECKING:
+    from evaluate.clips import Clip
     from evaluate.edit.records import EditRow
     from zoo.ready import ReadyCodec
 
 SAMPLE_RATE = 44_100
 """Hz of the tones and drums that are stretched and shifted"""
-EDITS = ("mix", "splice", "stretch", "pitch")
+EDITS = ("mix", "gain", "eq", "splice", "stretch", "pitch")
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class Options:
       python -m evaluate --task edit --ckpt runs/vae runs/autoencoder --data.root DIR --against librosa,rubberband
       python -m evaluate --task edit --ckpt runs/vae --edits mix --require "consistency_db>15"
 
-    mix: do latents mix as sounds do? splice: is a join heard? stretch, pitch: errors of tones in cents and ms, and
-    onsets of drums that are kept.
+    mix, gain, eq: do latents follow as sounds do? splice: is a join heard? stretch, pitch: errors of tones in cents
+    and ms, and onsets of drums that are kept.
     """
 
     ckpt: tuple[str, ...] = ()
@@ -88,7 +89,7 @@ def run(options: Options) -> None:
         raise ZooError("--require: bounds are the codecs', and --ckpt names none")
     left_out: dict[str, list[str]] = {}
     rows: list[EditRow] = []
-    if set(edits) & {"mix", "splice"}:
+    if set(edits) & {"mix", "gain", "eq", "splice"}:
         rows += _clips(options, edits, codecs, left_out)
     if set(edits) & {"stretch", "pitch"}:
         rows += _signals(options, edits, codecs, others)
@@ -115,14 +116,13 @@ def _clips(
     found = mixes.pairs(clips, lambda name, reason: left_out.setdefault(reason, []).append(name))
     rows: list[EditRow] = []
     with progress(len(clips), "mixing") as advance:
-        for pair in found:
-            rows += mixes.measure(
-                codecs,
-                [pair],
-                weights=options.weights if "mix" in edits else (),
-                fades_s=options.fade_s if "splice" in edits else None,
-            )
-            advance(1)
+
+        def counted() -> Iterator[tuple[Clip, Clip]]:
+            for pair in found:
+                yield pair
+                advance(1)
+
+        rows += mixes.measure(codecs, counted(), edits=edits, weights=options.weights, fades_s=options.fade_s)
     if not rows and "splice" in edits:
         raise ZooError("there are no two clips to join")
     return rows

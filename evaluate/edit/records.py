@@ -17,23 +17,23 @@ class EditRow:
 
     system: str
     edit: str
-    """mix, splice, stretch or pitch"""
+    """mix, gain, eq, splice, stretch or pitch"""
     setting: float
-    """weight of the first, seconds of cross-fade, factor, semitones"""
+    """weight of the first, dB, seconds of cross-fade, factor, semitones; 0 where there is but one"""
     domain: str
     """of the clips, or kind of test signal"""
     clip: str
-    mix_si_sdr_db: float | None = None
-    """decoded weighted latents against the weighted waveforms"""
-    mix_mel: float | None = None
+    si_sdr_db: float | None = None
+    """decoded edited latents against the edited waveforms"""
+    mel: float | None = None
     own_si_sdr_db: float | None = None
-    """what the codec makes of the weighted waveforms, against these: no mix of latents can be expected to be better"""
+    """what the codec makes of the edited waveforms, against these: no edit of latents can be expected to be better"""
     own_mel: float | None = None
     consistency_db: float | None = None
-    """SI-SDR of decoded weighted latents against what the codec makes of the weighted waveforms"""
+    """SI-SDR of decoded edited latents against what the codec makes of the edited waveforms"""
     consistency_mel: float | None = None
     seam_db: float | None = None
-    """spectral flux at the join over the mean around it"""
+    """spectral flux at the join over that around it"""
     pitch_error_cents: float | None = None
     """absolute"""
     duration_error_ms: float | None = None
@@ -47,7 +47,7 @@ class EditRow:
 
 
 VALUES = (
-    "mix_si_sdr_db", "mix_mel", "own_si_sdr_db", "own_mel", "consistency_db", "consistency_mel", "seam_db",
+    "si_sdr_db", "mel", "own_si_sdr_db", "own_mel", "consistency_db", "consistency_mel", "seam_db",
     "pitch_error_cents", "duration_error_ms", "onset_f", "attack_ms",
 )  # fmt: skip
 

@@ -14,7 +14,7 @@ FLOOR = 1e-4
 
 
 def seam_db(samples: np.ndarray, at: int, sample_rate: int, fade_s: float = 0.0) -> float:
-    """The largest spectral flux at a join over the mean of half a second on both sides, in dB.
+    """The spectral flux at a join over that of half a second on both sides, means in dB.
 
     `samples` (T, C) are joined at sample `at`, or, with a cross-fade, in the `fade_s` seconds from there on. 0 dB is a
     place like any other of the two sounds.
@@ -27,7 +27,7 @@ def seam_db(samples: np.ndarray, at: int, sample_rate: int, fade_s: float = 0.0)
     beside = ~at_join & (centres >= at - around) & (centres <= end + around)
     if not at_join.any() or not beside.any():
         return 0.0
-    return float(20 * np.log10(max(float(flux[at_join].max()), 1e-6) / max(float(flux[beside].mean()), 1e-6)))
+    return float(20 * np.log10(max(float(flux[at_join].mean()), 1e-6) / max(float(flux[beside].mean()), 1e-6)))
 
 
 def spectral_flux(samples: np.ndarray, size: int, hop: int) -> tuple[np.ndarray, np.ndarray]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluate import table as shared
+from evaluate.edit.mixes import BELLS
 from evaluate.edit.records import EditMean, EditRow, means
 from evaluate.table import Column, show
 
@@ -17,22 +18,24 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 COLUMNS = {
-    "mix_si_sdr_db": Column("SI-SDR to\nmixed sound", "dB", 2),
+    "si_sdr_db": Column("SI-SDR to\nedited sound", "dB", 2),
     "own_si_sdr_db": Column("that of the\ncodec alone", "dB", 2),
-    "consistency_db": Column("SI-SDR to\ncoded mix", "dB", 2),
-    "mix_mel": Column("mel to\nmixed sound", "", 3),
+    "consistency_db": Column("SI-SDR to\nthat coded", "dB", 2),
+    "mel": Column("mel to\nedited sound", "", 3),
     "own_mel": Column("that of the\ncodec alone", "", 3),
-    "consistency_mel": Column("mel to\ncoded mix", "", 3),
+    "consistency_mel": Column("mel to\nthat coded", "", 3),
     "seam_db": Column("flux at join\nover around", "dB", 2),
     "pitch_error_cents": Column("pitch\nerror", "cents", 2),
     "duration_error_ms": Column("duration\nerror", "ms", 1),
     "onset_f": Column("onsets\nF", "", 3),
     "attack_ms": Column("attack\nlonger by", "ms", 1),
 }
-SETTINGS = {"mix": "weight", "splice": "fade s", "stretch": "factor", "pitch": "semitones"}
+SETTINGS = {"mix": "weight", "gain": "dB", "eq": "", "splice": "fade s", "stretch": "factor", "pitch": "semitones"}
 LEGENDS = {
     "mix": "decoded weighted latents against weighted waveforms, and against what the codec makes of these. On the\n"
     "waveform there is no error.",
+    "gain": "as of mix.",
+    "eq": f"as of mix; bells {BELLS}, for latents a matrix fitted to them.",
     "splice": "0 dB: the join is a place like any other. cut: without any fade, untouched: the first sound going on.",
     "stretch": "errors of tones and harmonics; onsets of drums that are found within 50 ms of where they must be.",
     "pitch": "as of stretch.",

@@ -48,7 +48,7 @@ def make_step(task: CodecTask, *, adversarial: bool, adversarial_generator: bool
         def forward(params: Any) -> tuple[Any, Any]:
             inputs = task.inputs(batch)
             output = task.apply(params, inputs)
-            of_model = task.model_losses(output) | task.mix_losses(params, output, batch, inputs["keys"], state.step)
+            of_model = task.model_losses(output) | task.mix_losses(params, output, inputs, batch["index"])
             return (output.audio, of_model), output
 
         (fake, of_model), pull_back, output = jax.vjp(forward, state.params, has_aux=True)

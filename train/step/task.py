@@ -164,24 +164,21 @@ class CodecTask:
         return {name: loss for name, loss in output.losses.items() if name in self._weights}
 
     def mix_losses(
-        self, params: Params, output: CodecOutput, batch: dict[str, jax.Array], keys: jax.Array, step: jax.Array
+        self, params: Params, output: CodecOutput, inputs: dict[str, jax.Array], index: jax.Array
     ) -> dict[str, jax.Array]:
-        """How far decoded mixes of the batch's latents are from the same mixes of its audio, (B,); {} without a weight.
+        """How far the latents of examples `index` (B,) are from mixing as their audio does, (B,); {} without a weight.
 
-        In the reconstruction losses of this run, each with its own weight, so that a mix of latents is worth as much as
-        a clip (Torres et al., "Learning linearity in audio consistency autoencoders", 2025).
+        `output` is that of `inputs`. (After Torres et al., "Learning linearity in audio consistency autoencoders",
+        2025, who train on mixes of latents.)
         """
         if mixing.LOSS not in self._weights:
             return {}
-        mixed = mixing.mixes(output.latent, batch["audio"], batch["index"], seed=self.config.seed, axis_name="data")
+        mix = mixing.mixing(index, seed=self.config.seed, axis_name="data")
         variables = {"params": freezing.stop_frozen(params, self.config.freeze)}
-        decode = mixing.decoder(mixed.audio.shape[1])
+        of_batch = (inputs["audio"], output.latent, output.audio, inputs["keys"])
         with rematerialised(self.config.rematerialise):
-            decoded: jax.Array = self.module.apply(variables, mixed.latent, keys, method=decode)  # type: ignore[assignment]
-        found = [function(decoded) for function in self.reconstruction_losses(mixed.audio)]
-        named = {name: loss for part in found for name, loss in part.items()}
-        weights = self.weights(named, step)
-        return {mixing.LOSS: sum((weights[name] * loss for name, loss in named.items()), jnp.zeros(len(decoded)))}
+            loss: Any = self.module.apply(variables, *of_batch, mix, method=mixing.inconsistency_db)
+        return {mixing.LOSS: loss}
 
     def reconstruction_losses(self, real: jax.Array) -> list[Callable[[jax.Array], dict[str, jax.Array]]]:
         """Losses with a weight that compare audio (B, T, C) with `real`, a function each: unweighted, {name: (B,)}."""
@@ -208,8 +205,6 @@ class CodecTask:
         return losses.discriminator_adversarial(real_verdicts, fake_verdicts, self.config.discriminator.loss)
 
     def _check_losses(self) -> None:
-        if mixing.LOSS in self._weights and not set(self._reconstruction) & set(self._weights):
-            raise ZooError(f"loss.{mixing.LOSS} compares mixes by the reconstruction losses, and none has a weight")
         known = self.module.bottleneck.loss_names
         asked = [name for name in self._weights if name not in (*self._on_audio, mixing.LOSS)]
         family = self.config.model.family

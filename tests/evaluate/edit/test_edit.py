@@ -47,13 +47,16 @@ def test_linear_latents_mix_without_an_error_and_bent_ones_with_one():
     pairs = list(mixes.pairs(clips(3), lambda name, reason: None))
     assert [(a.name, b.name) for a, b in pairs] == [("0", "1"), ("1", "2"), ("2", "0")]
     codecs = {"linear": Linear(), "bent": Linear(0.5)}
-    rows = list(mixes.measure(codecs, pairs[:1], weights=[0.5, 0.8], fades_s=[0.0]))
+    rows = list(mixes.measure(codecs, pairs[:1], edits=["mix", "gain", "splice"], weights=[0.5, 0.8], fades_s=[0.0]))
     mixed = {(row.system, row.setting): row for row in rows if row.edit == "mix"}
-    assert mixed["linear", 0.5].mix_si_sdr_db > 90
+    assert mixed["linear", 0.5].si_sdr_db > 90
     assert mixed["linear", 0.8].consistency_mel < 1e-3
     assert mixed["bent", 0.5].own_si_sdr_db > 60
-    assert mixed["bent", 0.5].mix_si_sdr_db < 20
-    assert mixed["bent", 0.5].consistency_db == pytest.approx(mixed["bent", 0.5].mix_si_sdr_db, abs=0.1)
+    assert mixed["bent", 0.5].si_sdr_db < 20
+    assert mixed["bent", 0.5].consistency_db == pytest.approx(mixed["bent", 0.5].si_sdr_db, abs=0.1)
+    softer = {row.system: row for row in rows if row.edit == "gain"}
+    assert softer["linear"].mel < 1e-3
+    assert softer["bent"].mel > 0.1
     assert [row.system for row in rows if row.edit == "splice"] == ["linear", "bent", "waveform", "cut", "untouched"]
 
 

@@ -40,6 +40,7 @@ BASE = ["--task", "edit", "--data.root", "audio", "--output", "out"]
 @pytest.mark.usefixtures("quick")
 def test_tables_and_files(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(times, "N_DRUMS", 1)
+    monkeypatch.setattr("zoo.editing.latent_filter.FIT_CLIPS", 1)
     monkeypatch.setattr("evaluate.edit.command.SAMPLE_RATE", RATE)
     monkeypatch.setattr("evaluate.edit.signals.SINES_HZ", (440.0,))
     monkeypatch.setattr("evaluate.edit.signals.HARMONIC_HZ", ())
@@ -49,7 +50,8 @@ def test_tables_and_files(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     assert "left out 1 clips: is silent (a/still.wav)" in said
     rows = json.loads(Path("out/edit.json").read_text())
     assert {(row["edit"], row["system"]) for row in rows} == {
-        ("mix", "tiny"), ("splice", "tiny"), ("splice", "waveform"), ("splice", "cut"), ("splice", "untouched"),
+        ("mix", "tiny"), ("gain", "tiny"), ("eq", "tiny"),
+        ("splice", "tiny"), ("splice", "waveform"), ("splice", "cut"), ("splice", "untouched"),
         ("stretch", "untouched"), ("stretch", "waveform"), ("stretch", "tiny"), ("pitch", "waveform"),
         ("pitch", "tiny"),
     }  # fmt: skip
@@ -60,7 +62,7 @@ def test_tables_and_files(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     (ours,) = [mean for mean in means if (mean["edit"], mean["system"]) == ("pitch", "waveform")]
     assert ours["pitch_error_cents"] < 0.5
     assert "onset_f" in ours
-    assert Path("out/edit.md").read_text().count("\n## ") == 4
+    assert Path("out/edit.md").read_text().count("\n## ") == 6
     with pytest.raises(SystemExit) as stopped:
         command.main([*BASE, *words, "--edits", "mix", "--require", "consistency_db>99"])
     assert stopped.value.code == 1
@@ -70,14 +72,14 @@ def test_tables_and_files(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--edits", "reverse"], "--edits reverse: choose from mix, splice, stretch, pitch"),
+        (["--edits", "reverse"], "--edits reverse: choose from mix, gain, eq, splice, stretch, pitch"),
         (["--edits", "mix"], "nothing to measure: --ckpt needs a run directory"),
         (["--weights", "2"], "--weights 2 is not between 0 and 1"),
         (["--fade_s", "nan"], "--fade_s nan is not between"),
         (["--factors", "0"], "factor 0 is not between"),
         (["--semitones", "nan"], "--semitones nan is no pitch"),
         (["--against", "soundtouch"], "unknown rival 'soundtouch'; there is librosa, rubberband"),
-        (["--require", "mix_mel<1"], "--ckpt names none"),
+        (["--require", "mel<1"], "--ckpt names none"),
         (["--require", "loudness>0"], "unknown metric 'loudness'"),
         (["--data.root", "nowhere"], "nowhere: no such folder"),
         (["--data.root", "one", "--edits", "splice"], "there are no two clips to join"),
