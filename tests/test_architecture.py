@@ -28,6 +28,7 @@ COMMAND_LINE = {
     "zoo/__main__.py": {"tyro"},
     "zoo/commands/options.py": {"tyro"},
     "zoo/commands/editing_options.py": {"tyro"},
+    "zoo/commands/recognise_options.py": {"tyro"},
     "zoo/console/command.py": {"jax", "tyro", "rich"},
 }
 
