@@ -20,7 +20,8 @@ class Deck {
     this.voices = null;
   }
 
-  /** Decodes all versions; the deck is as it was until they are ready. False where a later call has overtaken. */
+  /** Decodes all versions; the deck is as it was until they are ready, and stands where it did. False where a later
+   * call, or another clip, has overtaken. */
   async load(clip) {
     this.context ??= new AudioContext({ sampleRate: 48000, latencyHint: "interactive" });
     const token = (this.loading = {});
@@ -31,8 +32,6 @@ class Deck {
     this.buffers = buffers;
     this.levels = clip.versions.map((version) => 10 ** (version.gain_db / 20));
     this.duration = Math.min(clip.seconds, ...buffers.map((buffer) => buffer.duration));
-    this.offset = 0;
-    this.region = null;
     this.chosen = Math.min(this.chosen, buffers.length - 1);
     return true;
   }

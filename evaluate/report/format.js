@@ -1,21 +1,7 @@
-// Elements, numbers and colours: what the other parts share.
+// Numbers and colours: what the other parts of the report share.
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const COLUMNS = Object.fromEntries(DATA.columns.map((column) => [column.name, column]));
 const FAMILIES = DATA.families.map((family) => family.name);
-const $ = (id) => document.getElementById(id);
-
-/** An element with attributes ("on..." listens) and children; null children are left out. */
-function make(tag, attributes = {}, ...children) {
-  const svg = ["svg", "g", "path", "line", "text", "circle"].includes(tag);
-  const node = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else if (name === "style") for (const [key, x] of Object.entries(value)) node.style.setProperty(key, x);
-    else if (value !== null && value !== false) node.setAttribute(name, value === true ? "" : value);
-  }
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined));
-  return node;
-}
 
 /** A value in its column's unit, as the printed table shows it. */
 function show(value, name) {
@@ -28,7 +14,6 @@ function show(value, name) {
 
 const withUnit = (value, name) => `${show(value, name)}${COLUMNS[name].unit ? ` ${COLUMNS[name].unit}` : ""}`;
 const arrow = (name) => (COLUMNS[name].better > 0 ? "↑" : "↓");
-const seconds = (x) => (x < 60 ? `${x.toFixed(1)} s` : `${Math.floor(x / 60)}:${String(Math.floor(x % 60)).padStart(2, "0")}`);
 const colour = (family) => `var(--c${Math.max(FAMILIES.indexOf(family), 0) % 10})`;
 
 // families differ in shape as well as in colour

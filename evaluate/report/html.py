@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +13,7 @@ import numpy as np
 
 from evaluate import table
 from evaluate.records import label
-from evaluate.report import content, sound, spectrogram
+from evaluate.report import content, embedded, sound, spectrogram
 from zoo.errors import ZooError
 from zoo.saved import whole
 
@@ -24,9 +21,11 @@ if TYPE_CHECKING:
     from evaluate.records import Row
 
 PAGE_MB = 58.0
-SILENT_DB = -60.0  # of a spectrogram's strongest band: a silent clip's picture is black
 STYLES = ("page.css", "player.css")
-PROGRAMS = ("format.js", "summary.js", "curves.js", "deck.js", "player.js", "abx.js", "page.js")
+PROGRAMS = (
+    *("elements.js", "format.js", "summary.js", "curves.js"),
+    *("deck.js", "player.js", "listen.js", "abx.js", "page.js"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +78,7 @@ def _parts(
     rows: Sequence[Row], examples: Iterable[Example], title: str, n_examples: int, n_bytes: float
 ) -> Iterator[str]:
     """The page's text, an example at a time."""
-    head, tail = _asset("page.html").split("{{clips}}")
+    head, tail = embedded.asset("page.html").split("{{clips}}")
     summary = content.summary(rows) | {
         "title": title,
         "clips": len({row.clip for row in rows}),
@@ -87,11 +86,11 @@ def _parts(
     }
     fills = {
         "title": html.escape(title or "comparison"),
-        "styles": "\n".join(map(_asset, STYLES)),
+        "styles": "\n".join(map(embedded.asset, STYLES)),
         "data": content.embed(summary),
-        "programs": "\n".join(map(_asset, PROGRAMS)),
+        "programs": "\n".join(map(embedded.asset, PROGRAMS)),
     }
-    head = re.sub(r"{{(\w+)}}", lambda match: fills[match[1]], head)  # at once: what is filled in is not filled again
+    head = embedded.filled(head, fills)
     yield head
     left = n_bytes - len(head.encode()) - len(tail)
     found = {(label(row.system, row.level), row.clip): row for row in rows}
@@ -125,11 +124,7 @@ def _clip(
     original = sound.faded(example.original[part], rate)
     versions = {"original": original, **{name: sound.faded(x[part], rate) for name, x in example.versions.items()}}
     gains_db = {name: sound.matching_gain_db(original, x, rate) for name, x in versions.items()}
-    # one factor for all, so that none is clipped, be it raised to the original's loudness or not
-    peak = max(float(np.max(np.abs(x))) * max(1.0, 10 ** (gains_db[name] / 20)) for name, x in versions.items())
-    room = min(1.0, sound.PEAK / max(peak, 1e-9))
-    coded = pool.map(lambda x: sound.encode(x * np.float32(room), rate, plan.kbps), versions.values())
-    peak_db = max(float(spectrogram.bands_db(original, rate).max()), SILENT_DB)
+    shown = embedded.versions(versions, rate, plan.kbps, pool, gains_db=gains_db, reference="original")
     data: dict[str, Any] = {
         "clip": example.clip,
         "domain": example.domain,
@@ -137,23 +132,9 @@ def _clip(
         "start": round(part.start / rate, 2),
         "whole": round(len(example.original) / rate, 2),
         "ticks": spectrogram.ticks(rate),
-        "versions": [
-            {
-                "label": name,
-                **content.beside(rows.get(name)),
-                "gain_db": round(gains_db[name], 2),
-                "picture": _base64(spectrogram.picture(x, rate, peak_db)),
-                "sound": _base64(file),
-            }
-            for (name, x), file in zip(versions.items(), coded)
-        ],
+        "versions": [version | content.beside(rows.get(version["label"])) for version in shown],
     }
-    name = html.escape(example.clip, quote=True)
-    domain = html.escape(example.domain, quote=True)
-    return (
-        f'<script type="application/json" class="clip" id="clip{i}" data-name="{name}" data-domain="{domain}">'
-        f"{content.embed(data)}</script>\n"
-    )
+    return embedded.script(i, example.clip, example.domain, data)
 
 
 def _check(example: Example) -> None:
@@ -165,11 +146,3 @@ def _check(example: Example) -> None:
             raise ZooError(f"{example.clip}: {name} has shape {version.shape}, the original {shape}")
         if not np.isfinite(version).all():
             raise ZooError(f"{example.clip}: {name} has samples that are not finite")
-
-
-def _asset(name: str) -> str:
-    return resources.files("evaluate.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")

@@ -43,8 +43,12 @@ def bands_db(samples: np.ndarray, sample_rate: int) -> np.ndarray:
 def picture(samples: np.ndarray, sample_rate: int, peak_db: float | None = None) -> bytes:
     """A PNG of (T, C), low frequencies below; black lies 80 dB under `peak_db` (default: this clip's own peak)."""
     levels = bands_db(samples, sample_rate)
-    top = float(levels.max()) if peak_db is None else peak_db
-    shade = np.clip((levels - top) / RANGE_DB + 1, 0, 1) * (N_COLOURS - 1)
+    return shaded(levels, float(levels.max()) if peak_db is None else peak_db)
+
+
+def shaded(levels_db: np.ndarray, peak_db: float) -> bytes:
+    """A PNG of what `bands_db` gives, black 80 dB under `peak_db`."""
+    shade = np.clip((levels_db - peak_db) / RANGE_DB + 1, 0, 1) * (N_COLOURS - 1)
     return png(np.rint(shade[::-1]).astype(np.uint8), palette())
 
 
