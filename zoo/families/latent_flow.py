@@ -3,6 +3,9 @@
 As diffusion transformers are (Peebles and Xie, 2023): time and class shift, scale and gate each half of a layer, and
 the gates begin at zero; rotary positions, normalised queries and keys, a gated dense layer (Shazeer, 2020). Frames that
 are known are an input of their own, beside those that are noise.
+
+Sounds are loud and soft, by factors of a hundred: what a frame's noise hides depends on that before all. So the network
+is told levels, and its output is a gain for each component of what it got, and something added.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ from zoo.prior import Prior
 
 _UNHEARD = -1e30
 _TIME_CHANNELS = 64
+_SOFTEST = 1e-3
+"""power below which frames are alike"""
 _FASTEST = 100.0
 """radians by which the fastest wave of time turns from noise to data"""
 
@@ -43,7 +48,7 @@ class FlowTransformer(nn.Module):
         labels: jax.Array,
         valid: jax.Array,
     ) -> jax.Array:
-        given = jnp.concatenate([z, context, known[..., None].astype(z.dtype)], axis=-1)
+        given = jnp.concatenate([z, context, _level(z), _level(context), known[..., None].astype(z.dtype)], axis=-1)
         x = nn.Dense(self.width, dtype=self.dtype, name="stem")(given.astype(self.dtype))
         condition = self._condition(times, labels)
         turns = angles(jnp.arange(z.shape[1]), self.width // self.n_heads)
@@ -51,7 +56,8 @@ class FlowTransformer(nn.Module):
             x = FlowLayer(self.n_heads, self.dtype, name=f"layer_{i}")(x, condition, valid, turns)
         shift, scale = jnp.split(_zeros(2 * self.width, "modulation")(condition)[:, None], 2, axis=-1)
         x = normalised(x) * (1 + scale) + shift
-        return _zeros(z.shape[-1], "head")(x.astype(jnp.float32))
+        gain, added = jnp.split(_zeros(2 * z.shape[-1], "head")(x.astype(jnp.float32)), 2, axis=-1)
+        return gain * z + added
 
     def _condition(self, times: jax.Array, labels: jax.Array) -> jax.Array:
         """(B, width): what depends on time and class alone."""
@@ -93,6 +99,11 @@ class FlowLayer(nn.Module):
 
     def _dense(self, features: int, name: str) -> nn.Dense:
         return nn.Dense(features, use_bias=False, dtype=self.dtype, name=name)
+
+
+def _level(x: jax.Array) -> jax.Array:
+    """The logarithm (B, F, 1) of a frame's power."""
+    return jnp.log(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + _SOFTEST)
 
 
 def normalised(x: jax.Array) -> jax.Array:
