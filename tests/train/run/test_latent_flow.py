@@ -30,7 +30,7 @@ from zoo.generating import latents
 from zoo.published.load import export
 
 RATE = 8000
-pytestmark = pytest.mark.usefixtures("short")
+pytestmark = pytest.mark.usefixtures("short", "quick_module")
 
 
 @pytest.fixture(scope="module", autouse=True)

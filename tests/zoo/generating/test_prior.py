@@ -13,6 +13,8 @@ from zoo.generating import solver
 from zoo.generating.solver import Given
 from zoo.prior import measured, with_statistics
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 D, K, WINDOW = 6, 4, 16
 
 
