@@ -69,7 +69,7 @@ def run(options: Options) -> None:
 
     from evaluate.generate import features, gaps, results, sounds
     from zoo import generating
-    from zoo.generating import Sampling
+    from zoo.generating import Sampling, latents
 
     if options.data.root is None:
         raise ZooError("--data.root needs a folder of real sounds")
@@ -102,6 +102,7 @@ def run(options: Options) -> None:
                 prior.sample_rate,
                 [gap_ms / 1000 for gap_ms in options.gaps_ms],
                 lambda: advance(1),
+                lambda clip: latents.decode(prior.codec, latents.encode(prior.codec, clip), len(clip)),
             )
     checkpoint = Path(prior.metadata["path"])
     output = Path(options.output) if options.output else checkpoint.parent.parent / "evaluation"

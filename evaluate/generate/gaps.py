@@ -14,7 +14,7 @@ from zoo import generating
 from zoo.generating import ReadyPrior, Sampling, burg
 from zoo.generating.restoring import find_gap
 
-FLOW, BURG, LINEAR = "flow", "Burg", "linear"
+FLOW, BURG, LINEAR, CODED = "flow", "Burg", "linear", "codec"
 Filler = Callable[[np.ndarray, int, float, float], np.ndarray]
 """of a recording (T, C), its rate, and where its gap begins and how long it is in seconds: all of it (T, C)"""
 
@@ -39,18 +39,24 @@ def evaluate(
     sample_rate: int,
     gaps_s: Sequence[float],
     on_clip: Callable[[], None] = lambda: None,
+    coded: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> list[GapRow]:
-    """A row for each gap and filler; the gap is in the middle of every clip (T, C), and nobody hears what was in it."""
+    """A row for each gap and filler; the gap is in the middle of every clip (T, C), and nobody hears what was in it.
+
+    But for `coded`, which gives a clip as the prior's codec has it: nothing that is decoded can come much nearer.
+    """
     rows = []
     for gap_s in gaps_s:
-        found: dict[str, list[float]] = {name: [] for name in fillers}
+        found: dict[str, list[float]] = {name: [] for name in (*fillers, *([CODED] if coded else []))}
         for clip in clips:
             start_s = (len(clip) / sample_rate - gap_s) / 2
             gap = find_gap(len(clip), sample_rate, start_s, gap_s)
             given = clip.copy()
             given[gap.start : gap.stop] = 0.0
-            for name, filler in fillers.items():
-                filled = filler(given, sample_rate, start_s, gap_s)
+            made = {name: filler(given, sample_rate, start_s, gap_s) for name, filler in fillers.items()}
+            if coded is not None:
+                made[CODED] = coded(clip)
+            for name, filled in made.items():
                 inside = [jnp.asarray(x[None, gap.start : gap.stop]) for x in (clip, filled)]
                 length = jnp.full(1, gap.length, jnp.int32)
                 found[name].append(float(metrics.mel_distance(inside[0], inside[1], length, sample_rate)[0]))

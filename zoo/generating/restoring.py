@@ -14,9 +14,8 @@ from zoo.generating import burg, latents
 from zoo.generating.operations import Sampling, as_clip, checked
 from zoo.generating.ready import ReadyPrior
 
-SEAM_S = 0.01
+SEAM_S = 0.04
 """of the gap, at each of its ends, in which what was before goes over into what is new"""
-_SEAM_ORDER = 128
 _MARGIN_FRAMES = 8
 
 
@@ -177,9 +176,9 @@ def _seamless(patch: np.ndarray, stretch: np.ndarray, gap: Gap, rate: int) -> np
     falling = burg.fade(n)[::-1]
     for channel in range(out.shape[1]):
         if len(before := stretch[: gap.start, channel]):
-            out[:n, channel] += falling * (burg.extrapolate(before, n, _SEAM_ORDER) - out[:n, channel])
+            out[:n, channel] += falling * (burg.extrapolate(before, n) - out[:n, channel])
         if len(after := stretch[gap.stop :, channel]):
             rising = falling[::-1]
-            backwards = burg.extrapolate(after[::-1], n, _SEAM_ORDER)[::-1]
+            backwards = burg.extrapolate(after[::-1], n)[::-1]
             out[-n:, channel] += rising * (backwards - out[-n:, channel])
     return np.clip(out, -1, 1)

@@ -39,7 +39,7 @@ def test_all_that_is_measured_is_written(runs, recordings, tmp_path, capsys):  #
                          "copies, 0.1 s late"}  # fmt: skip
     assert rows["the other half of the real sounds"]["share_kernel"] == 1
     assert rows["copies, 0.1 s late"]["nearest"] < rows["flow"]["nearest"]
-    assert {row["system"] for row in content["gaps"]} == {"flow", "Burg", "linear"}
+    assert {row["system"] for row in content["gaps"]} == {"flow", "Burg", "linear", "codec"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "generate.json", "generate.csv", "gaps.csv", "generate.md"
     }  # fmt: skip

@@ -16,6 +16,7 @@ from zoo.prior import measured, with_statistics
 pytestmark = pytest.mark.usefixtures("quick_module")
 
 D, K, WINDOW = 6, 4, 16
+pytestmark = pytest.mark.usefixtures("quick_module")
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +99,8 @@ def loss(module, variables, latents, labels=None, n_frames=None, seed=0):
     batch = len(latents)
     labels = jnp.zeros(batch, jnp.int32) if labels is None else labels
     keys = jax.random.split(jax.random.key(seed), batch)
-    return np.asarray(module.apply(variables, latents, labels, n_frames, keys=keys).losses["flow"])
+    apply = jax.jit(lambda *given, keys: module.apply(*given, keys=keys).losses["flow"])
+    return np.asarray(apply(variables, latents, labels, n_frames, keys=keys))
 
 
 def test_the_loss_of_an_untrained_prior_is_what_normal_latents_leave_open(latents):
