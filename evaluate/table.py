@@ -6,7 +6,7 @@ import csv
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,12 +67,9 @@ def console(*, stderr: bool = False, table: Table | None = None) -> Console:
 
 def render(rows: Sequence[Row], *, title: str | None = None) -> Table:
     """The means of rows as a rich table: for each system and level every domain, then overall."""
-    from rich import box
-    from rich.table import Table
-
     from evaluate.records import OVERALL, means
 
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table = styled(title)
     table.add_column("system", vertical="bottom", max_width=22, overflow="fold")
     levels = len({(row.system, row.level) for row in rows}) > len({row.system for row in rows})
     if levels:
@@ -122,6 +119,33 @@ def as_records(rows: Sequence[Any]) -> list[dict[str, Any]]:
     names = {f.name for row in rows[:1] for f in fields(row) if f.name.split("_")[0] in METRICS}
     absent = {name for name in names if all(getattr(row, name) is None for row in rows)}
     return [{key: plain(value) for key, value in asdict(row).items() if key not in absent} for row in rows]
+
+
+def styled(title: str | None) -> Table:
+    """An empty table in the style of this project."""
+    from rich import box
+    from rich.table import Table
+
+    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+
+
+def markdown(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table in Markdown: the first column to the left, numbers to the right."""
+    rows = [heads, ["---", *["---:"] * (len(heads) - 1)], *lines]
+    return ["| " + " | ".join(row) + " |" for row in rows]
+
+
+def write_means(means: Sequence[Any], path: Path, *, keep: Callable[[str, float | None], bool]) -> None:
+    """Writes means as a list of objects, each one's `values` beside the rest, those that `keep` says of.
+
+    Raises ZooError, naming the path, if it cannot.
+    """
+    records = []
+    for mean in means:
+        record: dict[str, Any] = asdict(mean)
+        record |= {name: value for name, value in record.pop("values").items() if keep(name, value)}
+        records.append({name: plain(value) for name, value in record.items()})
+    write_text(path, json.dumps(records, indent=1, allow_nan=False) + "\n")
 
 
 def write_json(rows: Sequence[Any], path: Path) -> None:

@@ -7,6 +7,7 @@ That is any codec: the family `denoiser` masks the spectrum, one with a bottlene
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,9 @@ from zoo.audio.arrays import as_audio
 from zoo.audio.equaliser import Equaliser, parse_bands
 from zoo.audio.resampler import Resampler
 from zoo.coding.clips import as_batch
+from zoo.coding.encode import LatentEncoder
 from zoo.coding.engine import Engine
-from zoo.coding.stream import FrameDecoder, FrameEncoder
+from zoo.coding.stream import FrameDecoder
 from zoo.errors import ZooError
 from zoo.ready import ReadyCodec
 
@@ -51,12 +53,10 @@ class StreamDenoiser:
         module = engine.module
         self._engine, self._share = engine, np.float32(share)
         self._frames = engine.packet_frames(chunk_s)
-        self._layout = engine.layout(channels, self._frames, mid_side=False)
-        self._in = Resampler(sample_rate, module.sample_rate, channels)
+        self._encoder = LatentEncoder(engine, sample_rate, channels, self._frames, mid_side=False)
+        self._layout = self._encoder.layout
+        self._decoder = FrameDecoder(engine.chunks(self._frames), self._layout.n_streams)
         self._out = Resampler(module.sample_rate, sample_rate, channels)
-        chunks = engine.chunks(self._frames)
-        self._encoder = FrameEncoder(chunks, self._layout.n_streams)
-        self._decoder = FrameDecoder(chunks, self._layout.n_streams)
         self._equaliser = Equaliser(parse_bands(eq) if eq else (), sample_rate, channels)
         self._coded = bool(engine.symbols.codebook_sizes)
         # what has gone in and whose clean counterpart has not come out yet
@@ -65,19 +65,16 @@ class StreamDenoiser:
     def push(self, block: np.ndarray) -> np.ndarray:
         """Clean samples (m', C) that (m, C) makes known; m' may be 0."""
         self._waiting = np.concatenate([self._waiting, block])
-        latents = self._encoder.push(self._layout.split(self._in.push(block)))
-        return self._mixed(self._out.push(self._decoded(latents)))
+        return self._mixed(self._out.push(self._decoded(self._encoder.push(block))))
 
     def finish(self) -> np.ndarray:
         """The rest: as many samples as have gone in have then come out."""
-        n_samples = self._in.n_in
-        latents = self._encoder.push(self._layout.split(self._in.finish()))
-        known = self._out.push(self._decoded(latents + self._encoder.finish()))
-        last = self._out.push(self._layout.join(self._decoder.finish(self._in.n_out)))
-        rest = self._out.finish(n_samples)
+        known = self._out.push(self._decoded(self._encoder.finish()))
+        last = self._out.push(self._layout.join(self._decoder.finish(self._encoder.n_model_samples)))
+        rest = self._out.finish(self._encoder.n_samples)
         return self._mixed(np.concatenate([known, last, rest]))
 
-    def _decoded(self, latents: list[np.ndarray]) -> np.ndarray:
+    def _decoded(self, latents: Iterable[np.ndarray]) -> np.ndarray:
         """The audio (m, C), at the model's rate, that latents (n_streams, n, D) of the next chunks determine."""
         blocks = [self._decoder.push(self._quantised(part)) for part in latents]
         none = np.zeros((self._layout.n_streams, 0, self._engine.module.channels), np.float32)

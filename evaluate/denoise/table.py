@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from evaluate import table as shared
 from evaluate.denoise.records import VALUES, DenoisingMean, all_means, means
@@ -49,11 +47,8 @@ LEGEND = (
 
 def render(rows: Sequence[DenoisingRow], *, title: str | None = None) -> Table:
     """The means of rows as a rich table: for each system every input SNR, then overall."""
-    from rich import box
-    from rich.table import Table
-
     found = means(rows)
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table = shared.styled(title)
     table.add_column("system", vertical="bottom", max_width=22, overflow="fold")
     table.add_column("input\nSNR\ndB", justify="right", vertical="bottom")
     table.add_column("clips", justify="right", vertical="bottom")
@@ -75,17 +70,8 @@ def render(rows: Sequence[DenoisingRow], *, title: str | None = None) -> Table:
 
 def render_domains(rows: Sequence[DenoisingRow]) -> Table:
     """The mean gains of each domain as a rich table: a line per system and domain, a column per input SNR."""
-    from rich import box
-    from rich.table import Table
-
     found = [mean for mean in all_means(rows) if mean.domain is not None]
-    table = Table(
-        title="mean gain in dB by domain",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
+    table = shared.styled("mean gain in dB by domain")
     table.add_column("system", max_width=22, overflow="fold")
     table.add_column("domain", max_width=14, overflow="ellipsis", no_wrap=True)
     table.add_column("clips", justify="right")
@@ -105,7 +91,9 @@ def report(outcome: Outcome, output: Path, *, title: str | None = None, notes: S
     rows = outcome.rows
     shared.write_json(rows, output / "denoise.json")
     shared.write_csv(rows, output / "denoise.csv")
-    write_means(all_means(rows), output / "denoise_means.json")
+    found = all_means(rows)
+    absent = {name for name in VALUES if all(mean.values[name] is None for mean in found)}
+    shared.write_means(found, output / "denoise_means.json", keep=lambda name, _: name not in absent)
     table = render(rows, title=title)
     out = shared.console(table=table)
     out.print(table)
@@ -122,17 +110,6 @@ def report(outcome: Outcome, output: Path, *, title: str | None = None, notes: S
         markup=False,
     )
     sys.stdout.flush()
-
-
-def write_means(found: Sequence[DenoisingMean], path: Path) -> None:
-    """Writes a list of objects, values beside the rest; raises ZooError, naming the path, if it cannot."""
-    absent = {name for name in VALUES if all(mean.values[name] is None for mean in found)}
-    records = []
-    for mean in found:
-        record: dict[str, Any] = asdict(mean)
-        record |= {name: value for name, value in record.pop("values").items() if name not in absent}
-        records.append({name: shared.plain(value) for name, value in record.items()})
-    shared.write_text(path, json.dumps(records, indent=1, allow_nan=False) + "\n")
 
 
 def _signed(value: float | None) -> str:

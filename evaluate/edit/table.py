@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from evaluate import table as shared
 from evaluate.edit.mixes import BELLS
@@ -44,10 +42,7 @@ LEGENDS = {
 
 def render(found: Sequence[EditMean], edit: str) -> Table:
     """The means of one kind of edit as a rich table: for each system its settings, then overall."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(title=edit, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table = shared.styled(edit)
     table.add_column("system", vertical="bottom", max_width=30, overflow="fold")
     table.add_column(SETTINGS[edit], justify="right", vertical="bottom")
     table.add_column("clips", justify="right", vertical="bottom")
@@ -64,10 +59,8 @@ def markdown(found: Sequence[EditMean], edit: str) -> str:
     """The same table in Markdown."""
     shown = shown_columns(found)
     titles = [f"{c.title} {c.unit}".replace("\n", " ").strip() for c in shown.values()]
-    head = ["system", SETTINGS[edit], "clips", *titles]
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    lines = [head, rule, *(_cells(mean, shown) for mean in found)]
-    return f"## {edit}\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+    lines = shared.markdown(["system", SETTINGS[edit], "clips", *titles], [_cells(mean, shown) for mean in found])
+    return f"## {edit}\n\n" + "\n".join(lines) + "\n"
 
 
 def shown_columns(found: Sequence[EditMean]) -> dict[str, Column]:
@@ -85,7 +78,7 @@ def report(rows: Sequence[EditRow], output: Path, *, title: str, notes: Sequence
     found = means(rows)
     shared.write_json(rows, output / "edit.json")
     shared.write_csv(rows, output / "edit.csv")
-    write_means(found, output / "edit_means.json")
+    shared.write_means(found, output / "edit_means.json", keep=lambda _, value: value is not None)
     edits = list(dict.fromkeys(mean.edit for mean in found))
     of_each = {edit: [mean for mean in found if mean.edit == edit] for edit in edits}
     lines = [f"# {title}\n", *(markdown(members, edit) for edit, members in of_each.items()), *notes]
@@ -107,13 +100,3 @@ def report(rows: Sequence[EditRow], output: Path, *, title: str, notes: Sequence
         markup=False,
     )
     sys.stdout.flush()
-
-
-def write_means(found: Sequence[EditMean], path: Path) -> None:
-    """Writes a list of objects, values beside the rest; raises ZooError, naming the path, if it cannot."""
-    records = []
-    for mean in found:
-        record: dict[str, Any] = asdict(mean)
-        record |= {name: value for name, value in record.pop("values").items() if value is not None}
-        records.append({name: shared.plain(value) for name, value in record.items()})
-    shared.write_text(path, json.dumps(records, indent=1, allow_nan=False) + "\n")

@@ -57,9 +57,9 @@ def report(rows: Sequence[SoundRow], gaps: Sequence[GapRow], output: Path, *, ti
     if gaps:
         table.write_csv(gaps, output / "gaps.csv")
     heads = [heading.replace("\n", " ") for heading in SOUNDS.values()]
-    page = [f"# {title}", "", *_markdown(heads, lines), "", LEGEND, ""]
+    page = [f"# {title}", "", *table.markdown(heads, lines), "", LEGEND, ""]
     if gaps:
-        page += ["Mel distance inside a gap, mean ± standard error:", "", *_markdown(gap_heads, gap_lines), ""]
+        page += ["Mel distance inside a gap, mean ± standard error:", "", *table.markdown(gap_heads, gap_lines), ""]
     table.write_text(output / "generate.md", "\n".join(page))
     out.print(f"generate.json, generate.csv, generate.md in {output}", style="dim", soft_wrap=True, markup=False)
 
@@ -91,11 +91,6 @@ def _gap_lines(gaps: Sequence[GapRow]) -> tuple[list[str], list[list[str]]]:
         cells = [f"{found[name].mel:.3f} ± {found[name].standard_error:.3f}" for name in systems]
         lines.append([f"{gap_ms:g}", *cells])
     return ["ms", *systems], lines
-
-
-def _markdown(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
-    rows = [heads, ["---", *["---:"] * (len(heads) - 1)], *lines]
-    return ["| " + " | ".join(row) + " |" for row in rows]
 
 
 def _number(value: float | None, decimals: int) -> str:

@@ -24,7 +24,7 @@ from train.data.synthetic import held_out_recordings
 from zoo import prior
 from zoo.console.command import progress
 from zoo.errors import ZooError
-from zoo.generating.latents import LatentEncoder
+from zoo.generating.latents import latent_encoder
 from zoo.ready import ReadyCodec
 from zoo.saved import user_cache
 
@@ -74,17 +74,17 @@ def _write(part: Path, codec: ReadyCodec, recordings: Sequence[Recording], say: 
     first, dim = 0, 0
     with (part / LATENTS).open("wb") as stream, progress(len(recordings), "encoding") as advance:
         for recording in recordings:
-            encoder = LatentEncoder(codec)
+            encoder = latent_encoder(codec)
             try:
                 found = [z for block in recording.blocks() for z in encoder.push(block)]
             except ZooError as error:
                 say(f"skipped {error}")
                 found = []
             else:
-                found += list(encoder.finish())
-            n = sum(map(len, found))
+                found += encoder.finish()
+            n = sum(latents.shape[1] for latents in found)
             for latents in found:
-                dim = latents.shape[1]
+                dim = latents.shape[2]
                 stream.write(latents.astype(np.float16).tobytes())
             if n:
                 files.append((recording.name, first, n))

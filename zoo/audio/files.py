@@ -10,7 +10,7 @@ import math
 import os
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -190,15 +190,7 @@ def find_files(root: str | Path, *, on_left_out: Callable[[str], None] = _say) -
             raise ZooError(line)
         on_left_out(line)
 
-    files: list[Path] = []
-    seen: set[str] = set()  # real paths of folders, so that a link to a parent ends
-    for folder, names, file_names in os.walk(root, followlinks=True, onerror=closed):
-        real = os.path.realpath(folder)
-        names[:] = sorted(n for n in names if not n.startswith(".")) if real not in seen else []
-        if real in seen:
-            continue
-        seen.add(real)
-        files += [Path(folder, n) for n in file_names if not n.startswith(".") and _suffix(n) in SUFFIXES]
+    files = [Path(folder, n) for folder, names in walk(root, closed) for n in names if _suffix(n) in SUFFIXES]
     files = [file for file in files if not _is_special(file)]
     undecodable = [] if ffmpeg.is_installed() else [file for file in files if _suffix(file.name) in FFMPEG_SUFFIXES]
     if undecodable:
@@ -212,6 +204,21 @@ def find_files(root: str | Path, *, on_left_out: Callable[[str], None] = _say) -
         raise ZooError(f"{root}: holds no audio files")
     depth = len(root.parts)
     return sorted(files, key=lambda file: file.parts[depth:])
+
+
+def walk(root: Path, on_closed: Callable[[OSError], None]) -> Iterator[tuple[str, list[str]]]:
+    """Every folder below `root`, itself first, with the names of the files in it.
+
+    Links are followed, each real folder is entered once; hidden files and folders are left out. A folder that cannot be
+    read is told to `on_closed`.
+    """
+    seen: set[str] = set()  # real paths of folders, so that a link to a parent ends
+    for folder, names, file_names in os.walk(root, followlinks=True, onerror=on_closed):
+        real = os.path.realpath(folder)
+        names[:] = sorted(name for name in names if not name.startswith(".")) if real not in seen else []
+        if real not in seen:
+            seen.add(real)
+            yield folder, [name for name in file_names if not name.startswith(".")]
 
 
 def _suffix(name: str) -> str:

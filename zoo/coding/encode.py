@@ -46,6 +46,11 @@ class LatentEncoder:
         """The samples of the source so far."""
         return self._resampler.n_in
 
+    @property
+    def n_model_samples(self) -> int:
+        """The samples at the codec's rate so far."""
+        return self._resampler.n_out
+
     def push(self, block: np.ndarray) -> Iterator[np.ndarray]:
         """Latents of the packets that (m, channels) completes, one by one: m may be all of a long recording."""
         for start in range(0, len(block), BLOCK_SAMPLES):

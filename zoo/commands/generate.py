@@ -12,7 +12,7 @@ import numpy as np
 from zoo import audio, families, generating
 from zoo.audio import check_output
 from zoo.commands.options import Generate
-from zoo.commands.sources import check_input
+from zoo.commands.sources import check_input, the_only
 from zoo.console.command import progress
 from zoo.console.terminal import report
 from zoo.errors import CheckpointError, ZooError
@@ -170,7 +170,4 @@ def _only_prior() -> str:
             with contextlib.suppress(CheckpointError):
                 if checkpoint.read_metadata(run / "checkpoints" / str(step))["family"] in families.PRIORS:
                     found.append(str(run))
-    if len(found) != 1:
-        names = ", ".join(found)
-        raise ZooError(f"--ckpt is needed: {f'there are {names}' if found else 'there is no prior in runs/'}")
-    return found[0]
+    return the_only(found, "prior")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -44,11 +44,16 @@ def find_codec(ckpt: str | None, weights_hash: bytes | None = None) -> ReadyCode
         return loading.load(ckpt)
     if weights_hash is not None:
         return loading.find_by_hash(weights_hash)
-    found = loading.list_runs()  # a published model only by its name
-    if len(found) != 1:
-        names = ", ".join(model.name for model in found)
-        raise ZooError(f"--ckpt is needed: {f'there are {names}' if names else 'there is no run in runs/'}")
-    return loading.load(found[0].name)
+    # a published model only by its name
+    return loading.load(the_only([model.name for model in loading.list_runs()], "run"))
+
+
+def the_only(names: Sequence[str], kind: str) -> str:
+    """The one name that there is; raises ZooError, which asks for --ckpt, where there are more, or none."""
+    if len(names) != 1:
+        there = f"there are {', '.join(names)}" if names else f"there is no {kind} in runs/"
+        raise ZooError(f"--ckpt is needed: {there}")
+    return names[0]
 
 
 def raw_format(raw: Raw) -> RawFormat | None:

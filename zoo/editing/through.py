@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from zoo.audio.resampler import Resampler
+from zoo.coding.encode import LatentEncoder
 from zoo.coding.engine import Engine
-from zoo.coding.stream import FrameDecoder, FrameEncoder
+from zoo.coding.stream import FrameDecoder
 from zoo.editing.frames import FrameEditor
 from zoo.editing.stretching import FINE
 
@@ -44,11 +45,11 @@ class LatentEditor:
         module = engine.module
         self._module, self._edit, self._factor = module, edit, factor
         self._size = engine.packet_frames(CHUNK_S)
-        self._layout = engine.layout(channels, self._size, mid_side=False)
-        chunks = engine.chunks(self._size)
-        self._resamplers = [Resampler(sample_rate, module.sample_rate, channels) for _ in range(n_inputs)]
-        self._encoders = [FrameEncoder(chunks, self._layout.n_streams) for _ in range(n_inputs)]
-        self._decoder = FrameDecoder(chunks, self._layout.n_streams)
+        self._encoders = [
+            LatentEncoder(engine, sample_rate, channels, self._size, mid_side=False) for _ in range(n_inputs)
+        ]
+        self._layout = self._encoders[0].layout
+        self._decoder = FrameDecoder(engine.chunks(self._size), self._layout.n_streams)
         decoded_hz, out_hz = module.sample_rate, sample_rate
         if speed != 1:
             decoded_hz, out_hz = round(FINE * decoded_hz * speed), FINE * out_hz
@@ -57,24 +58,20 @@ class LatentEditor:
 
     def push(self, blocks: Sequence[np.ndarray]) -> np.ndarray:
         """Samples (m', C) that a block (m, C) of each input makes known; m' may be 0."""
-        streams = [resampler.push(block) for resampler, block in zip(self._resamplers, blocks)]
-        return self._out.push(self._decoded(self._edited(streams)))
+        # lists, since every encoder has to take in its whole block
+        latents = [list(encoder.push(block)) for encoder, block in zip(self._encoders, blocks)]
+        return self._out.push(self._decoded([self._edit.push(parts) for parts in zip(*latents)]))
 
     def finish(self) -> np.ndarray:
         """The rest: round(T · factor) samples have then come out."""
-        n_samples = round(self._resamplers[0].n_in * self._factor)
+        n_samples = round(self._encoders[0].n_samples * self._factor)
         n_model = -(-n_samples * self._out.from_hz // self._out.to_hz)
-        edited = self._edited([resampler.finish() for resampler in self._resamplers])
-        edited += [self._edit.push(parts) for parts in zip(*(encoder.finish() for encoder in self._encoders))]
+        edited = [self._edit.push(parts) for parts in zip(*(encoder.finish() for encoder in self._encoders))]
         if n_model:
             edited.append(self._edit.finish(self._module.n_frames(n_model)))
         known = self._out.push(self._decoded(edited, last=True))
         rest = self._out.push(self._layout.join(self._decoder.finish(n_model)))
         return np.concatenate([known, rest, self._out.finish(n_samples)])
-
-    def _edited(self, streams: Sequence[np.ndarray]) -> list[np.ndarray]:
-        latents = [encoder.push(self._layout.split(stream)) for encoder, stream in zip(self._encoders, streams)]
-        return [self._edit.push(parts) for parts in zip(*latents)]
 
     def _decoded(self, parts: list[np.ndarray], *, last: bool = False) -> np.ndarray:
         """The audio (m, C), at the model's rate, that further latents (n_streams, n, D) determine."""

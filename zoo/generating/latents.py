@@ -6,36 +6,26 @@ Where codes are numbers on a grid, or there are none, the decoder takes such lat
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
-from zoo.coding.stream import FrameEncoder
+from zoo.coding.encode import LatentEncoder
 from zoo.errors import ZooError
 from zoo.ready import ReadyCodec
 
 _CHUNK_S = 2.0
 
 
-class LatentEncoder:
-    """Latents of one clip that comes in blocks, at the codec's rate and with its channels."""
-
-    def __init__(self, codec: ReadyCodec) -> None:
-        self._encoder = FrameEncoder(codec.engine.chunks(codec.engine.packet_frames(_CHUNK_S)), 1)
-
-    def push(self, block: np.ndarray) -> Iterator[np.ndarray]:
-        """Latents (n, D) of each chunk that a block (m, C) completes."""
-        yield from (found[0] for found in self._encoder.push(block[None]))
-
-    def finish(self) -> Iterator[np.ndarray]:
-        """The rest."""
-        yield from (found[0] for found in self._encoder.finish())
+def latent_encoder(codec: ReadyCodec) -> LatentEncoder:
+    """Blocks of a clip at the codec's rate and with its channels to latents (1, n, D)."""
+    return LatentEncoder(
+        codec.engine, codec.sample_rate, codec.channels, codec.engine.packet_frames(_CHUNK_S), mid_side=False
+    )
 
 
 def encode(codec: ReadyCodec, clip: np.ndarray) -> np.ndarray:
     """Latents (F, D) of a clip (T, C) at the codec's rate and with its channels."""
-    encoder = LatentEncoder(codec)
-    return np.concatenate([*encoder.push(clip), *encoder.finish()])
+    encoder = latent_encoder(codec)
+    return np.concatenate([*encoder.push(clip), *encoder.finish()], axis=1)[0]
 
 
 def decode(codec: ReadyCodec, latents: np.ndarray, n_samples: int) -> np.ndarray:

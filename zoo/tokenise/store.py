@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeVar
 
+from zoo.audio.files import walk
 from zoo.audio.output import describe
 from zoo.errors import ZooError, one_line
 from zoo.saved import whole
@@ -111,18 +112,10 @@ class Local:
             raise ZooError(f"{os.fsdecode(error.filename)}: this folder cannot be read ({describe(error)})")
 
         found: list[File] = []
-        seen: set[str] = set()  # real paths of folders, so that a link to a parent ends
         start = len(str(self._root)) + 1
-        for folder, names, file_names in os.walk(self._root, followlinks=True, onerror=closed):
-            real = os.path.realpath(folder)
-            names[:] = [name for name in names if not name.startswith(".")] if real not in seen else []
-            if real in seen:
-                continue
-            seen.add(real)
+        for folder, names in walk(self._root, closed):
             below = f"{folder}/"[start:] if folder != str(self._root) else ""
-            for name in file_names:
-                if name.startswith("."):
-                    continue
+            for name in names:
                 with contextlib.suppress(OSError):  # a link that leads nowhere
                     status = os.stat(f"{folder}/{name}")
                     if stat.S_ISREG(status.st_mode):

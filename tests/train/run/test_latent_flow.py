@@ -136,7 +136,7 @@ def test_latents_are_computed_once_and_again_where_the_codec_or_a_file_is_anothe
     windows = np.concatenate([np.lib.stride_tricks.sliding_window_view(z, 20, axis=0).swapaxes(1, 2) for z in files])
     assert np.abs(windows - batch["latents"][row]).max(axis=(1, 2)).min() < 1e-2
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("train.data.latents.LatentEncoder", None)  # it is not asked again
+        patch.setattr("train.data.latents.latent_encoder", None)  # it is not asked again
         again = source(config)
     jax.tree.map(np.testing.assert_array_equal, again.batch(range(8)), batch)
     shutil.copytree(sounds, tmp_path / "sounds")
