@@ -56,6 +56,8 @@ class LossWeights:
     """Gaussian bottleneck: nats per latent frame"""
     rate: Weight = 0.0
     """scalar quantisation: estimated bits per latent frame under a learnt factorised prior"""
+    log_rate: Weight = 0.0
+    """spectral grid: natural logarithm of the estimated bits per latent frame"""
     codebook: Weight = 0.0
     """residual VQ: distance of the chosen entries to the (stopped) latent"""
     commitment: Weight = 0.0

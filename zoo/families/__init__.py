@@ -16,7 +16,7 @@ from zoo.errors import ZooError
 from zoo.nn.bottlenecks import Bottleneck
 from zoo.prior import Prior
 
-FAMILIES = ("autoencoder", "vae", "gan_vocoder", "denoiser")
+FAMILIES = ("autoencoder", "vae", "gan_vocoder", "spectral", "denoiser")
 """what is trained here"""
 PUBLISHED = ("dac", "encodec", "mimi", "snac", "vocos", "oobleck")
 """what others have published"""

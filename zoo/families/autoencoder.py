@@ -72,7 +72,7 @@ class Encoder(Network):
         yield lambda latent: latent * self.latent_scale
 
     def _spectrum(self, audio: jax.Array, mask: jax.Array | None) -> jax.Array:
-        spectrum = dsp.mdct(_to_mid_side(audio).swapaxes(1, 2), self.hop_length)  # (B, C, F, M)
+        spectrum = dsp.mdct(dsp.to_mid_side(audio).swapaxes(1, 2), self.hop_length)  # (B, C, F, M)
         batch, channels, frames, bins = spectrum.shape
         # channels innermost, so that the first dimensions are the lowest frequencies of all channels
         flat = spectrum.transpose(0, 2, 3, 1).reshape(batch, frames, bins * channels)
@@ -97,7 +97,7 @@ class Decoder(Network):
         flat = apply_mask(expand(flat, self.companding), mask)
         spectrum = flat.reshape(*flat.shape[:2], self.hop_length, self.channels)
         audio = dsp.imdct(spectrum.transpose(0, 3, 1, 2), self.hop_length)
-        return _to_left_right(audio.swapaxes(1, 2))
+        return dsp.to_left_right(audio.swapaxes(1, 2))
 
 
 def _window(hop_length: int) -> tuple[int, int, int]:
@@ -146,14 +146,3 @@ def autoencoder(
 
 def _identity(key: jax.Array, shape: tuple[int, ...], dtype: Dtype) -> jax.Array:
     return jnp.eye(shape[1], shape[2], dtype=dtype)[None]
-
-
-def _to_mid_side(audio: jax.Array) -> jax.Array:
-    """Orthonormal rotation of left and right (B, T, 2); other channel counts pass."""
-    if audio.shape[-1] != 2:
-        return audio
-    left, right = audio[..., :1], audio[..., 1:]
-    return jnp.concatenate([left + right, left - right], -1) * (0.5**0.5)
-
-
-_to_left_right = _to_mid_side  # its own inverse

@@ -209,6 +209,17 @@ def imdct(coefficients: jax.Array, hop_length: int) -> jax.Array:
     return overlap_add(frames, hop_length)[..., hop_length // 2 : hop_length // 2 + n_samples]
 
 
+def to_mid_side(audio: jax.Array) -> jax.Array:
+    """Rotates left and right (B, T, 2) to mid and side, orthonormally; other numbers of channels pass."""
+    if audio.shape[-1] != 2:
+        return audio
+    left, right = audio[..., :1], audio[..., 1:]
+    return jnp.concatenate([left + right, left - right], -1) * (0.5**0.5)
+
+
+to_left_right = to_mid_side  # its own inverse
+
+
 def _hz_to_htk(frequency: np.ndarray) -> np.ndarray:
     return 2595.0 * np.log10(1.0 + frequency / 700.0)
 

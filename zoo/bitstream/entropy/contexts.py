@@ -88,9 +88,12 @@ def passes(n_frames: int) -> tuple[Pass, ...]:
     return tuple(found) if n_frames else ()
 
 
-def groups(n_dims: int) -> np.ndarray:
-    """Group of each dimension."""
-    return np.arange(n_dims) * N_GROUPS // max(n_dims, 1)
+def groups(n_dims: int, n_unsigned: int = 0) -> np.ndarray:
+    """Group of each dimension: one of the unsigned dimensions, and equal shares of the others."""
+    first = int(n_unsigned > 0)
+    signed = n_dims - n_unsigned
+    shares = first + np.arange(signed) * (N_GROUPS - first) // max(signed, 1)
+    return np.concatenate([np.zeros(n_unsigned, shares.dtype), shares])
 
 
 def margins(shape: tuple[int, int, int]) -> np.ndarray:

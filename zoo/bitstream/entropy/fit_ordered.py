@@ -38,8 +38,9 @@ def _fit_level(symbols: SymbolFormat, packets: list[np.ndarray]) -> dict[str, np
     band_counts = np.bincount(np.concatenate([*bands, np.zeros(0, int)]), minlength=n_bands + 1)
     # any number of bands may come up in other sounds
     band_table = tables.fit(band_counts[None] + 0.5, (n_bands + 1,))[0]
-    base, weights = _fit_activity(found, classes, n_dims)
-    kinds, activities, observed = _observe(found, bands, classes, base, weights)
+    groups = contexts.groups(n_dims, symbols.n_unsigned)
+    base, weights = _fit_activity(found, classes, groups)
+    kinds, activities, observed = _observe(found, bands, classes, base, weights[:, groups])
     thresholds = _thresholds(activities)
     cells = np.searchsorted(thresholds, activities, side="right")
     shape = (N_KINDS, ordered.N_CELLS, classes.n)
@@ -58,11 +59,14 @@ def _fit_level(symbols: SymbolFormat, packets: list[np.ndarray]) -> dict[str, np
     }
 
 
-def _fit_activity(found: list[np.ndarray], classes: contexts.Tokens, n_dims: int) -> tuple[np.ndarray, np.ndarray]:
+def _fit_activity(
+    found: list[np.ndarray], classes: contexts.Tokens, groups: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """base (N_KINDS, Q) and weights (N_KINDS, N_GROUPS, N_FEATURES), with which activities foretell magnitudes.
 
     The likeliest nonnegative ones if magnitudes are exponentially distributed about the activity.
     """
+    n_dims = len(groups)
     weights = np.zeros((N_KINDS, N_GROUPS, N_FEATURES), np.int64)
     base = np.zeros((N_KINDS, n_dims), np.int64)
     total, n = np.zeros(n_dims), 0
@@ -70,7 +74,6 @@ def _fit_activity(found: list[np.ndarray], classes: contexts.Tokens, n_dims: int
         total += classes.seen[part].sum((0, 1))
         n += part.shape[0] * part.shape[1]
     mean = total / max(n, 1)
-    groups = contexts.groups(n_dims)
     samples: dict[tuple[int, int], list[np.ndarray]] = {}
     rng = np.random.default_rng(0)
     batches = [part[i : i + 8] for part in found for i in range(0, len(part), 8)]
@@ -117,7 +120,7 @@ def _observe(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Kind of pass, activity and token of every symbol that a coder would code."""
     n_dims = base.shape[1]
-    by_dim = weights[:, contexts.groups(n_dims)].astype(np.int32)
+    by_dim = weights.astype(np.int32)
     base = base.astype(np.int32)
     kinds, activities, observed = [], [], []
     for part, used in zip(found, bands):

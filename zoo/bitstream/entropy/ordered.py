@@ -39,11 +39,14 @@ def n_bands(n_dims: int) -> int:
 
 def centres(symbols: SymbolFormat) -> np.ndarray:
     """The symbol int32 (Q,) that stands for zero."""
-    return np.array(symbols.codebook_sizes, np.int32) // 2
+    middles = np.array(symbols.codebook_sizes, np.int32) // 2
+    middles[: symbols.n_unsigned] = 0
+    return middles
 
 
 def tokens(symbols: SymbolFormat) -> contexts.Tokens:
-    return contexts.tokens(max(symbols.codebook_sizes, default=1) // 2)
+    sizes, n = symbols.codebook_sizes, symbols.n_unsigned
+    return contexts.tokens(max([1, *(size - 1 for size in sizes[:n]), *(size // 2 for size in sizes[n:])]))
 
 
 def bands_used(magnitudes: np.ndarray) -> np.ndarray:
@@ -62,7 +65,8 @@ class ScalarCoder:
         self._centres = centres(symbols)
         self._sizes = np.array(symbols.codebook_sizes, np.int32)
         self._per_level = symbols.tables_per_level
-        groups = contexts.groups(symbols.n_codebooks)
+        self._n_unsigned = symbols.n_unsigned
+        groups = contexts.groups(symbols.n_codebooks, symbols.n_unsigned)
         # one row for each dimension instead of each group
         self._weights = np.ascontiguousarray(arrays["weights"][:, :, groups].astype(np.int32))
         self._model = functools.cache(lambda row, cluster: model(arrays["tokens"][row, cluster]))
@@ -86,10 +90,10 @@ class ScalarCoder:
         for n in range(1, int(self._tokens.raw_bits[-1]) + 1):
             if (chosen := raw_bits == n).any():
                 coder.encode(low[chosen], uniform(n))
-        nonzero = magnitudes > 0
-        if nonzero.any():
+        signed = self._signed(magnitudes)
+        if signed.any():
             negative = codes[:, :, :n_dims] < self._centres[:n_dims]
-            coder.encode(negative[nonzero], uniform(1))
+            coder.encode(negative[signed], uniform(1))
         return coder.finish()
 
     def decode(self, payload: bytes, n_streams: int, n_frames: int, n_codes: int, level: int) -> np.ndarray:
@@ -111,8 +115,8 @@ class ScalarCoder:
         for n in range(1, int(self._tokens.raw_bits[-1]) + 1):
             if (open_ := raw_bits == n).any():
                 magnitudes[open_] += coder.decode(uniform(n), int(open_.sum()))
-        if (nonzero := magnitudes > 0).any():
-            magnitudes[nonzero] *= 1 - 2 * coder.decode(uniform(1), int(nonzero.sum()))
+        if (signed := self._signed(magnitudes)).any():
+            magnitudes[signed] *= 1 - 2 * coder.decode(uniform(1), int(signed.sum()))
         coder.finish()
         if (bands_used(magnitudes) != bands).any():
             raise BitstreamError(f"{REFUSED}: a stream has fewer dimensions than it says")
@@ -132,11 +136,11 @@ class ScalarCoder:
         cost = self._cost(row)
         for step, clusters, chosen in self._contexts(found, bands, row):
             total += cost[clusters, _of(found, step)[chosen]].sum()
-        return float(total)
+        return float(total) + float(self._signed(found).sum())
 
     @functools.cached_property
     def _cost(self) -> Any:
-        extra = self._tokens.raw_bits + (self._tokens.base > 0)
+        extra = self._tokens.raw_bits
         return functools.cache(lambda row: PRECISION_BITS - np.log2(self._arrays["tokens"][row]) + extra)
 
     def _contexts(
@@ -165,6 +169,12 @@ class ScalarCoder:
                 yield step, clusters, chosen
             mine = _of(found, step)
             seen[:, step.frames, MARGIN + step.parity : MARGIN + n_dims : 2] = self._tokens.seen[mine]
+
+    def _signed(self, magnitudes: np.ndarray) -> np.ndarray:
+        """Which of magnitudes (N, F, Q) have a sign."""
+        signed = magnitudes > 0
+        signed[:, :, : self._n_unsigned] = False
+        return signed
 
     def _n_dims(self, bands: np.ndarray, n_codes: int) -> int:
         return min(BAND_DIMS * int(bands.max(initial=0)), n_codes)

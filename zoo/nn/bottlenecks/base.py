@@ -58,6 +58,8 @@ class SymbolFormat:
     n_always: int = 0
     """codebooks that do not count as levels, because all need them"""
     subframes: int = 1
+    n_unsigned: int = 0
+    """of ordered codes the first so many codebooks, whose zero is symbol 0"""
 
     @property
     def n_codebooks(self) -> int:

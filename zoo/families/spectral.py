@@ -1,0 +1,264 @@
+"""Spectral codec: MDCT coefficients and band levels, with noise in the place of what was not coded.
+
+    audio → MDCT → linear + ConvNeXt → grid ─┬─ linear + ConvNeXt → coefficients ─┐
+               └→ powers of bands ──────────→┴─ gains ──────────────→ × noise ────┴→ inverse MDCT → audio
+
+At low rates most coefficients of a transform codec become zero, and what is left sounds hollow. As in classic codecs
+(perceptual noise substitution, Herre and Schulz, 1998; the band energies of CELT in Opus, 2012) the powers of bands
+that fall below the quantiser's step are sent as well, and the decoder fills them with noise of that power. All of it
+works untrained: the linear paths start as the identity, and the ConvNeXt stacks, which correct coefficients on both
+sides and gains in the decoder, start at zero. Training improves what is coded and lowers its cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from zoo.codec import Codec
+from zoo.nn import dsp
+from zoo.nn.bottlenecks.spectral import CEILING, SpectralGrid
+from zoo.nn.layers import (
+    Conv1d,
+    ConvNeXtBlock,
+    Dtype,
+    LayerNorm,
+    Layers,
+    Network,
+    Span,
+    Transform,
+    apply_mask,
+    asking,
+    inputs_of,
+    run,
+)
+
+SCALE = 10.0
+"""of coefficients at 1 kHz in the latent: a step of 1 is one of 0.1 of an orthonormal transform's coefficients"""
+_SILENCE = 1e-9  # power, about -90 dB below full scale
+
+
+class Encoder(nn.Module):
+    hop_length: int
+    edges: Sequence[int]
+    weights: Sequence[float]
+    width: int
+    n_blocks: int
+    dtype: Dtype
+
+    @nn.nowrap
+    def _parts(self, n: int = 1) -> list[Layers]:
+        """The transform, the correction of its coefficients, and what looks at the frames beside one."""
+        transform = [Transform(self._spectrum, lambda frames: frames.analysed(*_window(self.hop_length)))]
+        correct = _stack("correct", n, self.width, self.n_blocks, self.dtype)
+        return [transform, correct, [Transform(_smooth, _beside)]]
+
+    @asking
+    def inputs(self, frames: Span) -> Span:
+        """The samples on which `frames` depend."""
+        transform, correct, powers = self._parts()
+        return inputs_of(transform, inputs_of(correct, frames) | inputs_of(powers, frames))
+
+    @nn.compact
+    def __call__(self, audio: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+        transform, correct, powers = self._parts(self.hop_length * audio.shape[-1])
+        spectrum = run(transform, audio, mask)
+        linear = Conv1d(spectrum.shape[-1], use_bias=False, kernel_init=_identity, masked=False, name="linear")
+        coefficients = linear(spectrum) + run(correct, _softened(spectrum), mask)
+        bands = run(powers, _band_means(jnp.square(spectrum), self.edges, audio.shape[-1]), mask)
+        log_step = jnp.zeros_like(coefficients[..., :1])
+        return jnp.concatenate([jnp.log2(bands + SCALE**2 * _SILENCE), coefficients, log_step], axis=-1)
+
+    def _spectrum(self, audio: jax.Array, mask: jax.Array | None) -> jax.Array:
+        """Weighted coefficients (B, F, M · C), those of all channels together from the lowest frequency on."""
+        spectrum = dsp.mdct(dsp.to_mid_side(audio).swapaxes(1, 2), self.hop_length)  # (B, C, F, M)
+        spectrum = spectrum * jnp.asarray(self.weights, jnp.float32)[None, None, None]
+        return spectrum.transpose(0, 2, 3, 1).reshape(audio.shape[0], spectrum.shape[2], -1)
+
+
+class Decoder(nn.Module):
+    hop_length: int
+    channels: int
+    edges: Sequence[int]
+    weights: Sequence[float]
+    width: int
+    n_blocks: int
+    dtype: Dtype
+
+    @nn.nowrap
+    def _parts(self) -> list[Layers]:
+        n = self.hop_length * self.channels
+        stack = _stack("correct", 2 * n, self.width, self.n_blocks, self.dtype)
+        audio = [Transform(self._audio, lambda samples: samples.synthesised(*_window(self.hop_length)))]
+        return [stack, [Transform(_fingerprint, _beside)], audio]
+
+    @asking
+    def inputs(self, samples: Span) -> Span:
+        """The latents on which `samples` depend."""
+        stack, noise, audio = self._parts()
+        frames = inputs_of(audio, samples)
+        return inputs_of(stack, frames) | inputs_of(noise, frames)
+
+    @nn.compact
+    def __call__(self, latent: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+        stack, noise, audio = self._parts()
+        n, n_bands = self.hop_length * self.channels, (len(self.edges) - 1) * self.channels
+        bands, coded, log_step = latent[..., :n_bands], latent[..., n_bands:-1], latent[..., -1:]
+        step = jnp.exp2(log_step)
+        features = jnp.concatenate(
+            [_softened(coded / step), 0.25 * jnp.maximum(bands - 2 * log_step, -16.0), log_step], axis=-1
+        )
+        correction = run(stack, features, mask)
+        linear = Conv1d(n, use_bias=False, kernel_init=_identity, masked=False, name="linear")
+        coefficients = linear(coded) + step * correction[..., :n]
+        gains = self._gains(bands, coded, step) * jnp.exp(jnp.clip(correction[..., n:], -4.0, 2.0))
+        signs = _signs(run(noise, jax.lax.stop_gradient(latent), mask), n)
+        return run(audio, coefficients + gains * signs, mask)
+
+    def _gains(self, bands: jax.Array, coded: jax.Array, step: jax.Array) -> jax.Array:
+        """Amplitudes of noise (B, F, M · C): those of the bands, fading out where a coefficient was coded."""
+        spread = _spread(bands, self.edges, self.channels)
+        power = jnp.minimum(jnp.exp2(spread), 0.5 * CEILING * jnp.square(step))
+        return _FILL * jnp.sqrt(power) * (coded == 0)
+
+    def _audio(self, flat: jax.Array, mask: jax.Array | None) -> jax.Array:
+        spectrum = apply_mask(flat, mask).reshape(*flat.shape[:2], self.hop_length, self.channels)
+        spectrum = spectrum / jnp.asarray(self.weights, jnp.float32)[None, None, :, None]
+        audio = dsp.imdct(spectrum.transpose(0, 3, 1, 2), self.hop_length)
+        return dsp.to_left_right(audio.swapaxes(1, 2))
+
+
+_FILL = 0.6  # noise of the right power disturbs more than it helps: what is left of it before training
+
+
+def _stack(name: str, n: int, width: int, n_blocks: int, dtype: Dtype) -> Layers:
+    """ConvNeXt over frames, whose n outputs start at zero."""
+    yield Conv1d(width, 3, dtype=dtype, name=f"{name}_embed")
+    yield LayerNorm(dtype=dtype, name=f"{name}_LayerNorm_0")
+    for i in range(n_blocks):
+        yield ConvNeXtBlock(3 * width, dtype=dtype, name=f"{name}_block_{i}")
+    yield LayerNorm(dtype=dtype, name=f"{name}_norm")
+    yield Conv1d(n, kernel_init=nn.initializers.zeros, dtype=dtype, masked=False, name=f"{name}_head")
+    yield jnp.float32
+
+
+def _softened(x: jax.Array) -> jax.Array:
+    """Coefficients with their sign and a magnitude that grows slowly; linear near zero, so that gradients stay finite."""
+    return jnp.sign(x) * (jnp.sqrt(jnp.sqrt(jnp.square(x) + 1e-4)) - 0.1)
+
+
+def _band_means(x: jax.Array, edges: Sequence[int], channels: int) -> jax.Array:
+    """Means (B, F, bands · C) over the bins of each band of x (B, F, M · C)."""
+    x = x.reshape(*x.shape[:2], -1, channels)
+    sizes = np.diff(np.asarray(edges)).astype(np.float32)
+    matrix = np.repeat(np.eye(len(sizes), dtype=np.float32) / sizes, np.diff(np.asarray(edges)), axis=0)
+    means = jnp.einsum("bfmc,mk->bfkc", x, jnp.asarray(matrix), precision=jax.lax.Precision.HIGHEST)
+    return means.reshape(*x.shape[:2], -1)
+
+
+def _spread(bands: jax.Array, edges: Sequence[int], channels: int) -> jax.Array:
+    """Values (B, F, M · C) of the bins of bands (B, F, bands · C)."""
+    bands = bands.reshape(*bands.shape[:2], -1, channels)
+    wide = jnp.repeat(bands, np.diff(np.asarray(edges)), axis=2, total_repeat_length=int(edges[-1]))
+    return wide.reshape(*bands.shape[:2], -1)
+
+
+def _smooth(powers: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """Mean of a frame (twice) and its neighbours: coefficients of a steady tone come and go from frame to frame."""
+    wide = jnp.pad(apply_mask(powers, mask), ((0, 0), (1, 1), (0, 0)))
+    return 0.25 * wide[:, :-2] + 0.5 * wide[:, 1:-1] + 0.25 * wide[:, 2:]
+
+
+def _beside(frames: Span) -> Span:
+    """The frames and one on either side."""
+    return Span(frames.first - 1, frames.last + 1)
+
+
+def _fingerprint(latent: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """A number uint32 (B, F, 1) for what was coded in a frame and its neighbours, from which its noise is drawn.
+
+    So the noise is a function of the codes alone, wherever a decoder begins and in whatever chunks it works.
+    """
+    latent = apply_mask(latent, mask)
+    bits = jax.lax.bitcast_convert_type(jnp.where(latent == 0, 0.0, latent), jnp.uint32)
+    keys = np.random.default_rng(0).integers(0, 2**32, latent.shape[-1], np.uint32) | np.uint32(1)
+    own = _mixed(bits * jnp.asarray(keys)[None, None]).sum(-1, keepdims=True, dtype=jnp.uint32)
+    wide = jnp.pad(own, ((0, 0), (1, 1), (0, 0)))
+    return wide[:, :-2] * np.uint32(3) + wide[:, 1:-1] + wide[:, 2:] * np.uint32(5)
+
+
+def _signs(fingerprint: jax.Array, n: int) -> jax.Array:
+    """Random signs (B, F, n)."""
+    places = jnp.asarray(np.arange(n, dtype=np.uint32) * np.uint32(0x9E3779B1))
+    return 1.0 - 2.0 * (_mixed(fingerprint ^ places[None, None]) >> 31).astype(jnp.float32)
+
+
+def _mixed(x: jax.Array) -> jax.Array:
+    """The finaliser of MurmurHash3: every bit of the result depends on every bit of `x`."""
+    x = (x ^ (x >> 16)) * np.uint32(0x85EBCA6B)
+    x = (x ^ (x >> 13)) * np.uint32(0xC2B2AE35)
+    return x ^ (x >> 16)
+
+
+def _window(hop_length: int) -> tuple[int, int, int]:
+    """Size, hop and left margin of the MDCT's windows."""
+    return 2 * hop_length, hop_length, hop_length // 2
+
+
+def _identity(key: jax.Array, shape: tuple[int, ...], dtype: Dtype) -> jax.Array:
+    return jnp.eye(shape[1], shape[2], dtype=dtype)[None]
+
+
+def weights(hop_length: int, sample_rate: int, tilt: float) -> tuple[float, ...]:
+    """Weights of coefficients before they are quantised: SCALE at 1 kHz, falling by the power `tilt` of frequency."""
+    khz = (np.arange(hop_length) + 0.5) * sample_rate / 2000 / hop_length
+    return tuple(float(weight) for weight in SCALE * ((khz + 0.3) / 1.3) ** -tilt)
+
+
+def band_edges(hop_length: int, sample_rate: int, width_hz: float = 300.0, per_octave: float = 4.0) -> tuple[int, ...]:
+    """Borders of bands in bins: `width_hz` wide at least, and `per_octave` of them to an octave above that."""
+    hz, top = [0.0], sample_rate / 2
+    while hz[-1] < top:
+        hz.append(hz[-1] + max(width_hz, hz[-1] * (2 ** (1 / per_octave) - 1)))
+    bins = np.minimum(np.round(np.array(hz) / top * hop_length).astype(int), hop_length)
+    return tuple(int(edge) for edge in np.unique(bins))
+
+
+def spectral(
+    *,
+    sample_rate: int = 24_000,
+    channels: int = 1,
+    hop_length: int = 480,
+    width: int = 256,
+    n_blocks: int = 4,
+    coarsest: float = 5.0,
+    finest: float = 0.3,
+    n_levels: int = 16,
+    default_level: int = 9,
+    tilt: float = 0.45,
+    dtype: Dtype = jnp.float32,
+) -> Codec:
+    """MDCT codec with learnt corrections, context-coded at `n_levels` steps from `coarsest` to `finest`, and noise
+    substitution.
+
+    Steps are in tenths of an orthonormal transform's coefficients at 1 kHz; `tilt` is the power of frequency by which
+    they grow.
+    """
+    if not 0 <= default_level < n_levels or not 0 < finest <= coarsest:
+        raise ValueError(f"default_level {default_level} must be one of {n_levels} levels, and finest <= coarsest")
+    edges = band_edges(hop_length, sample_rate)
+    weighting = weights(hop_length, sample_rate, tilt)
+    steps = tuple(float(step) for step in np.geomspace(coarsest, finest, n_levels))
+    grid = SpectralGrid((len(edges) - 1) * channels, hop_length * channels, steps, default_level)
+    return Codec.from_parts(
+        Encoder(hop_length, edges, weighting, width, n_blocks, dtype),
+        grid,
+        Decoder(hop_length, channels, edges, weighting, width, n_blocks, dtype),
+        sample_rate=sample_rate,
+        hop_length=hop_length,
+        channels=channels,
+        lead=hop_length // 2,
+    )
