@@ -13,6 +13,7 @@ sides and gains in the decoder, start at zero. Training improves what is coded a
 from __future__ import annotations
 
 from collections.abc import Sequence
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -27,7 +28,6 @@ from zoo.nn.layers import (
     Dtype,
     LayerNorm,
     Layers,
-    Network,
     Span,
     Transform,
     apply_mask,
@@ -146,7 +146,7 @@ def _stack(name: str, n: int, width: int, n_blocks: int, dtype: Dtype) -> Layers
 
 
 def _softened(x: jax.Array) -> jax.Array:
-    """Coefficients with their sign and a magnitude that grows slowly; linear near zero, so that gradients stay finite."""
+    """Signed square root of magnitudes, made linear near zero, where its gradient would be infinite."""
     return jnp.sign(x) * (jnp.sqrt(jnp.sqrt(jnp.square(x) + 1e-4)) - 0.1)
 
 

@@ -53,24 +53,26 @@ def random_codes(symbols, shape, seed):
     """Codes (N, F, q), more or less concentrated, with passages of nothing and streams of few dimensions."""
     rng = np.random.default_rng(seed)
     sizes = np.array(symbols.codebook_sizes[: shape[2]])
+    zeros = np.where(np.arange(shape[2]) < symbols.n_unsigned, 0, sizes // 2)
     if not symbols.ordered:
         return rng.integers(0, sizes, shape).astype(np.int32)
     scale = rng.choice([0.1, 1.0, 30.0], (shape[0], 1, 1)) * rng.random((shape[1], 1))
     numbers = np.rint(rng.laplace(size=shape) * scale)
     numbers[:, :, rng.integers(0, shape[2] + 1) :] *= rng.random() < 0.5
-    return np.clip(numbers + sizes // 2, 0, sizes - 1).astype(np.int32)
+    return np.clip(numbers + zeros, 0, sizes - 1).astype(np.int32)
 
 
 def drawn(ordered, sizes, n_streams, n_frames, seed):
     """A model of one or several levels, one of them, and codes of it."""
-    symbols = formats(ordered, sizes, 2 if ordered else len(sizes))
+    unsigned = seed // 2 % (len(sizes) + 1) if ordered else 0
+    symbols = formats(ordered, sizes, 2 if ordered else len(sizes), unsigned)
     level = seed % symbols.n_levels
     codes = random_codes(symbols, (n_streams, n_frames, symbols.n_codes(level)), seed)
     return random_model(symbols, seed), level, codes
 
 
-def formats(ordered, sizes, n_levels=1):
-    return SymbolFormat(tuple(sizes), n_levels, ordered and n_levels > 1, ordered=ordered)
+def formats(ordered, sizes, n_levels=1, unsigned=0):
+    return SymbolFormat(tuple(sizes), n_levels, ordered and n_levels > 1, ordered=ordered, n_unsigned=unsigned)
 
 
 def refer(coder, payload, n_streams, n_frames, level):
@@ -80,7 +82,9 @@ def refer(coder, payload, n_streams, n_frames, level):
     q = symbols.n_codes(level)
     if symbols.ordered:
         row = level if symbols.tables_per_level else 0
-        return reference.decode_scalars(payload, symbols.codebook_sizes, arrays, row, n_streams, n_frames, q)
+        return reference.decode_scalars(
+            payload, symbols.codebook_sizes, arrays, row, n_streams, n_frames, q, symbols.n_unsigned
+        )
     return reference.decode_names(payload, symbols.codebook_sizes, arrays, n_streams, n_frames, q)
 
 

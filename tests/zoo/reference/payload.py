@@ -64,7 +64,7 @@ class RangeDecoder:
             raise Refused
 
 
-def decode_scalars(payload, sizes, arrays, row, n_streams, n_frames, q):
+def decode_scalars(payload, sizes, arrays, row, n_streams, n_frames, q, unsigned=0):
     """Codes [stream][frame][dimension] of a packet."""
     if not n_streams * n_frames * q:
         return [[[] for _ in range(n_frames)] for _ in range(n_streams)]
@@ -73,7 +73,7 @@ def decode_scalars(payload, sizes, arrays, row, n_streams, n_frames, q):
     )
     first, raw_bits = [], []
     magnitude = 0
-    while magnitude <= max(max(sizes) // 2, 1):
+    while magnitude <= max(1, *(s - 1 if k < unsigned else s // 2 for k, s in enumerate(sizes))):
         first.append(magnitude)
         raw_bits.append(0 if magnitude < 16 else magnitude.bit_length() - 1 - 2)
         magnitude += 2 ** raw_bits[-1]
@@ -111,8 +111,14 @@ def decode_scalars(payload, sizes, arrays, row, n_streams, n_frames, q):
                             feature[4] = m(n, t, k - 1) + m(n, t, k + 1)
                             feature[5] = m(n, t, k - 3) + m(n, t, k + 3)
                         activity = base[kind][k]
+                        first_group = 1 if unsigned else 0
+                        group = (
+                            0
+                            if k < unsigned
+                            else first_group + (k - unsigned) * (8 - first_group) // (len(sizes) - unsigned)
+                        )
                         for i in range(6):
-                            activity += weights[kind][k * 8 // len(sizes)][i] * feature[i]
+                            activity += weights[kind][group][i] * feature[i]
                         cell = sum(threshold <= activity for threshold in thresholds)
                         waiting.append((clusters[kind][cell], n, t, k))
             decoded = [(n, t, k, coder.symbol(tokens[cluster])) for cluster, n, t, k in sorted(waiting)]
@@ -125,6 +131,8 @@ def decode_scalars(payload, sizes, arrays, row, n_streams, n_frames, q):
             if raw_bits[token[n][t][k]] == r:
                 number[n][t][k] += coder.raw(r)
     for n, t, k in places:
+        if k < unsigned:
+            continue
         if number[n][t][k] and coder.raw(1):
             number[n][t][k] *= -1
         number[n][t][k] += sizes[k] // 2

@@ -1,4 +1,4 @@
-"""Quantisation of spectra with noise substitution: coefficients on a uniform grid, and the levels of what it leaves out."""
+"""Quantisation of spectra with noise substitution: coefficients on a grid, and the powers of what falls below it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from zoo.nn.bottlenecks.base import Quantised, SymbolFormat, chosen_level, mean_frames, straight_through
-from zoo.nn.layers import PER_TENTH
+from zoo.nn.layers import PER_TENTH, apply_mask
 
 ROUNDING = 0.6
 """A coefficient below this many steps becomes zero, and larger ones are rounded down up to it: rounding at 0.5 costs
@@ -85,7 +85,7 @@ class SpectralGrid(nn.Module):
         losses = {}
         if keys is not None:
             noise = jax.vmap(lambda key: jax.random.uniform(key, scaled.shape[1:], minval=-0.5, maxval=0.5))(keys)
-            bits = self._bits(scaled + noise, jax.lax.stop_gradient(magnitude)).sum(-1)
+            bits = self._bits(scaled + noise, apply_mask(jax.lax.stop_gradient(magnitude), mask)).sum(-1)
             losses["log_rate"] = jnp.log(mean_frames(bits, mask) + 8.0)
         zero = mean_frames((indices == 0).astype(jnp.float32).mean(-1), mask).mean()
         return Quantised(

@@ -1,0 +1,96 @@
+"""What the spectral codec does before it is trained: a transform codec with noise in the place of what is not coded."""
+
+import functools
+import itertools
+
+import jax
+import numpy as np
+import pytest
+
+from zoo import families
+
+HZ, HOP = 8000, 80
+jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+
+@functools.cache
+def codec(channels=1):
+    module = families.create(
+        "spectral", sample_rate=HZ, channels=channels, hop_length=HOP, width=8, n_blocks=1, coarsest=4.0, finest=0.05
+    )
+    return module, module.init(jax.random.key(0), *module.example())
+
+
+@functools.cache
+def forward(channels=1):
+    module, variables = codec(channels)
+    return jit(lambda audio, level: module.apply(variables, audio, level=level))
+
+
+def noise(power_db, seconds=1.0, seed=0, channels=1):
+    shape = (1, int(HZ * seconds), channels)
+    return (10 ** (power_db / 20) * np.random.default_rng(seed).standard_normal(shape)).astype(np.float32)
+
+
+def db(x):
+    return 10 * np.log10(np.mean(np.square(x)))
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_fine_steps_follow_the_waveform(channels):
+    audio = noise(-20, channels=channels)
+    assert db(forward(channels)(audio, 15).audio - audio) < -20 - 18
+
+
+@pytest.mark.parametrize("power_db", [-30.0, -36.0, -42.0])
+def test_what_is_too_soft_to_be_coded_becomes_noise_of_nearly_its_power(power_db):
+    audio = noise(power_db)
+    module, _ = codec()
+    out = forward()(audio, 0)
+    n_bands = module.bottleneck.n_bands
+    assert (np.asarray(out.codes)[..., n_bands:] == 511).mean() > 0.99
+    # less than all of it before training (0.6 of the amplitude), told in steps of 6 dB
+    assert -4.4 - 3.5 < db(out.audio) - power_db < -4.4 + 3.5
+    assert abs(np.corrcoef(np.asarray(out.audio).ravel(), audio.ravel())[0, 1]) < 0.05
+
+
+def test_noise_differs_from_frame_to_frame():
+    decoded = np.asarray(forward()(noise(-36, seconds=2.0), 0).audio).ravel()
+    spectrum = np.abs(np.fft.rfft(decoded)) ** 2
+    correlation = np.fft.irfft(spectrum)[: 10 * HOP] / np.fft.irfft(spectrum)[0]
+    assert np.abs(correlation[HOP::HOP]).max() < 0.1
+
+
+def test_silence_stays_silent():
+    assert not np.abs(np.asarray(forward()(np.zeros((1, HZ, 1), np.float32), 0).audio)).max() > 1e-9
+
+
+def test_a_level_more_costs_more_and_is_closer():
+    audio = noise(-20)
+    errors = [db(forward()(audio, level).audio - audio) for level in (3, 7, 11, 15)]
+    assert all(a - b > 3 for a, b in itertools.pairwise(errors))
+
+
+def test_the_same_codes_make_the_same_noise_wherever_decoding_begins():
+    module, variables = codec()
+    codes = forward()(noise(-36), 0).codes
+    decode = jit(lambda codes: module.apply(variables, codes, level=0, method="decode_codes"))
+    whole, later = decode(codes), decode(codes[:, 40:])
+    at = 40 * HOP
+    margin = 12 * HOP
+    np.testing.assert_allclose(
+        later[:, margin : margin + 20 * HOP], whole[:, at + margin : at + margin + 20 * HOP], atol=1e-7
+    )
+
+
+def test_bands_cover_every_bin_once_and_widen():
+    edges = np.array(families.module_of("spectral").band_edges(480, 24_000))
+    assert edges[0] == 0
+    assert edges[-1] == 480
+    assert (np.diff(edges)[:-1] >= 12).all()
+    assert (np.diff(edges, 2)[:-1] >= -1).all()
+
+
+def test_levels_out_of_range_are_refused():
+    with pytest.raises(families.ZooError, match="default_level 16"):
+        families.create("spectral", default_level=16)
