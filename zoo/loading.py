@@ -39,7 +39,7 @@ class ModelInfo:
     """whether loading asks no network"""
 
 
-def load(path: str | bytes | Path | None = None) -> ReadyCodec:
+def load(path: str | bytes | Path = shipped.DEFAULT) -> ReadyCodec:
     """Loads a codec, ready to encode and decode: one that the package brings, by default "codec_24khz", a run or one
     checkpoint inside it (its averaged weights), or a published one.
 
@@ -49,8 +49,6 @@ def load(path: str | bytes | Path | None = None) -> ReadyCodec:
     directory. Raises CheckpointError for a path that holds no checkpoint, or one that is damaged or of another shape
     (then it says which older one can be loaded), and for a name of nothing.
     """
-    if path is None:
-        return shipped.load()
     place = as_path(path)
     if shipped.is_name(place):
         return shipped.load(place)

@@ -123,7 +123,7 @@ def load(name: str = DEFAULT) -> ReadyCodec:
     from zoo.published.load import load_published
 
     if name not in names():
-        raise CheckpointError(f"this installation has no codec {name}{_others()}: name a run or a published codec")
+        raise CheckpointError(f"the package has no codec {name}{_others()}")
     folder = FOLDER / name
     try:
         if not (folder / checksums.FILE).is_file():
@@ -140,9 +140,9 @@ def load(name: str = DEFAULT) -> ReadyCodec:
 def unknown(name: str) -> str | None:
     """What is to be said of a name that is neither a path nor anything on the hub, if it looks like one of a codec."""
     bare = Path(name).name == name and Path(name).suffix not in hub.SUFFIXES
-    if not bare or not names():
+    if not bare or not (names() or name == DEFAULT):
         return None
-    return f"no checkpoint at {name}: there is no such file or folder{_others()}"
+    return f"no checkpoint at {name}: there is no such file or folder{_others() or ', nor has the package any codec'}"
 
 
 def _others() -> str:
