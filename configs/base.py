@@ -266,7 +266,8 @@ class Config:
     profile: str | None = None
     """FIRST:LAST, steps of this start of the run that are recorded with jax's profiler into the run directory"""
     init: str | None = None
-    """begin with a checkpoint's weights: of a run, one of its checkpoints, or a published codec by id, folder, file"""
+    """begin with a checkpoint's weights: a codec of the package, a run, one of its checkpoints, or a published codec by
+    id, folder, file"""
     init_weights: Literal["averaged", "raw"] = "averaged"
     """which of a run's weights `init` takes: their average, or as the optimiser left them"""
     init_optimisers: bool = False

@@ -55,7 +55,8 @@ class Options:
     """
 
     ckpt: tuple[str, ...]
-    """run directories, single checkpoints inside them, or published models (hub ids, folders, files)"""
+    """codecs of the package (codec_24khz), run directories, single checkpoints inside them, or published models (hub
+    ids, folders, files)"""
     data: Data = field(default_factory=Data)
     levels: tuple[str, ...] = ()
     """operating points of the codecs: all, default, or numbers from 0 (lowest rate); in a report all, else default"""

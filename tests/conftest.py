@@ -7,16 +7,27 @@ os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_p
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import jax
 import pytest
+
+from zoo import shipped
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # how long an example takes says more of what else the machine does than of what is tested
 hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def empty_package() -> Iterator[None]:
+    """The package brings no codecs but for tests that give it some: they would be the default of every command."""
+    real, shipped.FOLDER = shipped.FOLDER, Path(os.devnull)
+    yield
+    shipped.FOLDER = real
 
 
 @contextlib.contextmanager

@@ -16,7 +16,9 @@ from typing import Any
 
 from configs import loading
 from configs.base import Config, ModelConfig, Published, Schedule, Weight
+from zoo import shipped
 from zoo.console.command import fail, unframed
+from zoo.errors import ZooError
 
 DESCRIPTION = """Trains a codec.
 
@@ -25,6 +27,7 @@ DESCRIPTION = """Trains a codec.
   python -m train --config my.py                       a configuration of your own (a file that sets CONFIG)
   python -m train --model vae --resume                 continues the run in runs/vae
   python -m train --model vae --init CKPT              begins with a checkpoint's weights: fine-tuning
+  python -m train --init codec_24khz                   begins with a codec of the package, and has its architecture
   python -m train prepare DIR OUT                      decodes a library once: --data.root OUT is many times as fast
   python -m train check DIR                            what is damaged, silent or strange in a library
   python -m train report RUN...                        the curves of several runs on one page
@@ -43,6 +46,7 @@ def parse(arguments: Sequence[str] | None = None, *, commands: Sequence[str] = (
     first.add_argument("--model")
     first.add_argument("--config")
     first.add_argument("--workdir")
+    first.add_argument("--init")
     first.add_argument("--resume", action="store_true")
     try:
         chosen, rest = first.parse_known_args(arguments)
@@ -50,8 +54,10 @@ def parse(arguments: Sequence[str] | None = None, *, commands: Sequence[str] = (
         fail(str(error))
     if chosen.model and chosen.config:
         fail("give --model or --config, not both")
+    rest = [*rest, "--init", chosen.init] if chosen.init is not None else rest
     asks_help = bool({"-h", "--help"} & set(rest))
-    if not (chosen.model or chosen.config) and not asks_help:
+    alone = chosen.init is not None and not (chosen.model or chosen.config) and shipped.is_name(chosen.init)
+    if not (chosen.model or chosen.config or alone) and not asks_help:
         stray = next((word for word in rest[:1] if not word.startswith("-")), None)
         meant = {**{name: f"--model {name}" for name in loading.names()}, **{name: name for name in commands}}
         if stray is not None:
@@ -60,6 +66,8 @@ def parse(arguments: Sequence[str] | None = None, *, commands: Sequence[str] = (
     try:
         if chosen.config:
             name, base = Path(chosen.config).stem, loading.from_file(chosen.config)
+        elif alone:
+            name, base = _like(shipped.about(chosen.init))
         else:
             name = chosen.model or "vae"
             base = loading.get(name)
@@ -71,10 +79,17 @@ def parse(arguments: Sequence[str] | None = None, *, commands: Sequence[str] = (
             if base.model.recipe != asked.model.recipe:
                 fail(f"{workdir} holds a run of model {base.model.recipe!r}, not {asked.model.recipe!r}")
             _check_same(workdir, base.model, name, asked, rest)
-    except (loading.ConfigError, ValueError, OSError) as error:
+    except (loading.ConfigError, ZooError, ValueError, OSError) as error:
         fail(str(error))
     config = override(base, rest)
     return name, dataclasses.replace(config, workdir=str(workdir), resume=chosen.resume)
+
+
+def _like(codec: shipped.Shipped) -> tuple[str, Config]:
+    """The configuration of a codec's family, with the codec's own architecture."""
+    values = loading.to_dict(loading.get(codec.family))
+    values["model"] |= codec.hyperparameters
+    return codec.family, loading.from_dict(values)
 
 
 def override(base: Config, arguments: Sequence[str]) -> Config:

@@ -1,6 +1,6 @@
 """A zoo of neural audio codecs in JAX/Flax.
 
-codec = zoo.load("runs/vae")  # or a published one: zoo.load("descript/dac_44khz")
+codec = zoo.load("codec_24khz")  # of the package; or zoo.load("runs/vae"), zoo.load("descript/dac_44khz")
 blob = codec.compress(audio, sample_rate=44100, bitrate=12.0)
 audio, sample_rate = codec.decompress(blob)
 """
@@ -8,6 +8,7 @@ audio, sample_rate = codec.decompress(blob)
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -65,6 +66,10 @@ __all__ = [
     "tokens",
     "verify_codec",
 ]
+
+
+# zoo/models holds weights: importing it as a namespace package would put that in the place of the function
+sys.modules[f"{__name__}.models"] = None  # type: ignore[assignment]
 
 
 def __getattr__(name: str) -> Any:

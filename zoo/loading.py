@@ -1,4 +1,4 @@
-"""`load`: codecs trained here, and models that others published (zoo.published); and which there are."""
+"""`load`: codecs of the package, of runs, and models that others published (zoo.published); and which there are."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo import families
+from zoo import families, shipped
 from zoo.arguments import as_bytes, as_path
 from zoo.bitstream.container import ContainerReader
 from zoo.codec import Codec
@@ -29,29 +29,34 @@ class ModelInfo:
     """Hz"""
     channels: int
     step: int | None
-    """of a run trained here"""
+    """of a codec trained here"""
     bitrates_kbps: tuple[float, float] | None = None
     """lowest and highest, of all channels, before entropy coding; None where only that tells, or nothing is coded"""
     parameters: int | None = None
     licence: str | None = None
-    """of published weights"""
+    """of the weights, where they are published or of the package"""
     at_hand: bool = True
     """whether loading asks no network"""
 
 
-def load(path: str | bytes | Path) -> ReadyCodec:
-    """Loads a codec, ready to encode and decode: a run or one checkpoint inside it (its averaged weights), or a
-    published one.
+def load(path: str | bytes | Path = shipped.DEFAULT) -> ReadyCodec:
+    """Loads a codec, ready to encode and decode: one that the package brings, by default "codec_24khz", a run or one
+    checkpoint inside it (its averaged weights), or a published one.
 
     Of a run this is the newest checkpoint; `RUN/checkpoints/best` is the best one. `path` may also be a folder in the
-    hub's layout, a file of weights, or a hub id such as "descript/dac_44khz", which is fetched unless it is cached;
-    what exists here is preferred to the hub, and ~ is the home directory. Raises CheckpointError for a path that holds
-    no checkpoint, or one that is damaged or of another shape; then it says which older one can be loaded.
+    hub's layout, a file of weights, or a hub id such as "descript/dac_44khz", which is fetched unless it is cached.
+    What exists here is preferred to a codec of the package that has the same name, and both to the hub; ~ is the home
+    directory. Raises CheckpointError for a path that holds no checkpoint, or one that is damaged or of another shape
+    (then it says which older one can be loaded), and for a name of nothing.
     """
     place = as_path(path)
+    if shipped.is_name(place):
+        return shipped.load(place)
     if not runs.is_run(place):
         from zoo.published.load import load_published
 
+        if not Path(place).exists() and (told := shipped.unknown(place)):
+            raise CheckpointError(told)
         return load_published(place)
     found = runs.find(place)
     try:
@@ -74,10 +79,17 @@ def _loadable_before(path: Path, newest: Path) -> Path | None:
 
 
 def find_by_hash(weights_hash: bytes, root: str | Path = "runs") -> ReadyCodec:
-    """The codec below `root` whose `ReadyCodec.digest` this is; raises CheckpointError if none is.
+    """The codec of the package, or below `root`, whose `ReadyCodec.digest` this is; raises CheckpointError if none is,
+    naming the release where an earlier one had it.
 
     Published models are not searched: that would take reading the weights of all of them.
     """
+    reason: CheckpointError | None = None
+    try:
+        if (name := shipped.named_by(weights_hash)) is not None:
+            return shipped.load(name)
+    except CheckpointError as error:
+        reason = error  # a run may have it nevertheless
     for run in sorted(Path(root).iterdir()) if Path(root).is_dir() else []:
         for step in reversed(runs.steps(run)):
             place = run / "checkpoints" / str(step)
@@ -87,14 +99,16 @@ def find_by_hash(weights_hash: bytes, root: str | Path = "runs") -> ReadyCodec:
                 continue  # a damaged checkpoint may lie beside the one that is looked for
             if found:
                 return load(place)
+    if reason is not None:
+        raise reason
     raise CheckpointError(
-        f"no codec below {root}/ has the weights {weights_hash.hex()} that the file was made with; a published model "
-        f"must be named"
+        f"no codec of the package or below {root}/ has the weights {weights_hash.hex()} that the file was made with; a "
+        f"published model must be named"
     )
 
 
 def decompress(blob: bytes, root: str | Path = "runs") -> DecodedAudio:
-    """`audio, sample_rate` of a `.zac` file, by the codec below `root` that it was made with.
+    """`audio, sample_rate` of a `.zac` file, by the codec of the package, or below `root`, that it was made with.
 
     Raises BitstreamError for a damaged file, CheckpointError if the codec is not there.
     """
@@ -127,8 +141,33 @@ def list_runs(root: str | Path = "runs") -> tuple[ModelInfo, ...]:
     return tuple(found)
 
 
+def _list_shipped() -> tuple[ModelInfo, ...]:
+    """The codecs of the package, the default one first; a damaged one is left out."""
+    found = []
+    for one in shipped.known():
+        try:
+            codec = families.create(one.family, **one.hyperparameters)
+        except ZooError:
+            continue
+        found.append(
+            ModelInfo(
+                one.name,
+                one.family,
+                sample_rate=codec.sample_rate,
+                channels=codec.channels,
+                step=one.step,
+                bitrates_kbps=_bitrates(codec),
+                parameters=one.parameters,
+                licence=one.licence,
+            )
+        )
+    return tuple(found)
+
+
 def models(root: str | Path = "runs") -> tuple[ModelInfo, ...]:
-    """Weights that `load` finds: the trained runs below `root`, then the published models that are known by name."""
+    """Weights that `load` finds: the codecs of the package, the trained runs below `root`, then the published models
+    that are known by name.
+    """
     from zoo.published import KNOWN, hub
 
     published = [
@@ -145,7 +184,7 @@ def models(root: str | Path = "runs") -> tuple[ModelInfo, ...]:
         )
         for model in KNOWN
     ]
-    return (*list_runs(root), *published)
+    return (*_list_shipped(), *list_runs(root), *published)
 
 
 def _bitrates(codec: Codec) -> tuple[float, float] | None:

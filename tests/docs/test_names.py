@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TEMPLATE = ROOT / "docs" / "models" / "TEMPLATE.md"
+PAGES = [ROOT / "README.md", *sorted(page for page in (ROOT / "docs").rglob("*.md") if page != TEMPLATE)]
 README_WORDS = 1200
 OURS = "zoo|train|evaluate|configs"
 NAME = re.compile(rf"(?<![\w./-])(?:{OURS})(?:\.[A-Za-z_]\w*)+(?![\w/]|\.\w)")

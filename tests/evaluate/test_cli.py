@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 
+import zoo
 from configs.autoencoder import Autoencoder
 from configs.base import Config, Evaluation
 from evaluate import __main__ as command
@@ -26,8 +27,10 @@ from tests.complaint import complaint
 from train.run.checkpoints import Checkpoints
 from train.step.state import create_state
 from train.step.task import CodecTask
+from zoo import shipped
 from zoo.bitstream.entropy import Fitter
 from zoo.errors import ZooError
+from zoo.published.load import export
 from zoo.ready import ReadyCodec
 
 RATE = 8000
@@ -130,6 +133,18 @@ def test_results_of_what_is_no_folder_get_one_of_its_name(tmp_path: Path, monkey
     assert place("descript/dac_24khz") == Path("evaluation/dac_24khz")
     assert place("weights.pth") == Path("evaluation/weights.pth")
     assert place("out") == Path("out/evaluation")
+
+
+def test_a_codec_of_the_package_goes_by_its_name(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(zoo.load(run_dir), tmp_path / "models" / "codec_24khz", precision="float16")
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path / "models")
+    monkeypatch.chdir(tmp_path)
+    ((name, codec),) = cli.load_codecs(["codec_24khz"]).items()
+    assert name == "codec_24khz"
+    # nothing is written into the package
+    assert cli.results_folder(codec) == Path("evaluation/codec_24khz")
 
 
 def test_limit_is_for_each_domain(folder: Path, run_dir: Path) -> None:

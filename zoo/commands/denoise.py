@@ -10,7 +10,7 @@ import time
 from zoo.audio import check_format, check_output, open_reader, open_writer
 from zoo.commands.encode import BLOCK_SAMPLES, until_interrupted
 from zoo.commands.options import Denoise
-from zoo.commands.sources import check_input, find_codec, raw_format
+from zoo.commands.sources import check_input, find_run, raw_format
 from zoo.console.command import progress
 from zoo.console.terminal import report
 from zoo.denoising import StreamDenoiser
@@ -21,7 +21,7 @@ def denoise(options: Denoise) -> None:
     check_input(options.input)
     check_format(options.output, options.subtype)
     check_output(options.output, force=options.force)
-    codec = find_codec(options.ckpt)
+    codec = find_run(options.ckpt)
     begin = time.perf_counter()
     with open_reader(options.input, raw=raw_format(options.raw), stream=options.stream) as reader:
         cleaner = StreamDenoiser(

@@ -27,8 +27,9 @@ class Mix:
     domain: Domain = "waveform"
     """what is added up: samples, or a codec's latents"""
     ckpt: str | None = None
-    """the codec: a run directory, checkpoint or published model; None = the only run below runs/. For waveforms it is
-    needed by .zac files alone, and None = the run that they were made with"""
+    """the codec: one of the package, a run directory, checkpoint or published model; None = the package's codec_24khz,
+    or where it has none the only run below runs/. For waveforms it is needed by .zac files alone, and None = the one
+    that they were made with"""
     subtype: str | None = None
     """of the samples, for instance PCM_24 or FLOAT; None = PCM_16 for wav and flac"""
     force: bool = False
@@ -55,7 +56,8 @@ class Morph:
     domain: Domain = "latent"
     """what is between both: latents, or samples (a cross-fade)"""
     ckpt: str | None = None
-    """the codec: a run directory, checkpoint or published model; None = the only run below runs/"""
+    """the codec: one of the package, a run directory, checkpoint or published model; None = the package's codec_24khz,
+    or where it has none the only run below runs/"""
     subtype: str | None = None
     """of the samples, for instance PCM_24 or FLOAT; None = PCM_16 for wav and flac"""
     force: bool = False

@@ -9,7 +9,7 @@ _HEADINGS = ("name", "family", "kHz", "channels", "kbps", "M parameters", "licen
 
 
 def list_models(options: List) -> None:
-    """Prints a table of the runs below runs/ and the published models that are known by name."""
+    """Prints a table of the package's codecs, the runs below runs/, and the published models that are known by name."""
     rows = [_HEADINGS, *(_row(model) for model in zoo.models())]
     widths = [max(len(row[i]) for row in rows) for i in range(len(_HEADINGS))]
     for row in rows:
@@ -22,7 +22,14 @@ def export(options: Export) -> None:
 
     load.check_folder(options.output, force=options.force)  # before the weights are fetched
     codec = zoo.load(options.ckpt)
-    load.export(codec, options.output, force=options.force)
+    load.export(
+        codec,
+        options.output,
+        force=options.force,
+        precision=options.precision,
+        licence=options.licence,
+        trained_on=options.trained_on,
+    )
     print(f"{options.ckpt} → {options.output}: {codec!r}")
 
 

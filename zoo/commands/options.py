@@ -23,7 +23,8 @@ class Encode:
     """Codes audio: one file, standard input, or a whole library.
 
     Examples:
-      python -m zoo encode song.flac song.zac --ckpt runs/vae                  at the codec's default level
+      python -m zoo encode song.flac song.zac                                  with the package's own codec
+      python -m zoo encode song.flac song.zac --ckpt runs/vae                  with one of yours, at its default level
       python -m zoo encode song.flac song.zac --ckpt runs/vae --bitrate 12     just below 12 kbps
       python -m zoo encode --corpus DIR OUT --ckpt runs/vae --tokens           all below DIR; resumes when run again
       arecord -f cd | python -m zoo encode - live.zac --ckpt runs/vae          codes while it records
@@ -34,7 +35,8 @@ class Encode:
     output: Positional[str]
     """the .zac file, - for standard output, or with --corpus a folder"""
     ckpt: str | None = None
-    """a run directory or checkpoint, or a published model: hub id, folder, file; None = the only run below runs/"""
+    """a codec of the package, run directory or checkpoint, or published model: hub id, folder, file; None = the
+    package's codec_24khz, or where it has none the only run below runs/"""
     bitrate: float | None = None
     """kbps of payload, all channels together: its mean over the file lands just below this"""
     level: int | None = None
@@ -70,7 +72,8 @@ class Decode:
     output: Positional[str]
     """a .wav, .flac or .ogg file, or - for standard output (WAV)"""
     ckpt: str | None = None
-    """a run, checkpoint or published model; None = the run below runs/ that the file was made with"""
+    """a run, checkpoint or published model; None = the codec of the package, or run below runs/, that the file was made
+    with"""
     start: float = 0.0
     """second at which to begin; the file must not be a pipe"""
     seconds: float | None = None
@@ -101,7 +104,7 @@ class Tokenise:
     output: Positional[str]
     """a folder or store of its own"""
     ckpt: str | None = None
-    """a run directory or checkpoint, or a published model; None = the only run below runs/"""
+    """a codec of the package, run directory, checkpoint or published model; None = as for encode"""
     format: Literal["parquet", "webdataset", "npy", "arrayrecord"] = "parquet"
     level: int | None = None
     """operating point, from 0 (lowest rate); None = the codec's default"""
@@ -141,7 +144,8 @@ class Detokenise:
     output: Positional[str]
     """a folder; files that are there already are kept"""
     ckpt: str | None = None
-    """a run, checkpoint or published model; None = the run below runs/ that the tokens were made with"""
+    """a run, checkpoint or published model; None = the codec of the package, or run below runs/, that the tokens were
+    made with"""
     format: Literal["wav", "flac", "ogg"] = "wav"
     subtype: str | None = None
     """of the samples, for instance PCM_24 or FLOAT; None = PCM_16 for wav and flac"""
@@ -197,22 +201,25 @@ class Info:
     stream: int | None = None
     """which of the audio streams of a container, from 0; None = the first"""
     ckpt: str | None = None
-    """a run, checkpoint or published model; None = the run below runs/ that the file was made with, if it is there"""
+    """a run, checkpoint or published model; None = the codec of the package, or run below runs/, that the file was made
+    with, if it is there"""
 
 
 @dataclass(frozen=True)
 class List:
-    """Lists the codecs that --ckpt takes: the runs below runs/, and published models, fetched when asked for."""
+    """Lists the codecs that --ckpt takes: the package's, runs below runs/, published models, fetched when asked for."""
 
 
 @dataclass(frozen=True)
 class Export:
     """Writes a codec to a folder in the layout of the Hugging Face hub; --ckpt takes that folder as well.
 
-    For a model of a published family the weights are those that its torch implementation loads.
+    For a model of a published family the weights are those that its torch implementation loads. A folder in zoo/models
+    is a codec of the package.
 
     Examples:
       python -m zoo export runs/vae out/vae
+      python -m zoo export runs/vae out/vae --precision float16                half the bytes
       python -m zoo export facebook/encodec_24khz out/encodec
     """
 
@@ -220,6 +227,12 @@ class Export:
     """a run directory or checkpoint, or a published model"""
     output: Positional[str]
     """the folder"""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """of the weights of a codec trained here: rounded they are another codec, with a digest of its own"""
+    licence: str | None = None
+    """of these weights, such as "CC BY 4.0" """
+    trained_on: str | None = None
+    """what they were trained on, in a line"""
     force: bool = False
     """replace a folder of that kind"""
 

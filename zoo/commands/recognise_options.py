@@ -22,7 +22,8 @@ class TrainProbe:
     output: str
     """the probe, a .safetensors file"""
     ckpt: str | None = None
-    """a run directory or checkpoint, or a published model; None = the only run below runs/"""
+    """a codec of the package, run directory, checkpoint or published model; None = the package's codec_24khz, or where
+    it has none the only run below runs/"""
     classifier: Literal["logistic", "svm", "dense"] = "logistic"
     """logistic regression, a linear support vector machine, or a net of two layers of 256"""
     features: tuple[str, ...] = ("layers", "mfcc")
@@ -67,7 +68,8 @@ class Similar:
     data: Positional[str]
     """a folder of audio files"""
     ckpt: str | None = None
-    """a run directory or checkpoint, or a published model; None = the only run below runs/"""
+    """a codec of the package, run directory, checkpoint or published model; None = the package's codec_24khz, or where
+    it has none the only run below runs/"""
     top: int = 5
     """nearest sounds"""
     index: str | None = None

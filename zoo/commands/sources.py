@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from zoo import loading
+from zoo import loading, shipped
 from zoo.audio import RawFormat, output
 from zoo.audio.places import no_folder
 from zoo.commands.options import Raw
+from zoo.console.terminal import report
 from zoo.errors import ZooError
 from zoo.ready import ReadyCodec
 
@@ -39,11 +40,24 @@ def check_input(path: str) -> None:
 
 
 def find_codec(ckpt: str | None, weights_hash: bytes | None = None) -> ReadyCodec:
-    """The codec named, the one that a file was made with, or the only one there is below runs/."""
+    """The codec named, the one that a file was made with, or else the package's own, if there is one.
+
+    Where it might not be the one that is meant, since there are runs below runs/, a line says so. Without one it is the
+    only run there is.
+    """
+    if ckpt is None and weights_hash is not None:
+        return loading.find_by_hash(weights_hash)
+    if ckpt is not None or (name := shipped.default()) is None:
+        return find_run(ckpt)
+    if trained := loading.list_runs():
+        report(f"with {name}, the package's own codec; another one must be named: --ckpt {trained[0].name}")
+    return shipped.load(name)
+
+
+def find_run(ckpt: str | None) -> ReadyCodec:
+    """The codec named, or the only one there is below runs/."""
     if ckpt is not None:
         return loading.load(ckpt)
-    if weights_hash is not None:
-        return loading.find_by_hash(weights_hash)
     # a published model only by its name
     return loading.load(the_only([model.name for model in loading.list_runs()], "run"))
 

@@ -7,6 +7,7 @@ import os
 import time
 from pathlib import Path, PurePosixPath
 
+from zoo import loading
 from zoo.audio import check_format, open_writer
 from zoo.commands.options import Detokenise, Tokenise
 from zoo.commands.sources import find_codec
@@ -55,7 +56,7 @@ def tokenise(options: Tokenise) -> None:
     work = Work(
         input=options.input,
         output=options.output,
-        load=functools.partial(find_codec, _everywhere(options.ckpt)),
+        load=functools.partial(loading.load, _everywhere(options.ckpt or str(codec.metadata["path"]))),
         codec=made.codec,
         settings=made.settings,
         format=options.format,
@@ -137,9 +138,9 @@ def _full(place: str) -> str:
     return place.rstrip("/") if is_uri(place) else os.path.realpath(place)
 
 
-def _everywhere(ckpt: str | None) -> str | None:
+def _everywhere(ckpt: str) -> str:
     """A path as it is called in whatever folder a process runs; other names as they are."""
-    return os.path.abspath(ckpt) if ckpt is not None and os.path.exists(ckpt) else ckpt
+    return os.path.abspath(ckpt) if os.path.exists(ckpt) else ckpt
 
 
 def _part(text: str) -> tuple[int, int]:

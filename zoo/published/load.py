@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -20,13 +21,16 @@ from zoo.errors import CheckpointError, ZooError, one_line
 from zoo.nn.bottlenecks import SymbolFormat
 from zoo.published import hub, keymap, registry
 from zoo.published.files import torch_writer, weights
+from zoo.published.precision import Precision, narrow, rounded
 from zoo.ready import ReadyCodec
-from zoo.saved import checkpoint
+from zoo.saved import checkpoint, checksums
 
 OURS = "codec-zoo"
 """`model_type` in the config.json of families that are trained here"""
 _CODEC = "codec"
 """under which name the metadata of entropy.safetensors have family and hyper-parameters"""
+_KEPT = {"step": int, "licence": str, "trained_on": str}
+"""what else of a codec's metadata is written into both, and of which type it is"""
 _EXACT = "params/"
 """before the paths of parameters in entropy.safetensors, which other files can say only up to rounding"""
 _LAYOUTS = {  # what the implementation of a family reads; the others: CONFIGS[0] and WEIGHTS[0]
@@ -75,18 +79,38 @@ class _Placing:
         return placed
 
 
-def export(codec: ReadyCodec, folder: str | Path, *, force: bool = False) -> None:
+def export(
+    codec: ReadyCodec,
+    folder: str | Path,
+    *,
+    force: bool = False,
+    precision: Precision = "float32",
+    licence: str | None = None,
+    trained_on: str | None = None,
+) -> None:
     """Writes configuration, weights and tables of a codec to a folder that `zoo.load` and the hub take.
 
-    Of a published family they are those that its torch implementation loads. The folder is there when it is whole;
-    one that exists is replaced with `force`, if it is of this kind. Raises ZooError where that is not so.
+    Of a published family they are those that its torch implementation loads; of one that is trained here they may be
+    rounded to another `precision`, which makes another codec of it, and `licence` and `trained_on` say what is known of
+    the weights (by default what the codec's metadata have). The folder is there when it is whole; one that exists is
+    replaced with `force`, if it is of this kind. Raises ZooError where that is not so, for a precision of a published
+    family, and for weights that the precision cannot hold.
     """
     folder = Path(folder)
     check_folder(folder, force=force)
+    if codec.metadata["family"] in families.PUBLISHED and (precision != "float32" or licence or trained_on):
+        raise ZooError(
+            f"{codec.metadata['family']} is a published family: its weights stay as its torch implementation loads "
+            f"them, and their licence is their authors'"
+        )
+    said = {"licence": licence, "trained_on": trained_on}
+    codec = dataclasses.replace(
+        rounded(codec, precision), metadata=codec.metadata | {key: text for key, text in said.items() if text}
+    )
     part = folder.parent / f".{folder.name}.part-{os.getpid()}"
     try:
         part.mkdir(parents=True)
-        _write(codec, part)
+        _write(codec, part, precision)
         if folder.exists():
             old = part.with_suffix(".old")
             folder.rename(old)
@@ -109,17 +133,19 @@ def check_folder(folder: str | Path, *, force: bool) -> None:
         raise ZooError(f"{folder} is no exported model: it is not replaced")
 
 
-def _write(codec: ReadyCodec, folder: Path) -> None:
+def _write(codec: ReadyCodec, folder: Path, precision: Precision) -> None:
     family, model = str(codec.metadata["family"]), json.loads(json.dumps(codec.metadata["model"]))
     params = codec.variables["params"]
     about = {"family": family, "hyperparameters": model}
-    if "step" in codec.metadata:
-        about["step"] = codec.metadata["step"]
-    if family in families.PUBLISHED:
+    about |= {key: codec.metadata[key] for key in _KEPT if key in codec.metadata}
+    own = family not in families.PUBLISHED
+    if not own:
         implementation = families.module_of(family)
         config = implementation.hub_config(**model)
         layout = next(iter(implementation.key_maps(**model).values()))
     else:
+        n_parameters = sum(leaf.size for leaf in jax.tree.leaves(params))
+        about |= {"precision": precision, "parameters": n_parameters, "digest": codec.digest.hex()}
         config = {"model_type": OURS, "format": checkpoint.FORMAT, **about}
         layout = _own_layout(params)
     tensors = keymap.from_params(params, layout)
@@ -133,10 +159,13 @@ def _write(codec: ReadyCodec, folder: Path) -> None:
     # JSON is YAML too
     (folder / config_file).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     if weights_file.endswith(".safetensors"):
-        weights.write_safetensors(folder / weights_file, tensors)
+        stored = {name: narrow(array, precision) for name, array in tensors.items()}
+        weights.write_safetensors(folder / weights_file, stored)
     else:
         torch_writer.write(folder / weights_file, tensors)
     weights.write_safetensors(folder / hub.TABLES, codec.entropy.arrays | exact, {_CODEC: json.dumps(about)})
+    if own:
+        checksums.write(folder, (config_file, weights_file, hub.TABLES))
 
 
 def _identify(
@@ -151,8 +180,8 @@ def _identify(
         except (ValueError, TypeError):
             raise CheckpointError(f"{hub.TABLES} does not say what codec it belongs to") from None
     if about is not None:
-        step = {"step": about["step"]} if isinstance(about.get("step"), int) else {}
-        return about["family"], about["hyperparameters"], step
+        kept = {key: about[key] for key, kind in _KEPT.items() if isinstance(about.get(key), kind)}
+        return about["family"], about["hyperparameters"], kept
     if config is None:
         model = _recognise(stored.tensors)
         return model.family, _hyperparameters(model.family, model.config), {}

@@ -15,17 +15,17 @@ _BLOCK = 2**22
 
 
 def write(folder: Path, parts: Collection[str]) -> None:
-    """Writes `checksums.json`: {path: [bytes, crc32]} of all files in these sub-folders."""
+    """Writes `checksums.json`: {path: [bytes, crc32]} of these files, and of all in these sub-folders."""
     found = {}
     for part in sorted(parts):
-        for path in sorted((folder / part).rglob("*")):
+        for path in (folder / part, *sorted((folder / part).rglob("*"))):
             if path.is_file():
                 found[path.relative_to(folder).as_posix()] = _of(path)
     whole.write_text(folder / FILE, json.dumps(found, indent=0) + "\n")
 
 
 def check(folder: Path, parts: Collection[str]) -> None:
-    """Raises CheckpointError where a file in these sub-folders is no longer what it was.
+    """Raises CheckpointError where one of these files, or one in these sub-folders, is no longer what it was.
 
     A folder without checksums, of an earlier version, is taken as it is.
     """

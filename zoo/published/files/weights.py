@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from zoo.errors import CheckpointError
@@ -21,6 +22,7 @@ _SAFETENSORS = {  # https://huggingface.co/docs/safetensors: little-endian all o
     "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?",
 }  # fmt: skip
 _NAMES = {np.dtype(dtype): name for name, dtype in _SAFETENSORS.items() if name != "BF16"}
+_NAMES[np.dtype(jax.dtypes.bfloat16)] = "BF16"
 _HEADER_LIMIT = 100_000_000
 _NESTED = ("state_dict", "best_state", "model_state_dict", "model", "ema", "generator")
 """Under which names training programs keep what matters, the first of them preferred."""
@@ -88,7 +90,8 @@ def write_safetensors(
     with whole.file(Path(path), sync=True) as file:
         file.write(struct.pack("<Q", len(text)) + text)
         for name in order:
-            file.write(np.ascontiguousarray(tensors[name]).data)
+            # as bytes: bfloat16 is no type that a buffer can have
+            file.write(np.ascontiguousarray(tensors[name]).reshape(-1).view(np.uint8).data)
 
 
 def _read_safetensors(path: Path) -> Checkpoint:

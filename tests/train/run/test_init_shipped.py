@@ -1,0 +1,71 @@
+"""Runs that begin with a codec of the package."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import zoo
+from configs import loading
+from configs.base import LossWeights
+from tests.complaint import complaint
+from tests.train import tiny
+from tests.train.run.initialised import TINY, begun, differing, flat
+from train import cli
+from zoo import shipped
+from zoo.bitstream import entropy
+from zoo.published.load import export
+from zoo.saved import checkpoint
+
+pytestmark = pytest.mark.usefixtures("short")
+
+
+@pytest.fixture
+def codec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> zoo.ReadyCodec:
+    """What the package has as codec_24khz: random weights, of another size than the family's configuration says."""
+    model = tiny.RUN.model.kwargs()
+    module = zoo.create("autoencoder", **model)
+    rng = np.random.default_rng(0)
+    template = checkpoint.codec_template(module)["params"]
+    params = jax.tree.map(lambda x: rng.normal(0, 0.1, x.shape).astype(np.float32), template)
+    coder = entropy.Fitter(module.bottleneck.symbols()).fit()
+    made = zoo.ReadyCodec(module, {"params": params}, coder, {"family": "autoencoder", "model": model})
+    export(made, tmp_path / "models" / "codec_24khz", precision="float16")
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path / "models")
+    monkeypatch.chdir(tmp_path)
+    return zoo.load("codec_24khz")
+
+
+def test_its_architecture_and_weights_are_where_a_run_begins(codec: zoo.ReadyCodec) -> None:
+    name, config = cli.parse(["--init", "codec_24khz", "--steps", "9", "--loss.mel", "2"])
+    family = loading.get("autoencoder")
+    assert (name, config.init, config.steps, config.loss.mel) == ("autoencoder", "codec_24khz", 9, 2.0)
+    assert config.model == tiny.RUN.model != family.model
+    assert config.optim == family.optim
+    run = dataclasses.replace(TINY, model=config.model, adversarial_start=-1, loss=LossWeights(waveform_l1=1.0))
+    _, after, said = begun(run, Path("codec_24khz"))
+    assert " new" not in said
+    assert "beginning with codec_24khz (autoencoder, 8000 Hz" in said
+    assert differing(flat(after.params), flat(codec.variables["params"])) == set()
+
+
+def test_a_model_that_is_named_is_trained_as_it_stands(codec: zoo.ReadyCodec) -> None:
+    _, config = cli.parse(["--model", "autoencoder", "--init", "codec_24khz"])
+    assert config.model == loading.get("autoencoder").model
+    assert config.init == "codec_24khz"
+    _, config = cli.parse(["--init", "codec_24khz", "--model.n_blocks", "1"])
+    assert config.model == dataclasses.replace(tiny.RUN.model, n_blocks=1)  # type: ignore[call-arg]
+
+
+def test_other_names_leave_the_model_open(codec: zoo.ReadyCodec, tmp_path: Path, capfd) -> None:
+    for init in ("codec_48khz", "runs/vae", "descript/dac_24khz"):
+        assert "which model? --model" in complaint(capfd, cli.parse, ["--init", init])
+    (tmp_path / "codec_24khz").mkdir()  # what exists is preferred
+    assert "which model? --model" in complaint(capfd, cli.parse, ["--init", "codec_24khz"])
+    (tmp_path / "codec_24khz").rmdir()
+    (tmp_path / "models" / "codec_24khz" / "config.json").write_text("{}")
+    assert "codec_24khz, a codec of this package, is damaged" in complaint(capfd, cli.parse, ["--init", "codec_24khz"])
