@@ -1,8 +1,8 @@
 """The published models that are known by name, and the facts about them.
 
 Licences are those of the weights, as their authors give them: in the README of descript-audio-codec (MIT), on the
-models' cards (Mimi, SNAC, Vocos, EnCodec 48 kHz, Stable Audio Open), in audiocraft's LICENSE_weights (EnCodec 32 kHz).
-For EnCodec 24 kHz neither card nor README says more than that the code is MIT.
+models' cards (Mimi, Pocket TTS, SNAC, Vocos, EnCodec 48 kHz, Stable Audio Open), in audiocraft's LICENSE_weights
+(EnCodec 32 kHz). For EnCodec 24 kHz neither card nor README says more than that the code is MIT.
 """
 
 from __future__ import annotations
@@ -160,6 +160,17 @@ KNOWN = (
         "decoder_channels": 128, "decoder_input_channels": 64, "downsampling_ratios": [2, 4, 4, 8, 8],
         "encoder_hidden_size": 128, "sampling_rate": 44_100,
     }, subfolder="vae"),
+    PublishedModel("eustlb/pocket-tts-audio-tokenizer", "pocket_tts_audio_tokenizer", sample_rate=24_000, channels=1,
+                   bitrates_kbps=None, parameters=20_100_000, licence="CC-BY 4.0", config={
+        "model_type": "pocket_tts_audio_tokenizer", "sampling_rate": 24_000, "audio_channels": 1, "hidden_size": 512,
+        "latent_dim": 32, "latent_stride": 16, "num_filters": 64, "num_residual_layers": 1,
+        "upsampling_ratios": [6, 5, 4], "kernel_size": 7, "last_kernel_size": 3, "residual_kernel_size": 3,
+        "dilation_growth_rate": 2, "use_causal_conv": True, "pad_mode": "constant", "compress": 2,
+        "trim_right_ratio": 1.0, "use_conv_shortcut": False, "upsample_groups": 512, "num_hidden_layers": 2,
+        "intermediate_size": 2048, "num_attention_heads": 8, "num_key_value_heads": 8, "head_dim": 64,
+        "hidden_act": "gelu_pytorch_tanh", "norm_eps": 1e-5, "rope_parameters": {"rope_theta": 10_000.0},
+        "sliding_window": 250, "attention_bias": False, "layer_scale_initial_scale": 0.01,
+    }),
 )  # fmt: skip
 """In the order of `zoo.models()`."""
 
@@ -175,7 +186,13 @@ _STABLE_AUDIO_TOOLS = ("autoencoder", "diffusion_autoencoder", "diffusion_uncond
 
 def family_of(config: dict[str, Any]) -> str | None:
     """Which family a configuration is of: by the name its library gives, or by arguments that only it has."""
-    named = {"dac": "dac", "encodec": "encodec", "mimi": "mimi", "AutoencoderOobleck": "oobleck"}
+    named = {
+        "dac": "dac",
+        "encodec": "encodec",
+        "mimi": "mimi",
+        "AutoencoderOobleck": "oobleck",
+        "pocket_tts_audio_tokenizer": "pocket_tts_audio_tokenizer",
+    }
     for key in ("_class_name", "model_type"):
         if isinstance(name := config.get(key), str) and name in named:
             return named[name]

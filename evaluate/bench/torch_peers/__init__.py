@@ -13,7 +13,14 @@ from typing import Any
 import torch
 
 from evaluate.bench.torch_peers.authors import Snac, Vocos
-from evaluate.bench.torch_peers.libraries import Dac, Encodec, Mimi, Oobleck, SegmentedEncodec
+from evaluate.bench.torch_peers.libraries import (
+    Dac,
+    Encodec,
+    Mimi,
+    Oobleck,
+    PocketTTSAudioTokenizer,
+    SegmentedEncodec,
+)
 from evaluate.bench.torch_peers.peer import Peer
 from evaluate.bench.torch_peers.randomise import randomise
 from zoo.errors import ZooError
@@ -25,6 +32,7 @@ PEERS: dict[str, type[Peer]] = {
     "encodec": Encodec,
     "mimi": Mimi,
     "oobleck": Oobleck,
+    "pocket_tts_audio_tokenizer": PocketTTSAudioTokenizer,
     "snac": Snac,
     "vocos": Vocos,
 }

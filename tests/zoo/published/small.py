@@ -43,6 +43,12 @@ HUB_CONFIGS: dict[str, dict[str, Any]] = {
         "upsample_groups": 16, "num_hidden_layers": 1, "intermediate_size": 24, "num_attention_heads": 2,
         "num_key_value_heads": 2, "head_dim": 8, "sliding_window": 9,
     },
+    "pocket_tts_audio_tokenizer": {
+        "model_type": "pocket_tts_audio_tokenizer", "sampling_rate": 8000, "hidden_size": 16, "latent_dim": 3,
+        "latent_stride": 4, "num_filters": 4, "upsampling_ratios": [4, 2], "upsample_groups": 16,
+        "num_hidden_layers": 2, "intermediate_size": 24, "num_attention_heads": 2, "num_key_value_heads": 2,
+        "head_dim": 8, "sliding_window": 9,
+    },
     "snac": {
         "sampling_rate": 8000, "encoder_dim": 4, "encoder_rates": [2, 4], "decoder_dim": 32, "decoder_rates": [4, 2],
         "attn_window_size": None, "codebook_size": 16, "codebook_dim": 4, "vq_strides": [2, 1], "noise": True,

@@ -17,6 +17,14 @@ from zoo.bitstream import entropy  # noqa: E402
 from zoo.published import load  # noqa: E402
 from zoo.saved import checkpoint  # noqa: E402
 
+MODELS = {
+    "dac": "DacModel",
+    "encodec": "EncodecModel",
+    "mimi": "MimiModel",
+    "pocket_tts_audio_tokenizer": "PocketTTSAudioTokenizerModel",
+}
+"""of transformers"""
+
 
 @pytest.fixture(params=HUB_CONFIGS)
 def exported(request, tmp_path) -> tuple[str, zoo.ReadyCodec, Path]:
@@ -46,10 +54,10 @@ def test_it_is_the_same_codec_again(exported):
 
 def test_the_reference_finds_every_tensor(exported):
     family, _, folder = exported
-    if family in ("dac", "encodec", "mimi"):
-        from transformers import DacModel, EncodecModel, MimiModel
+    if family in MODELS:
+        import transformers
 
-        kind = {"dac": DacModel, "encodec": EncodecModel, "mimi": MimiModel}[family]
+        kind = getattr(transformers, MODELS[family])
         _, found = kind.from_pretrained(folder, output_loading_info=True)
         problems = {key: values for key, values in found.items() if values}
         # running statistics of training
