@@ -1,8 +1,8 @@
 """The published models that are known by name, and the facts about them.
 
 Licences are those of the weights, as their authors give them: in the README of descript-audio-codec (MIT), on the
-models' cards (Mimi, Pocket TTS, SNAC, Vocos, EnCodec 48 kHz, Stable Audio Open), in audiocraft's LICENSE_weights
-(EnCodec 32 kHz). For EnCodec 24 kHz neither card nor README says more than that the code is MIT.
+models' cards (Mimi, Pocket TTS, SNAC, WavTokenizer, Vocos, EnCodec 48 kHz, Stable Audio Open), in audiocraft's
+LICENSE_weights (EnCodec 32 kHz). For EnCodec 24 kHz neither card nor README says more than that the code is MIT.
 """
 
 from __future__ import annotations
@@ -171,6 +171,15 @@ KNOWN = (
         "hidden_act": "gelu_pytorch_tanh", "norm_eps": 1e-5, "rope_parameters": {"rope_theta": 10_000.0},
         "sliding_window": 250, "attention_bias": False, "layer_scale_initial_scale": 0.01,
     }),
+    PublishedModel("swiss-ai/wavtokenizer-large-unify-40token", "wavtokenizer", sample_rate=24_000, channels=1,
+                   bitrates_kbps=(0.48, 0.48), parameters=74_200_000, licence="MIT", config={
+        "model_type": "wavtokenizer", "sampling_rate": 24_000, "audio_channels": 1, "num_filters": 32,
+        "upsampling_ratios": [6, 5, 5, 4], "num_residual_layers": 1, "dilation_growth_rate": 2, "compress": 2,
+        "use_conv_shortcut": True, "use_causal_conv": False, "pad_mode": "reflect", "norm_type": "weight_norm",
+        "kernel_size": 7, "last_kernel_size": 7, "residual_kernel_size": 3, "num_lstm_layers": 2, "hidden_size": 512,
+        "codebook_size": 4096, "codebook_dim": 512, "decoder_hidden_size": 768, "decoder_intermediate_size": 2304,
+        "decoder_num_layers": 12, "adanorm_num_embeddings": 4, "decoder_attention_num_groups": 32, "norm_eps": 1e-6,
+    }),
 )  # fmt: skip
 """In the order of `zoo.models()`."""
 
@@ -191,6 +200,7 @@ def family_of(config: dict[str, Any]) -> str | None:
         "encodec": "encodec",
         "mimi": "mimi",
         "AutoencoderOobleck": "oobleck",
+        "wavtokenizer": "wavtokenizer",
         "pocket_tts_audio_tokenizer": "pocket_tts_audio_tokenizer",
     }
     for key in ("_class_name", "model_type"):

@@ -20,6 +20,7 @@ from evaluate.bench.torch_peers.libraries import (
     Oobleck,
     PocketTTSAudioTokenizer,
     SegmentedEncodec,
+    WavTokenizer,
 )
 from evaluate.bench.torch_peers.peer import Peer
 from evaluate.bench.torch_peers.randomise import randomise
@@ -35,6 +36,7 @@ PEERS: dict[str, type[Peer]] = {
     "pocket_tts_audio_tokenizer": PocketTTSAudioTokenizer,
     "snac": Snac,
     "vocos": Vocos,
+    "wavtokenizer": WavTokenizer,
 }
 
 

@@ -133,6 +133,22 @@ class PocketTTSAudioTokenizer(FromLibrary):
         return audio
 
 
+class WavTokenizer(FromLibrary):
+    model, settings = "WavTokenizerModel", "WavTokenizerConfig"
+
+    @property
+    def output(self) -> nn.Module:
+        layer: nn.Module = self.module.head.linear
+        return layer
+
+    def _encode(self, audio: torch.Tensor) -> Any:
+        return self.module.encode(audio).audio_codes
+
+    def _decode(self, native: Any) -> torch.Tensor:
+        audio: torch.Tensor = self.module.decode(native).audio_values
+        return audio
+
+
 class Oobleck(FromLibrary):
     """diffusers' AutoencoderOobleck; its latents are the posterior's means."""
 

@@ -54,6 +54,12 @@ HUB_CONFIGS: dict[str, dict[str, Any]] = {
         "attn_window_size": None, "codebook_size": 16, "codebook_dim": 4, "vq_strides": [2, 1], "noise": True,
         "depthwise": True,
     },
+    "wavtokenizer": {
+        "model_type": "wavtokenizer", "sampling_rate": 8000, "num_filters": 4, "upsampling_ratios": [4, 2],
+        "hidden_size": 16, "codebook_dim": 16, "codebook_size": 32, "num_lstm_layers": 1, "decoder_hidden_size": 24,
+        "decoder_intermediate_size": 32, "decoder_num_layers": 2, "adanorm_num_embeddings": 3,
+        "decoder_attention_num_groups": 4,
+    },
     "oobleck": {
         "_class_name": "AutoencoderOobleck", "audio_channels": 2, "channel_multiples": [1, 2], "decoder_channels": 8,
         "decoder_input_channels": 4, "downsampling_ratios": [2, 4], "encoder_hidden_size": 8, "sampling_rate": 8000,

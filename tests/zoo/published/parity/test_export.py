@@ -22,6 +22,7 @@ MODELS = {
     "encodec": "EncodecModel",
     "mimi": "MimiModel",
     "pocket_tts_audio_tokenizer": "PocketTTSAudioTokenizerModel",
+    "wavtokenizer": "WavTokenizerModel",
 }
 """of transformers"""
 
