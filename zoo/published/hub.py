@@ -77,6 +77,10 @@ def is_folder(path: Path) -> bool:
 
 def cached(name: str) -> Files | None:
     """The files of a hub id that lie in the hub's cache; None if they are not all there. Asks no network."""
+    model = known(name)
+    if model is not None and model.url:
+        kept = Path.home() / model.kept
+        return Files(kept, None) if kept.is_file() else None
     try:
         from huggingface_hub import try_to_load_from_cache
     except ImportError:
@@ -172,6 +176,9 @@ def _unreachable() -> str | None:
 
 
 def _fetched(name: str) -> Files:
+    model = known(name)
+    if model is not None and model.url:
+        raise CheckpointError(f"{name} is a file, and on no hub: fetch {model.url}, and give its path instead")
     try:
         from huggingface_hub import errors, hf_hub_download
     except ImportError:

@@ -31,15 +31,21 @@ class PublishedModel:
     """what matters of its configuration file: a file of weights alone is recognised by it"""
     subfolder: str = ""
     """of the repository"""
+    url: str = ""
+    """of a file of weights that is on no hub, and then the name is ours"""
+    kept: str = ""
+    """where its authors' own program keeps that file, below the home directory"""
 
 
-def _dac(rate_khz: int, hz: int, kbps: tuple[float, float], parameters: int, **config: Any) -> PublishedModel:
+def _dac(
+    rate_khz: int, hz: int, kbps: tuple[float, float], parameters: int, *, url: str = "", kept: str = "", **config: Any
+) -> PublishedModel:
     shared = {
         "model_type": "dac", "sampling_rate": hz, "encoder_hidden_size": 64, "decoder_hidden_size": 1536,
         "hidden_size": 1024, "codebook_size": 1024, "codebook_dim": 8,
     }  # fmt: skip
     return PublishedModel(
-        f"descript/dac_{rate_khz}khz",
+        f"descript/dac_{rate_khz}khz{'_16kbps' if url else ''}",
         "dac",
         sample_rate=hz,
         channels=1,
@@ -47,6 +53,8 @@ def _dac(rate_khz: int, hz: int, kbps: tuple[float, float], parameters: int, **c
         parameters=parameters,
         licence="MIT",
         config=shared | config,
+        url=url,
+        kept=kept,
     )
 
 
@@ -123,6 +131,10 @@ KNOWN = (
          downsampling_ratios=[2, 4, 5, 8], upsampling_ratios=[8, 5, 4, 2]),
     _dac(44, 44_100, (0.86, 7.75), 76_600_000, n_codebooks=9,
          downsampling_ratios=[2, 4, 8, 8], upsampling_ratios=[8, 8, 4, 2]),
+    _dac(44, 44_100, (0.86, 15.5), 64_200_000, n_codebooks=18, hidden_size=128,
+         downsampling_ratios=[2, 4, 8, 8], upsampling_ratios=[8, 8, 4, 2],
+         url="https://github.com/descriptinc/descript-audio-codec/releases/download/1.0.0/weights_44khz_16kbps.pth",
+         kept=".cache/descript/dac/weights_44khz_16kbps_1.0.0.pth"),
     _encodec(24, 1, (1.5, 24.0), 19_000_000, "not stated (code: MIT)", use_causal_conv=True,
              target_bandwidths=[1.5, 3.0, 6.0, 12.0, 24.0]),
     _encodec(48, 2, (3.0, 24.0), 17_000_000, "MIT", norm_type="time_group_norm", normalize=True, chunk_length_s=1.0,
@@ -159,6 +171,12 @@ KNOWN = (
         "_class_name": "AutoencoderOobleck", "audio_channels": 2, "channel_multiples": [1, 2, 4, 8, 16],
         "decoder_channels": 128, "decoder_input_channels": 64, "downsampling_ratios": [2, 4, 4, 8, 8],
         "encoder_hidden_size": 128, "sampling_rate": 44_100,
+    }, subfolder="vae"),
+    PublishedModel("ACE-Step/Ace-Step1.5", "oobleck", sample_rate=48_000, channels=2, bitrates_kbps=None,
+                   parameters=168_700_000, licence="MIT", config={
+        "_class_name": "AutoencoderOobleck", "audio_channels": 2, "channel_multiples": [1, 2, 4, 8, 16],
+        "decoder_channels": 128, "decoder_input_channels": 64, "downsampling_ratios": [2, 4, 4, 6, 10],
+        "encoder_hidden_size": 128, "sampling_rate": 48_000,
     }, subfolder="vae"),
     PublishedModel("eustlb/pocket-tts-audio-tokenizer", "pocket_tts_audio_tokenizer", sample_rate=24_000, channels=1,
                    bitrates_kbps=None, parameters=20_100_000, licence="CC-BY 4.0", config={

@@ -255,3 +255,16 @@ def test_configurations_that_are_known_survive_json_and_tell_their_family():
     assert registry.family_of({"encoder_rates": [2], "n_codebooks": 9, "sample_rate": 44100}) == "dac"
     assert registry.family_of({"model_type": "bert"}) is None
     assert registry.family_of({"model_type": ["dac"]}) is None
+
+
+def test_a_model_that_is_a_file_is_where_its_authors_keep_it(cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    name = "descript/dac_44khz_16kbps"
+    complaint = refused(name)
+    assert complaint.startswith(f"{name} is a file, and on no hub: fetch https://github.com/descriptinc/")
+    assert complaint.endswith("weights_44khz_16kbps.pth, and give its path instead")
+    kept = tmp_path / ".cache" / "descript" / "dac" / "weights_44khz_16kbps_1.0.0.pth"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("")
+    assert hub.find(name) == hub.Files(kept, None)
+    assert [model.name for model in zoo.models(tmp_path) if model.at_hand] == [name]
