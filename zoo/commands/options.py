@@ -34,7 +34,8 @@ class Encode:
     output: Positional[str]
     """the .zac file, - for standard output, or with --corpus a folder"""
     ckpt: str | None = None
-    """a run directory or checkpoint, or a published model: hub id, folder, file; None = the only run below runs/"""
+    """a run directory or checkpoint, or a published model: hub id, folder, file, FAMILY:FILE; None = the only run below
+    runs/"""
     bitrate: float | None = None
     """kbps of payload, all channels together: its mean over the file lands just below this"""
     level: int | None = None

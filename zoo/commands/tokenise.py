@@ -139,7 +139,10 @@ def _full(place: str) -> str:
 
 def _everywhere(ckpt: str | None) -> str | None:
     """A path as it is called in whatever folder a process runs; other names as they are."""
-    return os.path.abspath(ckpt) if ckpt is not None and os.path.exists(ckpt) else ckpt
+    if ckpt is None or os.path.exists(ckpt):
+        return ckpt and os.path.abspath(ckpt)
+    family, colon, path = ckpt.partition(":")  # "FAMILY:PATH"
+    return f"{family}{colon}{os.path.abspath(path)}" if os.path.exists(path) else ckpt
 
 
 def _part(text: str) -> tuple[int, int]:

@@ -36,6 +36,11 @@ class PublishedModel:
     kept: str = ""
     """where its authors' own program keeps that file, below the home directory"""
 
+    @property
+    def is_non_commercial(self) -> bool:
+        """Whether the licence allows no commercial use of the weights."""
+        return "-NC" in self.licence
+
 
 def _dac(
     rate_khz: int, hz: int, kbps: tuple[float, float], parameters: int, *, url: str = "", kept: str = "", **config: Any

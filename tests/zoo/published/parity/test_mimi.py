@@ -155,6 +155,16 @@ def test_the_reference_loads_what_is_written(published, tmp_path):
     close(found["out"], expected["out"], 1e-5)
 
 
+def test_a_state_dict_saved_as_it_is_loads_too(tmp_path):
+    model = reference(**SMALL)
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    (tmp_path / "config.json").write_text(json.dumps(model.config.to_dict()))
+    codec, audio = zoo.load(tmp_path), swelling(1003, seed=1003)
+    wanted = run(model, audio)
+    np.testing.assert_array_equal(codec.encode(audio).codes[0], wanted["codes"])
+    close(codec.decode(wanted["codes"][None], len(audio))[0], wanted["out"])
+
+
 def write_golden(folder: str) -> None:
     model = reference(**SMALL)
     arrays = {f"w:{name}": array.astype(np.float16) for name, array in weights_of(model, folder).items()}
