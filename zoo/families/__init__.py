@@ -18,7 +18,17 @@ from zoo.prior import Prior
 
 FAMILIES = ("autoencoder", "vae", "gan_vocoder", "denoiser")
 """what is trained here"""
-PUBLISHED = ("dac", "encodec", "mimi", "snac", "vocos", "oobleck", "pocket_tts_audio_tokenizer", "wavtokenizer")
+PUBLISHED = (
+    "dac",
+    "encodec",
+    "mimi",
+    "snac",
+    "vocos",
+    "oobleck",
+    "pocket_tts_audio_tokenizer",
+    "wavtokenizer",
+    "hifigan",
+)
 """what others have published"""
 PRIORS = ("latent_flow",)
 """models of a codec's latents, which are no codecs"""

