@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,6 +89,8 @@ class Codec(nn.Module):
     """whether frames depend on all before them beyond the contexts, through what layers remember"""
     min_first_frames: int = 1
     """frames of a clip's beginning that must be computed at once: causal layers that mirror it depend on its future"""
+    decodes_whole: bool = False
+    """whether a clip is decoded all at once, since attention or norms reach over all of it, beyond `decoder_context`"""
 
     @classmethod
     def from_parts(
@@ -119,11 +122,14 @@ class Codec(nn.Module):
         return self.sample_rate / self.hop_length
 
     @property
-    def algorithmic_latency_samples(self) -> int:
+    def algorithmic_latency_samples(self) -> float:
         """How many samples must have come in, from a sample on and with it, before it can be given out decoded.
 
-        A hop, and what encoder and decoder look ahead: for causal convolutions between two STFTs, a window.
+        A hop, and what encoder and decoder look ahead: for causal convolutions between two STFTs, a window. Infinity
+        where it takes the whole clip, however long.
         """
+        if self.decodes_whole:
+            return math.inf
         samples = range(self.hop_length * self.frame_multiple)
 
         def last_frame(sample: int) -> int:

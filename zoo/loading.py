@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,25 +41,38 @@ class ModelInfo:
     """whether loading asks no network"""
 
 
-def load(path: str | bytes | Path = shipped.DEFAULT) -> ReadyCodec:
+def load(
+    path: str | bytes | Path = shipped.DEFAULT, *, family: str | None = None, config: Mapping[str, Any] | None = None
+) -> ReadyCodec:
     """Loads a codec, ready to encode and decode: one that the package brings, by default "codec_24khz", a run or one
     checkpoint inside it (its averaged weights), or a published one.
 
     Of a run this is the newest checkpoint; `RUN/checkpoints/best` is the best one. `path` may also be a folder in the
     hub's layout, a file of weights, or a hub id such as "descript/dac_44khz", which is fetched unless it is cached.
     What exists here is preferred to a codec of the package that has the same name, and both to the hub; ~ is the home
-    directory. Raises CheckpointError for a path that holds no checkpoint, or one that is damaged or of another shape
-    (then it says which older one can be loaded), and for a name of nothing.
+    directory.
+
+    Weights of a published family that nobody knows by name need no configuration of their own: `family` says which it
+    is, "dac" say, and `config` where they differ from the published ones, by the names of the family's hyper-parameters
+    or those of its config.json. "FAMILY:PATH" as `path` says the same, of a configuration beside the weights.
+
+    Raises CheckpointError for a path that holds no checkpoint, or one that is damaged or of another shape (then it says
+    which older one can be loaded), and for a name of nothing.
     """
     place = as_path(path)
-    if shipped.is_name(place):
+    if family is None and config is None:
+        family, place = _family_before(place)
+    stated = family is not None or config is not None
+    if shipped.is_name(place) and not stated:
         return shipped.load(place)
     if not runs.is_run(place):
         from zoo.published.load import load_published
 
-        if not Path(place).exists() and (told := shipped.unknown(place)):
+        if not stated and not Path(place).exists() and (told := shipped.unknown(place)):
             raise CheckpointError(told)
-        return load_published(place)
+        return load_published(place, family, config)
+    if stated:
+        raise CheckpointError(f"{place} was trained here and says itself what it is: leave out family and config")
     found = runs.find(place)
     try:
         return checkpoint.load(found)
@@ -65,6 +80,14 @@ def load(path: str | bytes | Path = shipped.DEFAULT) -> ReadyCodec:
         if (older := _loadable_before(Path(place), found)) is None:
             raise
         raise CheckpointError(f"{error}; the one before it can be loaded: {older}") from None
+
+
+def _family_before(name: str) -> tuple[str | None, str]:
+    """Family and path of "FAMILY:PATH"; what is there under the whole name, and all other names, are paths alone."""
+    family, colon, path = name.partition(":")
+    if not (colon and path) or "/" in family or path.startswith("//") or Path(name).exists():
+        return None, name
+    return family, as_path(path)
 
 
 def _loadable_before(path: Path, newest: Path) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -198,9 +199,12 @@ class ReadyCodec(coding.CodecParts):
         """Most seconds from a sample's going into a stream encoder to its coming out of a stream decoder.
 
         A packet, what encoder and decoder look ahead, and the end of a frame of which it is not yet known how far the
-        clip fills it; resampling, where there is any, adds a few milliseconds.
+        clip fills it; resampling, where there is any, adds a few milliseconds. Infinity for a codec that decodes whole
+        clips.
         """
         module = self.module
+        if module.decodes_whole:
+            return math.inf
         ahead = module.encoder_context.after + max(module.decoder_context.after, module.frame_multiple)
         frames = self.packet_frames(packet_s) + ahead
         return (frames * module.hop_length + 2 * module.lead) / self.sample_rate

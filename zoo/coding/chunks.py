@@ -56,6 +56,13 @@ class Chunks:
         audio, carry = self._decode(self._variables, carry, latent[None], mask[None])
         return np.asarray(audio), carry
 
+    def decode_whole(self, latent: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Audio (F · hop, C) of all latents (F, D) of a clip at once; padded, so that few lengths are compiled."""
+        missing = _rounded_up(len(latent)) - len(latent)
+        padded, mask = np.pad(latent, ((0, missing), (0, 0))), np.pad(mask, (0, missing))
+        audio = self._decode_whole(self._variables, padded[None], mask[None])[0]
+        return np.asarray(audio)[: len(latent) * self.module.hop_length]
+
     def encoder_carry(self) -> Carry:
         """What the encoder's layers remember before the first frame: nothing."""
         context = self.module.encoder_context
@@ -121,6 +128,16 @@ class Chunks:
             return audio[0, start:end].astype(jnp.float32), left.get("carry", {})
 
         return jax.jit(run)
+
+    @functools.cached_property
+    def _decode_whole(self) -> Any:
+        return jax.jit(functools.partial(self.module.apply, method="decode_frames"))
+
+
+def _rounded_up(n_frames: int) -> int:
+    """The next of lengths of which there are four to eight between a power of two and the next."""
+    step = 1 << max((n_frames - 1).bit_length() - 3, 3)
+    return -(-n_frames // step) * step
 
 
 def _empty(carry: Carry, position: int) -> Carry:

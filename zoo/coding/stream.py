@@ -67,8 +67,9 @@ class FrameDecoder:
     """Audio of `n_streams` clips whose latents come packet by packet.
 
     Its chunks lie `decoder_context.after` frames before those of the encoder, so that all that a packet determines is
-    decoded when it arrives. `first_frame` (a multiple of chunk_frames) is where the latents begin; unless that is 0,
-    what comes out first is not what decoding from the beginning gives: see `packets_to_warm_up`.
+    decoded when it arrives; only a codec that decodes whole clips keeps all of them until the end. `first_frame` (a
+    multiple of chunk_frames) is where the latents begin; unless that is 0, what comes out first is not what decoding
+    from the beginning gives: see `packets_to_warm_up`.
     """
 
     def __init__(self, chunks: Chunks, n_streams: int, first_frame: int = 0) -> None:
@@ -80,6 +81,7 @@ class FrameDecoder:
         self._origin = first_frame - beside  # frame at which the buffer and the next chunk's window begin
         self._buffer: np.ndarray | None = None  # its last dimension is not known before the first latents
         self._carries: list[Carry] = []
+        self._kept: list[np.ndarray] = []  # of a codec that decodes whole clips
         self._valid = np.zeros(beside, bool)
         self._n_frames = first_frame  # up to which latents came
         self._pending = np.zeros((n_streams, 0, module.channels), np.float32)  # decoded, and not yet given out
@@ -91,8 +93,12 @@ class FrameDecoder:
 
         All but the last have n = chunk_frames. Of `lost` ones only the shape counts: their frames are silent.
         """
-        self._append(latent, valid=not lost)
         self._n_frames += latent.shape[1]
+        if self._module.decodes_whole:
+            self._kept.append(latent)
+            self._valid = np.concatenate([self._valid, np.full(latent.shape[1], not lost)])
+            return self._take(0)
+        self._append(latent, valid=not lost)
         while self._buffer is not None and self._buffer.shape[1] >= self._window:
             self._decode_next()
         # a clip of so many frames is longer than this, whatever its last frame holds
@@ -102,6 +108,10 @@ class FrameDecoder:
 
     def finish(self, n_samples: int) -> np.ndarray:
         """The rest of a clip of `n_samples` at the model's rate, no more than its frames hold."""
+        if self._kept:
+            clips = np.concatenate(self._kept, axis=1)
+            audio = np.stack([self._chunks.decode_whole(clip, self._valid) for clip in clips])
+            self._pending, self._kept = audio[:, self._module.lead :], []
         while self._buffer is not None and self.position + self._pending.shape[1] < n_samples:
             missing = max(self._window - self._buffer.shape[1], 0)
             self._append(np.zeros((self._buffer.shape[0], missing, self._buffer.shape[2]), np.float32), valid=False)

@@ -83,7 +83,9 @@ def _zac_info(path: str, ckpt: str | None) -> list[str]:
             "codec": repr(codec),
             "from": str(codec.metadata.get("path")),
             "packet": f"{packet_s:.3f} s; warm-up {_packets(warm_up)}",
-            "latency": f"{1000 * module.algorithmic_latency_samples / module.sample_rate:.1f} ms of the model, "
+            "latency": "the whole clip"
+            if module.decodes_whole
+            else f"{1000 * module.algorithmic_latency_samples / module.sample_rate:.1f} ms of the model, "
             f"{1000 * codec.stream_latency_s(packet_s):.0f} ms streamed in these packets",
         }
     except ZooError as error:

@@ -35,8 +35,8 @@ class Encode:
     output: Positional[str]
     """the .zac file, - for standard output, or with --corpus a folder"""
     ckpt: str | None = None
-    """a codec of the package, run directory or checkpoint, or published model: hub id, folder, file; None = the
-    package's codec_24khz, or where it has none the only run below runs/"""
+    """a codec of the package, run directory or checkpoint, or published model: hub id, folder, file, FAMILY:FILE; None
+    = the package's codec_24khz, or where it has none the only run below runs/"""
     bitrate: float | None = None
     """kbps of payload, all channels together: its mean over the file lands just below this"""
     level: int | None = None

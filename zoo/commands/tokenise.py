@@ -140,7 +140,10 @@ def _full(place: str) -> str:
 
 def _everywhere(ckpt: str) -> str:
     """A path as it is called in whatever folder a process runs; other names as they are."""
-    return os.path.abspath(ckpt) if os.path.exists(ckpt) else ckpt
+    if os.path.exists(ckpt):
+        return os.path.abspath(ckpt)
+    family, colon, path = ckpt.partition(":")  # "FAMILY:PATH"
+    return f"{family}{colon}{os.path.abspath(path)}" if os.path.exists(path) else ckpt
 
 
 def _part(text: str) -> tuple[int, int]:

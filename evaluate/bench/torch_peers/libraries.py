@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from evaluate.bench.torch_peers.peer import Peer
+from evaluate.bench.torch_peers.peer import Peer, as_frames
 
 
 class FromLibrary(Peer):
@@ -106,6 +106,40 @@ class Mimi(FromLibrary):
     @property
     def hop_length(self) -> int:
         return 2 * super().hop_length  # one more convolution stands between the encoder's transformer and the codes
+
+    def _encode(self, audio: torch.Tensor) -> Any:
+        return self.module.encode(audio).audio_codes
+
+    def _decode(self, native: Any) -> torch.Tensor:
+        audio: torch.Tensor = self.module.decode(native).audio_values
+        return audio
+
+
+class PocketTTSAudioTokenizer(FromLibrary):
+    model, settings = "PocketTTSAudioTokenizerModel", "PocketTTSAudioTokenizerConfig"
+
+    @property
+    def hop_length(self) -> int:
+        return super().hop_length * int(self.config["latent_stride"])
+
+    def frames(self, native: Any) -> np.ndarray:
+        return as_frames(native)
+
+    def _encode(self, audio: torch.Tensor) -> Any:
+        return self.module.encode(audio).latents
+
+    def _decode(self, native: Any) -> torch.Tensor:
+        audio: torch.Tensor = self.module.decode(native).audio_values
+        return audio
+
+
+class WavTokenizer(FromLibrary):
+    model, settings = "WavTokenizerModel", "WavTokenizerConfig"
+
+    @property
+    def output(self) -> nn.Module:
+        layer: nn.Module = self.module.head.linear
+        return layer
 
     def _encode(self, audio: torch.Tensor) -> Any:
         return self.module.encode(audio).audio_codes

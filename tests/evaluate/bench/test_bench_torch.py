@@ -11,6 +11,7 @@ pytest.importorskip("transformers")
 from evaluate.bench import footprint, torch_peers, versus  # noqa: E402
 from evaluate.bench.torch_peers.randomise import OUTPUT_DEVIATION  # noqa: E402
 from tests.zoo.published.small import HUB_CONFIGS  # noqa: E402
+from zoo.errors import ZooError  # noqa: E402
 from zoo.published import PublishedModel  # noqa: E402
 
 DAC = {
@@ -36,7 +37,9 @@ SNAC = {
 MODELS = {
     "dac": (DAC, 1), "encodec": (ENCODEC, 1), "segmented": (SEGMENTED, 2), "snac": (SNAC, 1),
     "oobleck": (HUB_CONFIGS["oobleck"], 2), "vocos": (HUB_CONFIGS["vocos"], 1),
+    **{name: (HUB_CONFIGS[name], 1) for name in ("pocket_tts_audio_tokenizer", "wavtokenizer")},
 }  # fmt: skip
+CONTINUOUS = ("oobleck", "vocos", "pocket_tts_audio_tokenizer")
 NEEDS = {"snac": "snac", "oobleck": "diffusers", "vocos": "vocos"}
 
 
@@ -45,7 +48,7 @@ def published(name: str) -> PublishedModel:
     family = "encodec" if name == "segmented" else name
     if family in NEEDS:
         pytest.importorskip("einops" if family == "vocos" else NEEDS[family])
-    bitrates = None if family in ("oobleck", "vocos") else (1.0, 2.0)
+    bitrates = None if family in CONTINUOUS else (1.0, 2.0)
     return PublishedModel(f"someone/{name}", family, 8000, channels, bitrates, 1, "MIT", config)
 
 
@@ -54,7 +57,7 @@ def test_ours_is_what_torch_computes(name, monkeypatch):
     monkeypatch.setattr(footprint, "measure", lambda job: 1.0)
     (found,) = versus.compare(published(name), seconds=0.3, batch_sizes=[2], repeat=1)
     assert found.agreement.is_close, found.agreement
-    assert (found.agreement.codes_equal is None) == (name in ("oobleck", "vocos"))
+    assert (found.agreement.codes_equal is None) == (name in CONTINUOUS)
     assert set(found.encode) == (set() if name == "vocos" else {"torch", "whole", "chunks"})
     assert min(timing.best_s for timing in found.decode.values()) > 0
 
@@ -99,3 +102,8 @@ def test_memory_of_torch_in_a_process_of_its_own(tmp_path):
     )
     # at least two layers' worth of its widest activations, 8 channels at the full rate
     assert 2 * 8 * 80_000 * 4 / 1e6 < footprint.measure(job) < 1000
+
+
+def test_a_model_without_a_reference_says_so():
+    with pytest.raises(ZooError, match="there is no torch implementation of hifigan to compare with"):
+        torch_peers.build("hifigan", HUB_CONFIGS["hifigan"])

@@ -44,8 +44,17 @@ CODECS: dict[str, dict[str, Any]] = {
     "oobleck": {
         "latent_dim": 4, "encoder_width": 4, "decoder_width": 4, "multiples": (1,), "strides": (2,),
     },
+    "pocket_tts_audio_tokenizer": {
+        "sample_rate": 8000, "width": 8, "latent_dim": 3, "latent_stride": 2, "n_filters": 2, "ratios": (4,),
+        "n_layers": 1, "n_heads": 1, "head_dim": 8, "hidden": 12, "window": 9,
+    },
+    "wavtokenizer": {
+        "sample_rate": 8000, "latent_dim": 8, "n_filters": 2, "ratios": (4,), "n_lstm": 0, "codebook_size": 16,
+        "width": 8, "hidden": 12, "n_blocks": 1, "n_groups": 2,
+    },
 }  # fmt: skip
-"""A small codec of every registered family."""
+"""A small codec of every registered family that encodes."""
+ONLY_DECODE = {"hifigan"}
 
 # optimisations take longer than they save here
 jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
@@ -64,7 +73,7 @@ def variables_of(name: str) -> tuple[Codec, Any, np.ndarray]:
 
 
 def test_no_family_is_forgotten():
-    assert set(CODECS) == {*families.FAMILIES, *families.PUBLISHED}
+    assert set(CODECS) | ONLY_DECODE == {*families.FAMILIES, *families.PUBLISHED}
 
 
 @pytest.mark.parametrize("name", CODECS)

@@ -43,10 +43,27 @@ HUB_CONFIGS: dict[str, dict[str, Any]] = {
         "upsample_groups": 16, "num_hidden_layers": 1, "intermediate_size": 24, "num_attention_heads": 2,
         "num_key_value_heads": 2, "head_dim": 8, "sliding_window": 9,
     },
+    "pocket_tts_audio_tokenizer": {
+        "model_type": "pocket_tts_audio_tokenizer", "sampling_rate": 8000, "hidden_size": 16, "latent_dim": 3,
+        "latent_stride": 4, "num_filters": 4, "upsampling_ratios": [4, 2], "upsample_groups": 16,
+        "num_hidden_layers": 2, "intermediate_size": 24, "num_attention_heads": 2, "num_key_value_heads": 2,
+        "head_dim": 8, "sliding_window": 9,
+    },
     "snac": {
         "sampling_rate": 8000, "encoder_dim": 4, "encoder_rates": [2, 4], "decoder_dim": 32, "decoder_rates": [4, 2],
         "attn_window_size": None, "codebook_size": 16, "codebook_dim": 4, "vq_strides": [2, 1], "noise": True,
         "depthwise": True,
+    },
+    "wavtokenizer": {
+        "model_type": "wavtokenizer", "sampling_rate": 8000, "num_filters": 4, "upsampling_ratios": [4, 2],
+        "hidden_size": 16, "codebook_dim": 16, "codebook_size": 32, "num_lstm_layers": 1, "decoder_hidden_size": 24,
+        "decoder_intermediate_size": 32, "decoder_num_layers": 2, "adanorm_num_embeddings": 3,
+        "decoder_attention_num_groups": 4,
+    },
+    "hifigan": {
+        "resblock": "1", "upsample_rates": [4, 2], "upsample_kernel_sizes": [8, 4], "upsample_initial_channel": 16,
+        "resblock_kernel_sizes": [3, 5], "resblock_dilation_sizes": [[1, 3], [2, 4]], "num_mels": 6,
+        "sampling_rate": 8000, "conv_post_bias": True,
     },
     "oobleck": {
         "_class_name": "AutoencoderOobleck", "audio_channels": 2, "channel_multiples": [1, 2], "decoder_channels": 8,

@@ -69,11 +69,8 @@ def test_of_two_forms_the_safe_one_is_taken(tmp_path):
     assert hub.find(tmp_path).weights.name == "model.safetensors"
 
 
-def test_folders_without_weights_or_with_pieces_are_refused(tmp_path):
+def test_folders_without_weights_are_refused(tmp_path):
     assert "config.json and model.safetensors" in refused(tmp_path)
-    (tmp_path / "model.safetensors.index.json").write_text("{}")
-    assert "in pieces (model.safetensors.index.json)" in refused(tmp_path)
-    (tmp_path / "model.safetensors.index.json").unlink()
     for name in ("a.pth", "b.pth"):
         (tmp_path / name).write_text("")
     assert str(tmp_path) in refused(tmp_path)
@@ -255,3 +252,36 @@ def test_configurations_that_are_known_survive_json_and_tell_their_family():
     assert registry.family_of({"encoder_rates": [2], "n_codebooks": 9, "sample_rate": 44100}) == "dac"
     assert registry.family_of({"model_type": "bert"}) is None
     assert registry.family_of({"model_type": ["dac"]}) is None
+
+
+def test_a_model_that_is_a_file_is_where_its_authors_keep_it(cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    name = "descript/dac_44khz_16kbps"
+    complaint = refused(name)
+    assert complaint.startswith(f"{name} is a file, and on no hub: fetch https://github.com/descriptinc/")
+    assert complaint.endswith("weights_44khz_16kbps.pth, and give its path instead")
+    kept = tmp_path / ".cache" / "descript" / "dac" / "weights_44khz_16kbps_1.0.0.pth"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("")
+    assert hub.find(name) == hub.Files(kept, None)
+    assert [model.name for model in zoo.models(tmp_path) if model.at_hand] == [name]
+
+
+def test_weights_in_pieces_are_used_when_all_are_there(cache, monkeypatch):
+    index = json.dumps({"weight_map": {"a": "model-00001-of-00002.bin", "b": "model-00002-of-00002.bin"}})
+    snapshot = keep(cache, "a/b", "config.json", "model-00001-of-00002.bin", "model.safetensors.index.json")
+    (snapshot / "model.safetensors.index.json").write_text(index)
+    assert hub.cached("a/b") is None
+    asked = []
+
+    def fetch(repository: str, file: str) -> str:
+        asked.append(file)
+        if file in ("config.json", "model.safetensors.index.json") or "-of-" in file:
+            return str(snapshot / file)
+        raise errors.EntryNotFoundError(file)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetch)
+    assert hub.find("a/b").weights == snapshot / "model.safetensors.index.json"
+    assert "model-00002-of-00002.bin" in asked
+    keep(cache, "a/b", "model-00002-of-00002.bin")
+    assert hub.cached("a/b").weights == snapshot / "model.safetensors.index.json"

@@ -14,7 +14,7 @@ def test_the_command_lists_models(monkeypatch, capsys, tmp_path):
     main(["list"])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1 + len(registry.KNOWN)
-    (dac,) = [line.split() for line in lines if line.startswith("descript/dac_44khz")]
+    (dac,) = [line.split() for line in lines if line.startswith("descript/dac_44khz ")]
     assert dac[1:7] == ["dac", "44.1", "1", "0.86–7.75", "76.6", "MIT"]
     assert all(line == line.rstrip() for line in lines)
 

@@ -1,4 +1,4 @@
-"""Tensors by name in files: `.safetensors`, read and written, and what `torch.save` wrote, read."""
+"""Tensors by name in files: `.safetensors`, read and written, and what `torch.save` wrote, or ONNX, read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from zoo.errors import CheckpointError
-from zoo.published.files import torch_format
+from zoo.published.files import onnx_format, torch_format
 from zoo.saved import whole
 
 _SAFETENSORS = {  # https://huggingface.co/docs/safetensors: little-endian all of them
@@ -50,6 +50,9 @@ def read(path: str | Path) -> Checkpoint:
             checkpoint = _unwrap(torch_format.read(path))
         elif start[8:9] == b"{":
             checkpoint = _read_safetensors(path)
+        elif path.suffix == ".onnx":
+            tensors, config = onnx_format.read(path)
+            checkpoint = Checkpoint(tensors, {"config": config})
         else:
             raise CheckpointError(_strange(start))
     except CheckpointError as error:

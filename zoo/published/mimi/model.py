@@ -20,29 +20,34 @@ from zoo.published.mimi.transformer import Transformer, TransformerSpec
 from zoo.published.parts.seanet import NO_REACH, Seanet, SeanetDecoder, SeanetEncoder
 
 STEPS = 2
-"""of the transformers to a frame"""
+"""of Mimi's transformers to a frame"""
 
 
 class Encoder(Network):
-    """Audio (B, F · hop, channels) -> latents (B, F, D): SEANet, transformer, and a convolution of stride 2."""
+    """Audio (B, F · hop, channels) -> latents (B, F, D): SEANet, transformer, and a convolution that keeps frames."""
 
     seanet: Seanet
     transformer: TransformerSpec
     dtype: Dtype
+    steps: int = STEPS
+    """of the transformer to a frame"""
+    latent_dim: int | None = None
+    """None = SEANet's"""
 
     def layers(self, context: Reach = NO_REACH, first: int = 0) -> list[Any]:
         """The layers; for windows with so many frames beside the chunk, whose steps are whole from `first` on."""
         options: dict[str, Any] = {"use_bias": False, "causal": True, "edge": "replicate", "dtype": self.dtype}
+        steps, latent_dim = self.steps, self.latent_dim or self.seanet.latent_dim
         return [
             SeanetEncoder(self.seanet, self.dtype, name="seanet"),
-            _transformer(self.transformer, first, context, self.dtype),
-            Conv1d(self.seanet.latent_dim, 2 * STEPS, stride=STEPS, **options, name="down"),
+            _transformer(self.transformer, steps, first, context, self.dtype),
+            Conv1d(latent_dim, 2 * steps, stride=steps, **options, name="down"),
         ]
 
     @nn.compact
     def __call__(self, audio: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        context = Reach.of_encoder(self, STEPS * self.seanet.hop_length)
-        first = STEPS * context.before + _after_transformer(self, Span(0, 0)).first
+        context = Reach.of_encoder(self, self.steps * self.seanet.hop_length)
+        first = self.steps * context.before + _after_transformer(self, Span(0, 0)).first
         return run(self.layers(context, first), audio, mask)
 
 
@@ -52,46 +57,55 @@ class Decoder(Network):
     seanet: Seanet
     transformer: TransformerSpec
     dtype: Dtype
+    steps: int = STEPS
+    projected: bool = False
+    """whether latents have other dimensions than SEANet's, and are projected to these first"""
 
     def layers(self, context: Reach = NO_REACH, first: int = 0) -> list[Any]:
         """The layers; for windows with so many frames beside the chunk, whose steps are whole from `first` on."""
+        width, dtype = self.seanet.latent_dim, self.dtype
+        project = [Conv1d(width, use_bias=False, masked=False, dtype=dtype, name="project")] if self.projected else []
         return [
-            Upsample(self.dtype, name="up"),
-            _transformer(self.transformer, first, context, self.dtype),
-            SeanetDecoder(self.seanet, self.dtype, name="seanet"),
+            *project,
+            Upsample(self.steps, dtype, name="up"),
+            _transformer(self.transformer, self.steps, first, context, dtype),
+            SeanetDecoder(self.seanet, dtype, name="seanet"),
         ]
 
     @nn.compact
     def __call__(self, latent: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        hop = STEPS * self.seanet.hop_length
+        hop = self.steps * self.seanet.hop_length
         context = Reach.of_decoder(self, hop)
-        first = STEPS * context.before + _after_transformer(self, Span(0, hop - 1)).first
+        first = self.steps * context.before + _after_transformer(self, Span(0, hop - 1)).first
         return run(self.layers(context, first), latent, mask)
 
 
 @asking
 def _after_transformer(network: Encoder | Decoder, span: Span) -> Span:
     """The transformer's outputs on which the network's outputs `span` depend."""
-    return inputs_of(network.layers()[2:], span)
+    layers = network.layers()
+    at = next(i for i, layer in enumerate(layers) if isinstance(layer, Transformer))
+    return inputs_of(layers[at + 1 :], span)
 
 
 class Upsample(nn.Module):
-    """Causal depthwise transposed convolution of masked (B, F, C), of stride 2 and twice as many taps, without bias."""
+    """Causal depthwise transposed convolution of masked (B, F, C), of some stride and twice as many taps, no bias."""
 
+    stride: int = STEPS
     dtype: Dtype = jnp.float32
 
     @nn.nowrap
     def inputs(self, span: Span) -> Span:
-        return span.synthesised(2 * STEPS, STEPS, 0)
+        return span.synthesised(2 * self.stride, self.stride, 0)
 
     @nn.compact
     def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        batch, frames, channels = x.shape
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), (2 * STEPS, channels), jnp.float32)
+        (batch, frames, channels), stride = x.shape, self.stride
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), (2 * stride, channels), jnp.float32)
         x = jnp.pad(apply_mask(x, mask).astype(self.dtype), ((0, 0), (1, 0), (0, 0)))
         taps = [per_channel(tap, self.dtype) for tap in kernel]
-        steps = [x[:, 1:] * taps[step] + x[:, :-1] * taps[step + STEPS] for step in range(STEPS)]
-        return jnp.stack(steps, axis=2).reshape(batch, STEPS * frames, channels)
+        steps = [x[:, 1:] * taps[step] + x[:, :-1] * taps[step + stride] for step in range(stride)]
+        return jnp.stack(steps, axis=2).reshape(batch, stride * frames, channels)
 
 
 def mimi(
@@ -170,6 +184,6 @@ def mimi(
     )
 
 
-def _transformer(spec: TransformerSpec, first: int, context: Reach, dtype: Dtype) -> Transformer:
+def _transformer(spec: TransformerSpec, steps: int, first: int, context: Reach, dtype: Dtype) -> Transformer:
     beside = context.before + context.after
-    return Transformer(spec, STEPS, first=first, before=context.before, beside=beside, dtype=dtype, name="transformer")
+    return Transformer(spec, steps, first=first, before=context.before, beside=beside, dtype=dtype, name="transformer")

@@ -34,6 +34,8 @@ class TransformerSpec:
     window: int = 250
     """steps to which a step attends, itself included"""
     rope_theta: float = 10_000.0
+    gelu_by_tanh: bool = False
+    """whether GELU is the usual approximation, rather than exact"""
     norm_eps: float = 1e-5
     layer_scale: float = 0.01
     """initial"""
@@ -88,7 +90,8 @@ class TransformerLayer(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, valid: jax.Array, turns: jax.Array) -> jax.Array:
         x = x + self._scaled(self._attention(self._norm(x, "norm_attention"), valid, turns), "scale_attention")
-        y = _gelu(self._dense(self._norm(x, "norm_mlp"), self.spec.hidden, "expand"))
+        gelu = nn.gelu if self.spec.gelu_by_tanh else _gelu
+        y = gelu(self._dense(self._norm(x, "norm_mlp"), self.spec.hidden, "expand"))
         return x + self._scaled(self._dense(y, x.shape[-1], "project"), "scale_mlp")
 
     def _attention(self, x: jax.Array, valid: jax.Array, turns: jax.Array) -> jax.Array:

@@ -65,12 +65,18 @@ def hub_config(**hyperparameters: Any) -> dict[str, Any]:
 
 
 def key_maps(**hyperparameters: Any) -> dict[str, KeyMap]:
-    """The key maps of transformers' checkpoints, and of the authors' (`tokenizer-….safetensors` of Moshi)."""
+    """The key maps of transformers' checkpoints, of its models' own names, which a `state_dict()` has, and of the
+    authors' (`tokenizer-….safetensors` of Moshi)."""
     h = _DEFAULTS | hyperparameters
     hub: tuple[Spelling, tuple[str, ...]] = "transformers", (
         "encoder.layers", "decoder.layers", "encoder_transformer.layers", "decoder_transformer.layers",
         "downsample.conv.weight", "upsample.conv.weight",
         "quantizer.semantic_residual_vector_quantizer", "quantizer.acoustic_residual_vector_quantizer",
+    )  # fmt: skip
+    own: tuple[Spelling, tuple[str, ...]] = "transformers", (
+        "encoder.encoder_seanet.layers", "decoder.decoder_seanet.layers",
+        "encoder.encoder_transformer.layers", "decoder.decoder_transformer.layers",
+        "encoder.downsample.conv.weight", "decoder.upsample.conv.weight", *hub[1][6:],
     )  # fmt: skip
     authors: tuple[Spelling, tuple[str, ...]] = "original", (
         "encoder.model", "decoder.model", "encoder_transformer.transformer.layers",
@@ -78,7 +84,8 @@ def key_maps(**hyperparameters: Any) -> dict[str, KeyMap]:
         "downsample.conv.conv.conv.weight", "upsample.convtr.convtr.convtr.weight",
         "quantizer.rvq_first", "quantizer.rvq_rest",
     )  # fmt: skip
-    return {spelling: _key_map(h, spelling, *keys) for spelling, keys in (hub, authors)}
+    maps = {"transformers": hub, "state_dict of transformers": own, "original": authors}
+    return {name: _key_map(h, spelling, *keys) for name, (spelling, keys) in maps.items()}
 
 
 _CONFIG = HUB_NAMES | {

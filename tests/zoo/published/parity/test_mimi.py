@@ -19,6 +19,8 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 safetensors = pytest.importorskip("safetensors.numpy")
 
+from tests.zoo.published.parity.lively import enliven  # noqa: E402
+
 SMALL = {
     "sampling_rate": 8000,
     "hidden_size": 16,
@@ -45,22 +47,8 @@ def reference(**config):
     torch.manual_seed(0)
     torch.set_num_threads(1)
     model = transformers.MimiModel(transformers.MimiConfig(**config)).eval()
+    enliven(model)
     with torch.no_grad():
-        for name, tensor in model.named_parameters():
-            if "transformer" in name and "norm" in name:
-                tensor.add_(0.3 * torch.randn_like(tensor))
-            elif "layer_scale" in name:
-                tensor.uniform_(0.2, 0.6)  # or nobody would hear what attention does
-            elif "attn" in name and name.endswith(("q_proj.weight", "k_proj.weight")):
-                tensor.normal_(0, 1.5 * tensor.shape[1] ** -0.5)  # or all would be heard alike
-            elif tensor.ndim == 2:
-                tensor.normal_(0, tensor.shape[1] ** -0.5)
-            elif name.endswith("upsample.conv.weight"):
-                tensor.normal_(0, 0.7)
-            elif tensor.ndim == 3:
-                transposed = "decoder_seanet" in name and tensor.shape[0] > tensor.shape[1] and tensor.shape[2] % 2 == 0
-                fan = 2 * tensor.shape[0] if transposed else tensor[0].numel()
-                tensor.normal_(0, fan**-0.5)
         latents = model.encoder(torch.from_numpy(swelling(40 * model.config.frame_size, 1).T[None])).latents
         for half in (
             model.quantizer.semantic_residual_vector_quantizer,
@@ -165,6 +153,16 @@ def test_the_reference_loads_what_is_written(published, tmp_path):
     found = run(again.eval(), audio)
     np.testing.assert_array_equal(found["codes"], expected["codes"])
     close(found["out"], expected["out"], 1e-5)
+
+
+def test_a_state_dict_saved_as_it_is_loads_too(tmp_path):
+    model = reference(**SMALL)
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    (tmp_path / "config.json").write_text(json.dumps(model.config.to_dict()))
+    codec, audio = zoo.load(tmp_path), swelling(1003, seed=1003)
+    wanted = run(model, audio)
+    np.testing.assert_array_equal(codec.encode(audio).codes[0], wanted["codes"])
+    close(codec.decode(wanted["codes"][None], len(audio))[0], wanted["out"])
 
 
 def write_golden(folder: str) -> None:

@@ -11,6 +11,7 @@ from tests.zoo.published.parity.sounds import weights_of
 from tests.zoo.published.small import close
 from zoo.published import oobleck
 from zoo.published.keymap import from_params
+from zoo.published.registry import known
 
 torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
@@ -76,9 +77,13 @@ def ported(model) -> tuple[zoo.Codec, dict]:
     return small.ported("oobleck", hyperparameters, weights_of(model), "diffusers")
 
 
-@pytest.fixture(scope="module")
-def published():
-    model = reference()
+STABLE_AUDIO = "stabilityai/stable-audio-open-1.0"
+
+
+@pytest.fixture(scope="module", params=[STABLE_AUDIO, "ACE-Step/Ace-Step1.5"])
+def published(request):
+    config = known(request.param).config
+    model = reference(**{key: value for key, value in config.items() if key[0] != "_"})
     codec, params = ported(model)
     return model, codec, params, jax.jit(codec.apply, static_argnames="method")
 
@@ -114,6 +119,7 @@ def test_a_padded_batch_is_its_clips(published):
         close(together.audio[at, :n], out, 1e-4)
 
 
+@pytest.mark.parametrize("published", [STABLE_AUDIO], indirect=True)
 def test_the_reference_loads_what_is_written(published):
     model, _, params, _ = published
     keymap = oobleck.key_maps(**oobleck.hyperparameters(dict(model.config)))["diffusers"]

@@ -1,0 +1,89 @@
+"""Layers that hear a whole clip: group norms over time, and attention of every frame to every other."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from zoo.nn.layers import Conv1d, Dtype, Layers, Residual, Span, apply_mask, per_channel
+
+_BLOCK = 512
+"""frames that attend at once: memory grows with the clip, and not with its square"""
+_UNHEARD = -1e30
+
+
+class WholeClip(nn.Module):
+    """A layer that reaches over all of a clip; asked for its inputs, it tells of the frames themselves alone."""
+
+    @nn.nowrap
+    def inputs(self, span: Span) -> Span:
+        return span
+
+
+class GroupNorm(WholeClip):
+    """Normalises groups of channels of (B, T, C) over each clip, in float32; zero outside the clips."""
+
+    n_groups: int
+    epsilon: float = 1e-6
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+        batch, length, channels = x.shape
+        scale = self.param("scale", nn.initializers.ones, (channels,), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (channels,), jnp.float32)
+        valid = jnp.ones((batch, length), bool) if mask is None else mask
+        inside = valid[:, :, None, None]
+        n = jnp.maximum(valid.sum(axis=1), 1).astype(jnp.float32)[:, None, None, None] * (channels // self.n_groups)
+        groups = x.astype(jnp.float32).reshape(batch, length, self.n_groups, -1)
+
+        def mean(y: jax.Array) -> jax.Array:
+            return jnp.where(inside, y, 0.0).sum(axis=(1, 3), keepdims=True) / n
+
+        centred = groups - mean(groups)
+        normed = centred * jax.lax.rsqrt(mean(centred * centred) + self.epsilon)
+        y = normed.reshape(x.shape) * per_channel(scale) + per_channel(bias)
+        return apply_mask(y, mask).astype(self.dtype)
+
+
+class NormedResidual(Residual):
+    """Group norm, SiLU and a convolution of three taps, twice, and the residual."""
+
+    n_groups: int
+    dtype: Dtype = jnp.float32
+
+    def layers(self) -> Layers:
+        for i in (1, 2):
+            yield GroupNorm(self.n_groups, dtype=self.dtype, name=f"norm_{i}")
+            yield nn.silu
+            yield Conv1d(None, 3, dtype=self.dtype, name=f"conv_{i}")
+
+
+class Attention(WholeClip):
+    """Attention with one head of every frame of a clip to all of its frames, after a group norm, and the residual."""
+
+    n_groups: int
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+        batch, length, channels = x.shape
+        normed = GroupNorm(self.n_groups, dtype=self.dtype, name="norm")(x, mask)
+        query, key, value = (Conv1d(dtype=self.dtype, masked=False, name=name)(normed) for name in ("q", "k", "v"))
+        query = query * jnp.asarray(channels**-0.5, self.dtype)
+        valid = jnp.ones((batch, length), bool) if mask is None else mask
+
+        def attend(query: jax.Array) -> jax.Array:
+            scores = jnp.einsum("bqc,bkc->bqk", query, key).astype(jnp.float32)
+            weights = jax.nn.softmax(jnp.where(valid[:, None], scores, _UNHEARD), axis=-1)
+            return jnp.einsum("bqk,bkc->bqc", weights.astype(self.dtype), value)
+
+        if length <= _BLOCK:
+            y = attend(query)
+        else:
+            n = -(-length // _BLOCK)
+            blocks = jnp.pad(query, ((0, 0), (0, n * _BLOCK - length), (0, 0))).reshape(batch, n, _BLOCK, channels)
+            y = jnp.moveaxis(jax.lax.map(attend, jnp.moveaxis(blocks, 1, 0)), 0, 1).reshape(batch, -1, channels)
+            y = y[:, :length]
+        return x + Conv1d(dtype=self.dtype, masked=False, name="out")(y)
