@@ -160,6 +160,24 @@ KNOWN = (
         "decoder_channels": 128, "decoder_input_channels": 64, "downsampling_ratios": [2, 4, 4, 8, 8],
         "encoder_hidden_size": 128, "sampling_rate": 44_100,
     }, subfolder="vae"),
+    PublishedModel("Qwen/Qwen3-TTS-Tokenizer-12Hz", "qwen3_tts", sample_rate=24_000, channels=1,
+                   bitrates_kbps=(0.14, 2.2), parameters=161_500_000, licence="Apache 2.0", config={
+        "model_type": "qwen3_tts_tokenizer_12hz", "encoder_valid_num_quantizers": 16,
+        "input_sample_rate": 24_000, "output_sample_rate": 24_000,
+        "encode_downsample_rate": 1920, "decode_upsample_rate": 1920,
+        "encoder_config": {
+            "sampling_rate": 24_000, "audio_channels": 1, "hidden_size": 512, "num_filters": 64, "num_quantizers": 32,
+            "num_residual_layers": 1, "upsampling_ratios": [8, 6, 5, 4], "codebook_size": 2048, "codebook_dim": 256,
+            "num_hidden_layers": 8, "intermediate_size": 2048, "num_attention_heads": 8, "head_dim": 64,
+            "sliding_window": 250, "use_causal_conv": True, "use_conv_shortcut": False, "_frame_rate": 12.5,
+        },
+        "decoder_config": {
+            "latent_dim": 1024, "codebook_dim": 512, "codebook_size": 2048, "decoder_dim": 1536, "hidden_size": 512,
+            "intermediate_size": 1024, "head_dim": 64, "num_attention_heads": 16, "num_key_value_heads": 16,
+            "num_hidden_layers": 8, "num_quantizers": 16, "sliding_window": 72, "rms_norm_eps": 1e-5,
+            "rope_theta": 10_000, "upsample_rates": [8, 5, 4, 3], "upsampling_ratios": [2, 2],
+        },
+    }),
 )  # fmt: skip
 """In the order of `zoo.models()`."""
 
@@ -175,7 +193,8 @@ _STABLE_AUDIO_TOOLS = ("autoencoder", "diffusion_autoencoder", "diffusion_uncond
 
 def family_of(config: dict[str, Any]) -> str | None:
     """Which family a configuration is of: by the name its library gives, or by arguments that only it has."""
-    named = {"dac": "dac", "encodec": "encodec", "mimi": "mimi", "AutoencoderOobleck": "oobleck"}
+    named = {"dac": "dac", "encodec": "encodec", "mimi": "mimi", "AutoencoderOobleck": "oobleck",
+             "qwen3_tts_tokenizer_12hz": "qwen3_tts"}  # fmt: skip
     for key in ("_class_name", "model_type"):
         if isinstance(name := config.get(key), str) and name in named:
             return named[name]

@@ -56,6 +56,8 @@ def restore(family: str, config: dict[str, Any], folder: Path) -> Peer:
 
 
 def _kind(family: str, config: dict[str, Any]) -> type[Peer]:
+    if family not in PEERS:
+        raise ZooError(f"there is no torch implementation of {family} here to compare with; of: {', '.join(PEERS)}")
     return SegmentedEncodec if family == "encodec" and config.get("chunk_length_s") else PEERS[family]
 
 

@@ -66,6 +66,22 @@ HUB_CONFIGS: dict[str, dict[str, Any]] = {
             "init_args": {"dim": 8, "n_fft": 64, "hop_length": 16, "padding": "center"},
         },
     },
+    "qwen3_tts": {
+        "model_type": "qwen3_tts_tokenizer_12hz", "encoder_valid_num_quantizers": 3, "input_sample_rate": 8000,
+        "output_sample_rate": 8000, "encode_downsample_rate": 48, "decode_upsample_rate": 48,
+        "encoder_config": {
+            "sampling_rate": 8000, "hidden_size": 16, "num_filters": 4, "upsampling_ratios": [6, 4],
+            "codebook_size": 32, "codebook_dim": 8, "vector_quantization_hidden_dimension": 8, "num_quantizers": 4,
+            "upsample_groups": 16, "num_hidden_layers": 1, "intermediate_size": 24, "num_attention_heads": 2,
+            "num_key_value_heads": 2, "head_dim": 8, "sliding_window": 9,
+        },
+        "decoder_config": {
+            "latent_dim": 12, "codebook_dim": 16, "codebook_size": 32, "decoder_dim": 16, "hidden_size": 16,
+            "intermediate_size": 20, "head_dim": 6, "num_attention_heads": 2, "num_key_value_heads": 2,
+            "num_hidden_layers": 1, "num_quantizers": 3, "sliding_window": 5, "upsample_rates": [4, 3],
+            "upsampling_ratios": [2, 2],
+        },
+    },
 }  # fmt: skip
 """The config.json, or what stands for it, of a small model of each family."""
 
