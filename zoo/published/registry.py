@@ -178,6 +178,12 @@ KNOWN = (
             "rope_theta": 10_000, "upsample_rates": [8, 5, 4, 3], "upsampling_ratios": [2, 2],
         },
     }),
+    PublishedModel("microsoft/VibeVoice-AcousticTokenizer", "vibevoice", sample_rate=24_000, channels=1,
+                   bitrates_kbps=None, parameters=687_400_000, licence="MIT", config={
+        "model_type": "vibevoice_acoustic_tokenizer", "channels": 1, "hidden_size": 64, "kernel_size": 7,
+        "rms_norm_eps": 1e-5, "num_filters": 32, "downsampling_ratios": [2, 2, 4, 5, 5, 8],
+        "depths": [3, 3, 3, 3, 3, 3, 8], "hidden_act": "gelu", "ffn_expansion": 4,
+    }),
 )  # fmt: skip
 """In the order of `zoo.models()`."""
 
@@ -194,7 +200,7 @@ _STABLE_AUDIO_TOOLS = ("autoencoder", "diffusion_autoencoder", "diffusion_uncond
 def family_of(config: dict[str, Any]) -> str | None:
     """Which family a configuration is of: by the name its library gives, or by arguments that only it has."""
     named = {"dac": "dac", "encodec": "encodec", "mimi": "mimi", "AutoencoderOobleck": "oobleck",
-             "qwen3_tts_tokenizer_12hz": "qwen3_tts"}  # fmt: skip
+             "qwen3_tts_tokenizer_12hz": "qwen3_tts", "vibevoice_acoustic_tokenizer": "vibevoice"}  # fmt: skip
     for key in ("_class_name", "model_type"):
         if isinstance(name := config.get(key), str) and name in named:
             return named[name]

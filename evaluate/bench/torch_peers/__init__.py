@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from evaluate.bench.torch_peers.authors import Snac, Vocos
-from evaluate.bench.torch_peers.libraries import Dac, Encodec, Mimi, Oobleck, SegmentedEncodec
+from evaluate.bench.torch_peers.libraries import Dac, Encodec, Mimi, Oobleck, SegmentedEncodec, VibeVoice
 from evaluate.bench.torch_peers.peer import Peer
 from evaluate.bench.torch_peers.randomise import randomise
 from zoo.errors import ZooError
@@ -26,6 +26,7 @@ PEERS: dict[str, type[Peer]] = {
     "mimi": Mimi,
     "oobleck": Oobleck,
     "snac": Snac,
+    "vibevoice": VibeVoice,
     "vocos": Vocos,
 }
 

@@ -11,6 +11,7 @@ pytest.importorskip("transformers")
 from evaluate.bench import footprint, torch_peers, versus  # noqa: E402
 from evaluate.bench.torch_peers.randomise import OUTPUT_DEVIATION  # noqa: E402
 from tests.zoo.published.small import HUB_CONFIGS  # noqa: E402
+from zoo.errors import ZooError  # noqa: E402
 from zoo.published import PublishedModel  # noqa: E402
 
 DAC = {
@@ -36,7 +37,9 @@ SNAC = {
 MODELS = {
     "dac": (DAC, 1), "encodec": (ENCODEC, 1), "segmented": (SEGMENTED, 2), "snac": (SNAC, 1),
     "oobleck": (HUB_CONFIGS["oobleck"], 2), "vocos": (HUB_CONFIGS["vocos"], 1),
+    "vibevoice": (HUB_CONFIGS["vibevoice"], 1),
 }  # fmt: skip
+CONTINUOUS = ("oobleck", "vibevoice", "vocos")
 NEEDS = {"snac": "snac", "oobleck": "diffusers", "vocos": "vocos"}
 
 
@@ -45,7 +48,9 @@ def published(name: str) -> PublishedModel:
     family = "encodec" if name == "segmented" else name
     if family in NEEDS:
         pytest.importorskip("einops" if family == "vocos" else NEEDS[family])
-    bitrates = None if family in ("oobleck", "vocos") else (1.0, 2.0)
+    if family == "vibevoice":
+        pytest.importorskip("transformers", "5.24")
+    bitrates = None if family in CONTINUOUS else (1.0, 2.0)
     return PublishedModel(f"someone/{name}", family, 8000, channels, bitrates, 1, "MIT", config)
 
 
@@ -54,7 +59,7 @@ def test_ours_is_what_torch_computes(name, monkeypatch):
     monkeypatch.setattr(footprint, "measure", lambda job: 1.0)
     (found,) = versus.compare(published(name), seconds=0.3, batch_sizes=[2], repeat=1)
     assert found.agreement.is_close, found.agreement
-    assert (found.agreement.codes_equal is None) == (name in ("oobleck", "vocos"))
+    assert (found.agreement.codes_equal is None) == (name in CONTINUOUS)
     assert set(found.encode) == (set() if name == "vocos" else {"torch", "whole", "chunks"})
     assert min(timing.best_s for timing in found.decode.values()) > 0
 
@@ -73,6 +78,11 @@ def test_random_weights_give_codes_that_vary(name):
     audio = peer.decode(native).numpy()
     if name != "segmented":  # which ends in a norm
         assert 0.3 * OUTPUT_DEVIATION < audio.std() < 3 * OUTPUT_DEVIATION
+
+
+def test_a_family_without_an_implementation_is_named():
+    with pytest.raises(ZooError, match="no torch implementation of qwen3_tts here"):
+        torch_peers.build("qwen3_tts", HUB_CONFIGS["qwen3_tts"])
 
 
 def test_weights_follow_from_the_seed(tmp_path):

@@ -47,6 +47,9 @@ CODECS: dict[str, dict[str, Any]] = {
         "decoder_latent_dim": 6, "decoder_dim": 8, "decoder_n_layers": 1, "decoder_n_heads": 1, "decoder_head_dim": 4,
         "decoder_hidden": 8, "decoder_window": 5, "upsampling_ratios": (2,), "decoder_rates": (4,), "decoder_width": 4,
     },
+    "vibevoice": {
+        "sample_rate": 800, "latent_dim": 4, "width": 4, "strides": (2, 4), "depths": (1, 1, 1), "kernel_size": 3,
+    },
     "oobleck": {
         "latent_dim": 4, "encoder_width": 4, "decoder_width": 4, "multiples": (1,), "strides": (2,),
     },

@@ -82,6 +82,10 @@ HUB_CONFIGS: dict[str, dict[str, Any]] = {
             "upsampling_ratios": [2, 2],
         },
     },
+    "vibevoice": {
+        "model_type": "vibevoice_acoustic_tokenizer", "channels": 1, "hidden_size": 6, "kernel_size": 5,
+        "num_filters": 4, "downsampling_ratios": [2, 4], "depths": [1, 2, 2], "ffn_expansion": 2,
+    },
 }  # fmt: skip
 """The config.json, or what stands for it, of a small model of each family."""
 

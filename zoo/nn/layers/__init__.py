@@ -32,7 +32,7 @@ from zoo.nn.layers.blocks import (
 )
 from zoo.nn.layers.convolution import Conv1d, Conv2d, ConvTranspose1d, DepthwiseConv1d
 from zoo.nn.layers.edges import Edge, Span, apply_mask, pad_time
-from zoo.nn.layers.memory import LSTM, carrying
+from zoo.nn.layers.memory import LSTM, Remembering, carrying
 from zoo.nn.layers.network import Layers, Network, Residual, Sum, Transform, asking, inputs_of, run
 from zoo.nn.layers.parameters import PER_TENTH, Dtype, Initializer, per_channel
 from zoo.nn.layers.windows import Steps, in_windows, windowed
@@ -53,6 +53,7 @@ __all__ = [
     "Layers",
     "Network",
     "RMSNorm",
+    "Remembering",
     "Residual",
     "ResidualUnit",
     "Snake",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("transformers")
+transformers = pytest.importorskip("transformers")
 
 import zoo  # noqa: E402
 from tests.zoo.published.small import HUB_CONFIGS  # noqa: E402
@@ -46,10 +46,14 @@ def test_it_is_the_same_codec_again(exported):
 
 def test_the_reference_finds_every_tensor(exported):
     family, _, folder = exported
-    if family in ("dac", "encodec", "mimi"):
-        from transformers import DacModel, EncodecModel, MimiModel
-
-        kind = {"dac": DacModel, "encodec": EncodecModel, "mimi": MimiModel}[family]
+    kinds = {
+        "dac": "DacModel", "encodec": "EncodecModel", "mimi": "MimiModel",
+        "vibevoice": "VibeVoiceAcousticTokenizerModel",
+    }  # fmt: skip
+    if family in kinds:
+        if not hasattr(transformers, kinds[family]):
+            pytest.skip(f"this version of transformers has no {kinds[family]}")
+        kind = getattr(transformers, kinds[family])
         _, found = kind.from_pretrained(folder, output_loading_info=True)
         problems = {key: values for key, values in found.items() if values}
         # running statistics of training
@@ -63,6 +67,8 @@ def test_the_reference_finds_every_tensor(exported):
     elif family == "snac":
         snac = pytest.importorskip("snac")
         snac.SNAC.from_pretrained(str(folder))  # strict
-    else:
+    elif family == "vocos":
         state = torch.load(folder / "pytorch_model.bin")
         assert {"backbone.embed.weight", "head.out.weight", "head.istft.window"} <= state.keys()
+    else:
+        pytest.skip(f"{family} has a comparison of its own")
