@@ -18,7 +18,7 @@ from zoo.prior import Prior
 
 FAMILIES = ("autoencoder", "vae", "gan_vocoder", "denoiser")
 """what is trained here"""
-PUBLISHED = ("dac", "encodec", "mimi", "snac", "vocos", "oobleck", "qwen3_tts", "vibevoice")
+PUBLISHED = ("dac", "encodec", "mimi", "snac", "vocos", "oobleck", "qwen3_tts", "vibevoice", "same")
 """what others have published"""
 PRIORS = ("latent_flow",)
 """models of a codec's latents, which are no codecs"""

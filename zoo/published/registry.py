@@ -116,6 +116,12 @@ def _vocos(
     )
 
 
+_SAME = {
+    "channels": 128, "c_mults": [6], "strides": [16], "latent_dim": 256, "transformer_depths": [6], "dim_heads": 64,
+    "differential": True, "dyt": True, "variable_stride": True, "chunk_size": 32, "chunk_midpoint_shift": True,
+}  # fmt: skip
+"""of encoder and decoder"""
+
 KNOWN = (
     _dac(16, 16_000, (0.5, 6.0), 74_100_000, n_codebooks=12,
          downsampling_ratios=[2, 4, 5, 8], upsampling_ratios=[8, 5, 4, 2]),
@@ -184,6 +190,20 @@ KNOWN = (
         "rms_norm_eps": 1e-5, "num_filters": 32, "downsampling_ratios": [2, 2, 4, 5, 5, 8],
         "depths": [3, 3, 3, 3, 3, 3, 8], "hidden_act": "gelu", "ffn_expansion": 4,
     }),
+    PublishedModel("stabilityai/SAME-S", "same", sample_rate=44_100, channels=2, bitrates_kbps=None,
+                   parameters=108_200_000, licence="Stability AI Community License", config={
+        "model_type": "autoencoder", "sample_rate": 44_100, "audio_channels": 2, "model": {
+            "pretransform": {"type": "patched", "config": {"channels": 2, "patch_size": 256}},
+            "encoder": {"type": "same", "config": {"in_channels": 512, **_SAME}},
+            "decoder": {"type": "same", "config": {
+                "out_channels": 512, "conv_mapping": True, "sinusoidal_blocks": [0], "mask_noise": 0.01, **_SAME,
+            }},
+            "bottleneck": {"type": "softnorm", "config": {
+                "dim": 256, "noise_regularize": True, "auto_scale": True, "freeze": True,
+            }},
+            "latent_dim": 256, "downsampling_ratio": 4096, "io_channels": 2,
+        },
+    }),
 )  # fmt: skip
 """In the order of `zoo.models()`."""
 
@@ -204,8 +224,9 @@ def family_of(config: dict[str, Any]) -> str | None:
     for key in ("_class_name", "model_type"):
         if isinstance(name := config.get(key), str) and name in named:
             return named[name]
-    if isinstance(config.get("model"), dict) and config.get("model_type") in _STABLE_AUDIO_TOOLS:
-        return "oobleck"
+    if isinstance(model := config.get("model"), dict) and config.get("model_type") in _STABLE_AUDIO_TOOLS:
+        inner = model if "encoder" in model else model.get("pretransform", {}).get("config", {})
+        return "same" if inner.get("encoder", {}).get("type") in ("same", "taae_v2") else "oobleck"
     if {"feature_extractor", "backbone", "head"} <= config.keys():
         return "vocos"
     if {"vq_strides", "encoder_rates"} <= config.keys():

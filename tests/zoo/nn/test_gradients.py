@@ -50,6 +50,10 @@ CODECS: dict[str, dict[str, Any]] = {
     "vibevoice": {
         "sample_rate": 800, "latent_dim": 4, "width": 4, "strides": (2, 4), "depths": (1, 1, 1), "kernel_size": 3,
     },
+    "same": {
+        "sample_rate": 800, "patch_size": 4, "stride": 2, "width": 8, "depth": 2, "head_dim": 4, "hidden": 8,
+        "latent_dim": 4,
+    },
     "oobleck": {
         "latent_dim": 4, "encoder_width": 4, "decoder_width": 4, "multiples": (1,), "strides": (2,),
     },

@@ -23,6 +23,10 @@ from zoo.saved.checkpoint import codec_template
 
 GOLDEN = Path(__file__).parent / "golden"
 
+_SAME = {
+    "channels": 8, "c_mults": [2], "strides": [3], "latent_dim": 6, "transformer_depths": [4], "dim_heads": 8,
+    "ff_mult": 2, "variable_stride": True, "chunk_size": 6, "chunk_midpoint_shift": True,
+}  # fmt: skip
 HUB_CONFIGS: dict[str, dict[str, Any]] = {
     "dac": {
         "model_type": "dac", "sampling_rate": 8000, "encoder_hidden_size": 4, "decoder_hidden_size": 32,
@@ -85,6 +89,17 @@ HUB_CONFIGS: dict[str, dict[str, Any]] = {
     "vibevoice": {
         "model_type": "vibevoice_acoustic_tokenizer", "channels": 1, "hidden_size": 6, "kernel_size": 5,
         "num_filters": 4, "downsampling_ratios": [2, 4], "depths": [1, 2, 2], "ffn_expansion": 2,
+    },
+    "same": {
+        "model_type": "autoencoder", "sample_rate": 800, "audio_channels": 2, "model": {
+            "pretransform": {"type": "patched", "config": {"channels": 2, "patch_size": 4}},
+            "encoder": {"type": "same", "config": {"in_channels": 8, **_SAME}},
+            "decoder": {"type": "same", "config": {
+                "out_channels": 8, "conv_mapping": True, "sinusoidal_blocks": [0], "mask_noise": 0.01, **_SAME,
+            }},
+            "bottleneck": {"type": "softnorm", "config": {"dim": 6, "noise_regularize": True, "auto_scale": True}},
+            "latent_dim": 6, "downsampling_ratio": 12, "io_channels": 2,
+        },
     },
 }  # fmt: skip
 """The config.json, or what stands for it, of a small model of each family."""
