@@ -19,7 +19,7 @@ import pytest
 import zoo
 from tests.zoo.published import small
 from tests.zoo.published.parity.sounds import swelling
-from tests.zoo.published.small import close
+from tests.zoo.published.small import HUB_CONFIGS, close
 from zoo.published import qwen3_tts
 from zoo.published.keymap import from_params
 from zoo.published.registry import known
@@ -30,26 +30,8 @@ safetensors = pytest.importorskip("safetensors.numpy")
 if importlib.util.find_spec("qwen_tts") is None or not transformers.__version__.startswith("4.57"):
     pytest.skip("qwen-tts and the transformers that it pins are not installed", allow_module_level=True)
 
-SMALL = {
-    "encoder_valid_num_quantizers": 4,
-    "input_sample_rate": 8000,
-    "output_sample_rate": 8000,
-    "encode_downsample_rate": 48,
-    "decode_upsample_rate": 48,
-    "encoder_config": {
-        "sampling_rate": 8000, "hidden_size": 16, "num_filters": 4, "upsampling_ratios": [6, 4], "codebook_size": 32,
-        "codebook_dim": 8, "vector_quantization_hidden_dimension": 8, "num_quantizers": 6, "upsample_groups": 16,
-        "num_hidden_layers": 1, "intermediate_size": 24, "num_attention_heads": 2, "num_key_value_heads": 2,
-        "head_dim": 8, "sliding_window": 9,
-    },
-    "decoder_config": {
-        "latent_dim": 12, "codebook_dim": 16, "codebook_size": 32, "decoder_dim": 16, "hidden_size": 16,
-        "intermediate_size": 20, "head_dim": 6, "num_attention_heads": 2, "num_key_value_heads": 2,
-        "num_hidden_layers": 2, "num_quantizers": 4, "sliding_window": 5, "upsample_rates": [4, 3],
-        "upsampling_ratios": [2, 2],
-    },
-}  # fmt: skip
-LENGTHS = (1003, 960, 5)
+SMALL = HUB_CONFIGS["qwen3_tts"]
+LENGTHS = (403, 360, 5)
 """samples of the golden clips"""
 
 

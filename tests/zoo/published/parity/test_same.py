@@ -30,7 +30,7 @@ if importlib.util.find_spec("stable_audio_tools") is None:
 
 SMALL = HUB_CONFIGS["same"]
 CONFIG = known("stabilityai/SAME-S").config
-LENGTHS = (1003, 480, 5)
+LENGTHS = (403, 288, 5)
 """samples of the golden clips"""
 
 
