@@ -13,7 +13,9 @@ from zoo.codec import Reach
 from zoo.coding.stream import FrameDecoder, FrameEncoder
 from zoo.published import vibevoice
 from zoo.published.keymap import flatten, from_params, to_params
+from zoo.published.oobleck.grid import GRID_STEPS
 from zoo.published.registry import known
+from zoo.published.vibevoice.model import DEVIATION
 from zoo.saved.checkpoint import codec_template
 
 N_CLIPS, LENGTH, HOP = 3, 483, 8
@@ -26,17 +28,20 @@ ready = functools.partial(small.ready, "vibevoice", "small")
 
 @functools.cache
 def function(method: str):
-    return jit(functools.partial(ready().module.apply, ready().variables, method=method))
+    return jit(functools.partial(ready().module.apply, ready().variables, method=method), static_argnames="length")
 
 
 @pytest.mark.parametrize("i", range(N_CLIPS))
 def test_latents_and_audio_are_the_references(i):
     audio, latent, out = (golden()[f"{name}_{i}"] for name in ("audio", "latent", "out"))
     padded = np.pad(audio, ((0, LENGTH - len(audio)), (0, 0)), constant_values=9.0)[None]  # not to be heard
-    found = function("__call__")(padded, np.array([len(audio)], np.int32))
-    close(found.latent[0, : len(latent)], latent)
-    close(found.audio[0, : len(audio)], out)
-    assert not np.asarray(found.audio[0, len(audio) :]).any()
+    n_samples = np.array([len(audio)], np.int32)
+    found = function("encode")(padded, n_samples)
+    close(found[0, : len(latent)], latent)
+    beyond = np.pad(latent, ((0, found.shape[1] - len(latent)), (0, 0)), constant_values=9.0)[None]
+    decoded = function("decode")(beyond, length=LENGTH, n_samples=n_samples)
+    close(decoded[0, : len(audio)], out)
+    assert not np.asarray(decoded[0, len(audio) :]).any()
 
 
 def test_it_keeps_the_contract(quick):
@@ -64,10 +69,19 @@ def test_contexts_are_short_because_layers_remember():
     assert (full.encoder_context, full.decoder_context) == (Reach(4, 0), Reach(4, 0))
 
 
-def test_there_are_no_codes():
-    with pytest.raises(zoo.ZooError):
-        ready().compress(golden()["audio_0"])
-    assert not ready().symbols.codebook_sizes
+def test_codes_are_of_latents_on_a_grid_of_their_deviation():
+    codec, audio = ready(), golden()["audio_0"]
+    latent, errors = codec.encode_latents(audio), []
+    for level in (0, 6, 8):
+        step = DEVIATION * GRID_STEPS[level]
+        back = function("dequantise")(codec.encode(audio, level=level).codes, level)
+        errors.append(float(np.abs(back - latent).max()))
+        assert errors[-1] <= step / 2 + 1e-4
+        steps = np.asarray(back) / step
+        np.testing.assert_allclose(steps, steps.round(), atol=1e-5)
+    assert errors[0] > errors[2] > 0
+    # a step that loses as much as the noise in training, whose deviation is 0.625
+    assert GRID_STEPS[codec.default_level] == pytest.approx(0.625 / DEVIATION * 12**0.5, rel=0.2)
 
 
 def test_keys_and_configurations_there_and_back():

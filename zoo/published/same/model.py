@@ -39,7 +39,7 @@ class Encoder(Network):
         yield Conv1d(self.width, dtype=self.dtype, name="mapping")
         yield Resampler(self.spec, self.stride, 1, self.dtype, name="resampler")
         yield Conv1d(self.latent_dim, dtype=self.dtype, masked=False, name="project")
-        yield SoftNorm(name="norm")
+        yield Affine(name="norm")
 
 
 class Decoder(Network):
@@ -54,26 +54,20 @@ class Decoder(Network):
 
     def layers(self) -> Layers:
         size = self.patch_size
-        yield SoftNorm(inverse=True, name="norm")
         yield Conv1d(self.width, dtype=self.dtype, masked=False, name="project")
         yield Resampler(self.spec, 1, self.stride, self.dtype, name="resampler")
         yield Conv1d(size * self.channels, 3, dtype=self.dtype, name="mapping")
         yield Transform(lambda x, mask: _unpatched(x, size), lambda span: span.synthesised(size, size, 0))
 
 
-class SoftNorm(nn.Module):
-    """Scales and shifts channels of (B, F, D), and divides all by one deviation; the inverse just multiplies by it."""
-
-    inverse: bool = False
+class Affine(nn.Module):
+    """Scales and shifts each channel of (B, F, D)."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        std = self.param("std", nn.initializers.ones, (1,), jnp.float32)
-        if self.inverse:
-            return x * per_channel(std)
         scale = self.param("scale", nn.initializers.ones, (x.shape[-1],), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],), jnp.float32)
-        return (x.astype(jnp.float32) * per_channel(scale) + per_channel(bias)) / per_channel(std)
+        return x.astype(jnp.float32) * per_channel(scale) + per_channel(bias)
 
 
 def same(

@@ -8,7 +8,7 @@ import numpy as np
 
 from zoo.bitstream.entropy import EntropyModel
 from zoo.nn.bottlenecks import SymbolFormat
-from zoo.published.keymap import CONV, DENSE_AS_CONV, LINEAR, SNAKE, VECTOR, Entry, KeyMap, Layout
+from zoo.published.keymap import CONV, DENSE_AS_CONV, LINEAR, VECTOR, Entry, KeyMap, Layout
 from zoo.published.oobleck.grid import GRID_STEPS, normal_entropy
 from zoo.published.same.model import same
 
@@ -138,14 +138,14 @@ def _part(part: dict[str, Any]) -> dict[str, Any]:
 
 def _key_map(h: dict[str, Any], prefix: str) -> KeyMap:
     encoder, decoder, norm = f"{prefix}encoder.layers", f"{prefix}decoder.layers", f"{prefix}bottleneck"
+    std = f"{norm}.running_std"
     resamplers = ("encoder", f"{encoder}.0"), ("decoder", f"{decoder}.3")
     entries = [
         *_layer("encoder/project", f"{encoder}.2", DENSE_AS_CONV),
-        *_layer("decoder/project", f"{decoder}.1", DENSE_AS_CONV),
-        Entry("encoder/norm/scale", (f"{norm}.scaling_factor",), SNAKE),
-        Entry("encoder/norm/bias", (f"{norm}.bias",), SNAKE),
-        Entry("encoder/norm/std", (f"{norm}.running_std",), VECTOR),
-        Entry("decoder/norm/std", (f"{norm}.running_std",), VECTOR),
+        Entry("encoder/norm/scale", (f"{norm}.scaling_factor", std), _DIVIDED),
+        Entry("encoder/norm/bias", (f"{norm}.bias", std), _DIVIDED),
+        Entry("decoder/project/kernel", (f"{decoder}.1.weight", std), _MULTIPLIED),
+        Entry("decoder/project/bias", (f"{decoder}.1.bias",), VECTOR),
     ]
     written = [_constant(f"{norm}.noise_scaling_factor", np.zeros((1, 0, 1), np.float32))]
     turned = h["head_dim"] // 2
@@ -185,8 +185,14 @@ def _layer(path: str, key: str, layout: Layout) -> list[Entry]:
 
 def _constant(key: str, value: np.ndarray) -> Entry:
     """A tensor that the torch model insists on; it follows from the hyper-parameters."""
-    return Entry("decoder/norm/std", (key,), Layout("CONSTANT", lambda array: array, lambda _: (value,)))
+    return Entry("decoder/project/bias", (key,), Layout("CONSTANT", lambda array: array, lambda _: (value,)))
 
 
+_ONE = np.ones(1, np.float32)
+"""what the deviation of latents is written as: it is a part of what stands before and after them"""
+_DIVIDED = Layout("DIVIDED", lambda x, std: x.reshape(x.shape[1]) / std, lambda x: (x[None, :, None], _ONE))
+"""(1, C, 1), by a deviation (1,) -> (C,)"""
+_MULTIPLIED = Layout("MULTIPLIED", lambda x, std: x.T[None] * std, lambda kernel: (kernel[0].T, _ONE))
+"""(O, I), with a deviation (1,) -> (1, I, O)"""
 _TOKEN = Layout("TOKEN", lambda x: x.reshape(x.shape[2]), lambda x: (x[None, None],))
 """(1, 1, C) -> (C,)"""

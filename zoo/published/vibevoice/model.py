@@ -2,8 +2,11 @@
 
 Strided causal convolutions and, at each rate, ConvNeXt-like blocks: a depthwise convolution and two dense layers, each
 after an RMSNorm and with a layer scale of its own; the decoder is the mirror image. It was trained as a VAE whose noise
-has the same deviation everywhere (σ-VAE), so that a latent is the encoder's output as it is. There are no codes. The
-layers at the latents' rate reach back seven seconds together; from chunk to chunk they remember what they heard.
+has the same deviation everywhere (σ-VAE), so that a latent is the encoder's output as it is. The layers at the latents'
+rate reach back seven seconds together; from chunk to chunk they remember what they heard.
+
+What was published has no codes: `Grid` makes some, as for Oobleck. The noise in training has 0.12 of the latents'
+deviation; rounding has its variance where a step is √12 · 0.12 = 0.42 of that, near the step that is the default.
 
 The published preprocessing brings speech to −25 dB of full scale first; here it is coded at the level that it has.
 """
@@ -20,7 +23,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from zoo.codec import Codec, Reach
-from zoo.nn.bottlenecks import Identity
 from zoo.nn.layers import (
     Block,
     Conv1d,
@@ -35,6 +37,10 @@ from zoo.nn.layers import (
     per_channel,
     run,
 )
+from zoo.published.oobleck.grid import GRID_STEPS, Grid
+
+DEVIATION = 5.1
+"""of the latents: VibeVoice's language model multiplies them by 0.196 for unit deviation"""
 
 
 @dataclass(frozen=True)
@@ -181,11 +187,15 @@ def vibevoice(
     expansion: int = 4,
     norm_eps: float = 1e-5,
     layer_scale: float = 1e-6,
+    grid_steps: tuple[float, ...] = GRID_STEPS,
+    codebook_size: int = 255,
+    deviation: float = DEVIATION,
     dtype: Dtype = jnp.float32,
 ) -> Codec:
     """The acoustic tokeniser, by default as published; `strides` and `depths` from the waveform to the latent.
 
-    Raises ValueError unless there is one more of `depths` than of `strides`.
+    Levels are `grid_steps` of the latents, in units of their `deviation`. Raises ValueError unless there is one more of
+    `depths` than of `strides`.
     """
     if len(depths) != len(strides) + 1:
         raise ValueError(f"depths {depths} must be one more than strides {strides}")
@@ -194,7 +204,7 @@ def vibevoice(
     )
     return Codec.from_parts(
         Encoder(spec, dtype),
-        Identity(),
+        Grid(latent_dim, grid_steps, codebook_size, deviation),
         Decoder(spec, dtype),
         sample_rate=sample_rate,
         hop_length=spec.hop_length,

@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from zoo.bitstream.entropy import EntropyModel
+from zoo.nn.bottlenecks import SymbolFormat
 from zoo.published.keymap import CONV, CONV_TRANSPOSE, DENSE_AS_CONV, DEPTHWISE, VECTOR, Entry, KeyMap, Layout
+from zoo.published.oobleck.grid import GRID_STEPS, normal_entropy
 from zoo.published.vibevoice.model import vibevoice
 
 MODEL_TYPE = "vibevoice_acoustic_tokenizer"
+
+
+def default_entropy(symbols: SymbolFormat) -> EntropyModel:
+    """Tables for independent latents that are N(0, DEVIATION²), on GRID_STEPS; the published weights come with none."""
+    return normal_entropy(symbols, GRID_STEPS)
 
 
 def hyperparameters(config: dict[str, Any]) -> dict[str, Any]:
