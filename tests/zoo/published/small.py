@@ -23,6 +23,10 @@ from zoo.saved.checkpoint import codec_template
 
 GOLDEN = Path(__file__).parent / "golden"
 
+_SAME = {
+    "channels": 8, "c_mults": [2], "strides": [3], "latent_dim": 6, "transformer_depths": [2], "dim_heads": 8,
+    "ff_mult": 2, "variable_stride": True, "chunk_size": 6, "chunk_midpoint_shift": True,
+}  # fmt: skip
 HUB_CONFIGS: dict[str, dict[str, Any]] = {
     "dac": {
         "model_type": "dac", "sampling_rate": 8000, "encoder_hidden_size": 4, "decoder_hidden_size": 32,
@@ -81,6 +85,37 @@ HUB_CONFIGS: dict[str, dict[str, Any]] = {
         "head": {
             "class_path": "vocos.heads.ISTFTHead",
             "init_args": {"dim": 8, "n_fft": 64, "hop_length": 16, "padding": "center"},
+        },
+    },
+    "qwen3_tts": {
+        "model_type": "qwen3_tts_tokenizer_12hz", "encoder_valid_num_quantizers": 3, "input_sample_rate": 8000,
+        "output_sample_rate": 8000, "encode_downsample_rate": 12, "decode_upsample_rate": 12,
+        "encoder_config": {
+            "sampling_rate": 8000, "hidden_size": 16, "num_filters": 4, "upsampling_ratios": [6],
+            "codebook_size": 32, "codebook_dim": 8, "vector_quantization_hidden_dimension": 8, "num_quantizers": 5,
+            "upsample_groups": 16, "num_hidden_layers": 1, "intermediate_size": 24, "num_attention_heads": 2,
+            "num_key_value_heads": 2, "head_dim": 8, "sliding_window": 9,
+        },
+        "decoder_config": {
+            "latent_dim": 12, "codebook_dim": 16, "codebook_size": 32, "decoder_dim": 16, "hidden_size": 16,
+            "intermediate_size": 20, "head_dim": 6, "num_attention_heads": 2, "num_key_value_heads": 2,
+            "num_hidden_layers": 1, "num_quantizers": 3, "sliding_window": 5, "upsample_rates": [3, 2],
+            "upsampling_ratios": [2],
+        },
+    },
+    "vibevoice": {
+        "model_type": "vibevoice_acoustic_tokenizer", "channels": 1, "hidden_size": 6, "kernel_size": 5,
+        "num_filters": 4, "downsampling_ratios": [2, 4], "depths": [1, 1, 2], "ffn_expansion": 2,
+    },
+    "same": {
+        "model_type": "autoencoder", "sample_rate": 800, "audio_channels": 2, "model": {
+            "pretransform": {"type": "patched", "config": {"channels": 2, "patch_size": 4}},
+            "encoder": {"type": "same", "config": {"in_channels": 8, **_SAME}},
+            "decoder": {"type": "same", "config": {
+                "out_channels": 8, "conv_mapping": True, "sinusoidal_blocks": [0], "mask_noise": 0.01, **_SAME,
+            }},
+            "bottleneck": {"type": "softnorm", "config": {"dim": 6, "noise_regularize": True, "auto_scale": True}},
+            "latent_dim": 6, "downsampling_ratio": 12, "io_channels": 2,
         },
     },
 }  # fmt: skip

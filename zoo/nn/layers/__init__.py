@@ -22,6 +22,7 @@ from zoo.nn.layers.blocks import (
     ConvNeXtBlock,
     LayerNorm,
     ResidualUnit,
+    RMSNorm,
     Snake,
     TimeGroupNorm,
     compand,
@@ -31,7 +32,7 @@ from zoo.nn.layers.blocks import (
 )
 from zoo.nn.layers.convolution import Conv1d, Conv2d, ConvTranspose1d, DepthwiseConv1d
 from zoo.nn.layers.edges import Edge, Span, apply_mask, pad_time
-from zoo.nn.layers.memory import LSTM, carrying
+from zoo.nn.layers.memory import LSTM, Remembering, carrying
 from zoo.nn.layers.network import Layers, Network, Residual, Sum, Transform, asking, inputs_of, run
 from zoo.nn.layers.parameters import PER_TENTH, Dtype, Initializer, per_channel
 from zoo.nn.layers.windows import Steps, in_windows, windowed
@@ -51,6 +52,8 @@ __all__ = [
     "LayerNorm",
     "Layers",
     "Network",
+    "RMSNorm",
+    "Remembering",
     "Residual",
     "ResidualUnit",
     "Snake",

@@ -48,6 +48,20 @@ class LayerNorm(nn.Module):
         return (centred * inverse * scale + bias).astype(self.dtype)
 
 
+class RMSNorm(nn.Module):
+    """Divides by the root mean square over channels, in float32, and multiplies by a learnt scale (Zhang, 2019)."""
+
+    dtype: Dtype = jnp.float32
+    epsilon: float = 1e-6
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],), jnp.float32)
+        x = x.astype(jnp.float32)
+        inverse = jax.lax.rsqrt((x * x).mean(axis=-1, keepdims=True) + self.epsilon)
+        return (x * inverse * per_channel(scale)).astype(self.dtype)
+
+
 class TimeGroupNorm(nn.Module):
     """Normalises (B, T, C) over all of time and all channels, in float32; the array is all that there is."""
 

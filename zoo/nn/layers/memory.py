@@ -7,6 +7,8 @@ what came before it is nothing.
 
 from __future__ import annotations
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -65,6 +67,40 @@ class LSTM(nn.Module):
                 parts.append(_run(state, gates[:, first + n :], valid[:, first + n :], recurrent)[1])
             x = jnp.concatenate(parts, axis=1)
         return x
+
+
+class Remembering(nn.Module):
+    """A causal convolution of stride 1 whose past is remembered from chunk to chunk, rather than computed again.
+
+    At the rate of the frames: (B, F, C) -> (B, F, C'). It pays where many such layers follow each other, whose contexts
+    add up. In a window, the inputs are whole from frame `first` on, and `beside` frames do not belong to the chunk.
+    """
+
+    layer: Any
+    """a module like `Conv1d`, which is given zeros before a clip as they are"""
+    past: int
+    """frames before its own on which an output depends"""
+    first: int = 0
+    beside: int = 0
+
+    @nn.nowrap
+    def inputs(self, span: Span) -> Span:
+        """Without what is remembered."""
+        return span
+
+    @nn.compact
+    def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+        x = apply_mask(x, mask)
+        if not carrying(self):
+            y: jax.Array = self.layer(x, None)
+            return y
+        batch, frames, channels = x.shape
+        carried = self.variable("carry", "past", jnp.zeros, (batch, self.past, channels), x.dtype)
+        x = jnp.concatenate([carried.value, x[:, self.first :]], axis=1)
+        n = frames - self.beside
+        carried.value = x[:, n : n + self.past]
+        y = self.layer(x, None)[:, self.past :]
+        return jnp.pad(y, ((0, 0), (self.first, 0), (0, 0)))
 
 
 def _run(state: jax.Array, gates: jax.Array, valid: jax.Array, recurrent: jax.Array) -> tuple[jax.Array, jax.Array]:

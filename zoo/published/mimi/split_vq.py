@@ -15,12 +15,16 @@ from zoo.published.parts.euclidean import residual_codes, residual_sum
 
 
 class ProjectedRVQ(nn.Module):
-    """Residual VQ of a projection of the latents to `code_dim` dimensions, and back; `used` is how many codebooks."""
+    """Residual VQ of a projection of the latents to `code_dim` dimensions, and back; `used` is how many codebooks.
+
+    With `apart`, a code stands for an entry of other codebooks than the one that was nearest.
+    """
 
     latent_dim: int
     n_codebooks: int
     codebook_size: int
     code_dim: int
+    apart: bool = False
 
     def setup(self) -> None:
         dense = nn.initializers.lecun_normal()
@@ -28,14 +32,17 @@ class ProjectedRVQ(nn.Module):
         self.project_out = self.param("project_out", dense, (self.code_dim, self.latent_dim), jnp.float32)
         shape = (self.n_codebooks, self.codebook_size, self.code_dim)
         self.codebooks = self.param("codebooks", nn.initializers.normal(1.0), shape, jnp.float32)
+        self.entries = (
+            self.param("entries", nn.initializers.normal(1.0), shape, jnp.float32) if self.apart else self.codebooks
+        )
 
     def __call__(self, latent: jax.Array, used: jax.Array | int) -> tuple[jax.Array, jax.Array]:
         """Codes int32 (B, F, Q), and what they stand for (B, F, D)."""
         codes, total = residual_codes(latent @ self.project_in, self.codebooks, used)
-        return codes, total @ self.project_out
+        return codes, self.dequantise(codes, used) if self.apart else total @ self.project_out
 
     def dequantise(self, codes: jax.Array, used: jax.Array | int) -> jax.Array:
-        return residual_sum(codes, self.codebooks, used) @ self.project_out
+        return residual_sum(codes, self.entries, used) @ self.project_out
 
 
 class SplitRVQ(nn.Module):
@@ -49,14 +56,17 @@ class SplitRVQ(nn.Module):
     n_semantic: int
     codebook_size: int
     code_dim: int
+    apart: bool = False
+    """of `ProjectedRVQ`"""
 
     loss_names = ()
     learnt_codebooks = None
 
     def setup(self) -> None:
         n_acoustic = self.n_codebooks - self.n_semantic
-        self.semantic = ProjectedRVQ(self.latent_dim, self.n_semantic, self.codebook_size, self.code_dim)
-        self.acoustic = ProjectedRVQ(self.latent_dim, n_acoustic, self.codebook_size, self.code_dim)
+        sizes = self.codebook_size, self.code_dim, self.apart
+        self.semantic = ProjectedRVQ(self.latent_dim, self.n_semantic, *sizes)
+        self.acoustic = ProjectedRVQ(self.latent_dim, n_acoustic, *sizes)
 
     @property
     def default_level(self) -> int:

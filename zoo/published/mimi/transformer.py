@@ -1,7 +1,7 @@
 """A causal transformer whose attention reaches a fixed number of steps back, and goes on from chunk to chunk.
 
 As Mimi has it (Défossez et al., 2024): rotary positions (Su et al., 2021), LayerNorm before each half of a layer, exact
-GELU, layer scale (Touvron et al., 2021), no biases.
+GELU, layer scale (Touvron et al., 2021), no biases. Or as language models have it: RMSNorm, and SwiGLU (Shazeer, 2020).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zoo.nn.layers import Dtype, LayerNorm, Span, apply_mask, carrying, per_channel
+from zoo.nn.layers import Dtype, LayerNorm, RMSNorm, Span, apply_mask, carrying, per_channel
 from zoo.nn.rotary import angles, rotate
 from zoo.published.keymap import LINEAR, VECTOR, Entry, Layout
 
@@ -39,6 +39,8 @@ class TransformerSpec:
     norm_eps: float = 1e-5
     layer_scale: float = 0.01
     """initial"""
+    swiglu: bool = False
+    """whether norms are RMSNorm, and half of the dense layer gates the other, rather than LayerNorm and GELU"""
 
 
 class Transformer(nn.Module):
@@ -90,8 +92,13 @@ class TransformerLayer(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, valid: jax.Array, turns: jax.Array) -> jax.Array:
         x = x + self._scaled(self._attention(self._norm(x, "norm_attention"), valid, turns), "scale_attention")
-        gelu = nn.gelu if self.spec.gelu_by_tanh else _gelu
-        y = gelu(self._dense(self._norm(x, "norm_mlp"), self.spec.hidden, "expand"))
+        y = self._norm(x, "norm_mlp")
+        if self.spec.swiglu:
+            gate, y = jnp.split(self._dense(y, 2 * self.spec.hidden, "expand"), 2, axis=-1)
+            y = nn.silu(gate) * y
+        else:
+            gelu = nn.gelu if self.spec.gelu_by_tanh else _gelu
+            y = gelu(self._dense(y, self.spec.hidden, "expand"))
         return x + self._scaled(self._dense(y, x.shape[-1], "project"), "scale_mlp")
 
     def _attention(self, x: jax.Array, valid: jax.Array, turns: jax.Array) -> jax.Array:
@@ -113,7 +120,8 @@ class TransformerLayer(nn.Module):
         return self._dense(y.reshape(batch, length, -1), channels, "out")
 
     def _norm(self, x: jax.Array, name: str) -> jax.Array:
-        return LayerNorm(self.dtype, self.spec.norm_eps, name=name)(x)
+        norm = RMSNorm if self.spec.swiglu else LayerNorm
+        return norm(self.dtype, self.spec.norm_eps, name=name)(x)
 
     def _dense(self, x: jax.Array, features: int, name: str) -> jax.Array:
         kernel = self.param(name, nn.initializers.lecun_normal(), (x.shape[-1], features), jnp.float32)
@@ -178,10 +186,11 @@ def transformer_entries(
     ours = "norm_attention", "norm_mlp", "out", "expand", "project", "scale_attention", "scale_mlp"
     if spelling == "transformers":
         theirs = (
-            "input_layernorm", "post_attention_layernorm", "self_attn.o_proj", "mlp.fc1", "mlp.fc2",
+            "input_layernorm", "post_attention_layernorm", "self_attn.o_proj", "mlp.fc1",
+            "mlp.down_proj" if spec.swiglu else "mlp.fc2",
             "self_attn_layer_scale", "mlp_layer_scale",
         )  # fmt: skip
-        qkv, layout = tuple(f"self_attn.{name}_proj.weight" for name in "qkv"), STACKED
+        qkv, layout = tuple(f"self_attn.{name}_proj.weight" for name in "qkv"), stacked(3)
     else:
         theirs = (
             "norm1", "norm2", "self_attn.out_proj", "linear1", "linear2", "layer_scale_1", "layer_scale_2",
@@ -194,7 +203,11 @@ def transformer_entries(
         for our, their in zip(ours, theirs):
             if our.startswith("norm"):
                 entries.append(Entry(f"{layer}/{our}/scale", (f"{key}.{their}.weight",), VECTOR))
-                entries.append(Entry(f"{layer}/{our}/bias", (f"{key}.{their}.bias",), VECTOR))
+                if not spec.swiglu:
+                    entries.append(Entry(f"{layer}/{our}/bias", (f"{key}.{their}.bias",), VECTOR))
+            elif our == "expand" and spec.swiglu:
+                gate_up = tuple(f"{key}.mlp.{name}_proj.weight" for name in ("gate", "up"))
+                entries.append(Entry(f"{layer}/{our}", gate_up, stacked(2)))
             elif our.startswith("scale"):
                 entries.append(Entry(f"{layer}/{our}", (f"{key}.{their}.scale",), VECTOR))
             else:
@@ -202,12 +215,13 @@ def transformer_entries(
     return entries
 
 
-STACKED = Layout(
-    "STACKED",
-    lambda *parts: np.concatenate(parts).transpose(1, 0),
-    lambda kernel: tuple(np.split(kernel.transpose(1, 0), 3)),
-)
-"""three of (O, I) -> (I, 3·O)"""
+def stacked(n: int) -> Layout:
+    """Puts n matrices (O, I) together as (I, n·O)."""
+    return Layout(
+        "STACKED",
+        lambda *parts: np.concatenate(parts).transpose(1, 0),
+        lambda kernel: tuple(np.split(kernel.transpose(1, 0), n)),
+    )
 
 
 def interleaved(n_heads: int, head_dim: int) -> Layout:

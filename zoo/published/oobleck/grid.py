@@ -23,13 +23,14 @@ _FINE = 100
 class Grid(nn.Module):
     """Latents rounded to multiples of a step, a level for each of `grid_steps`; no parameters.
 
-    Steps are absolute, positive multiples of 0.01, because the latents of a VAE are about N(0, 1). Symbols are clipped
-    to `codebook_size` values around 0.
+    Steps are positive multiples of 0.01 in units of the latents' `deviation`, which is about 1 for most VAEs. Symbols
+    are clipped to `codebook_size` values around 0.
     """
 
     latent_dim: int
     grid_steps: Sequence[float] = GRID_STEPS
     codebook_size: int = 255
+    deviation: float = 1.0
 
     loss_names = ()
     learnt_codebooks = None
@@ -62,7 +63,7 @@ class Grid(nn.Module):
     def _step(self, level: Any) -> jax.Array:
         steps = jnp.asarray(self.grid_steps, jnp.float32)
         chosen = jnp.asarray(self.default_level if level is None else level, jnp.int32)
-        return jnp.reshape(steps[chosen], (-1, 1, 1))
+        return self.deviation * jnp.reshape(steps[chosen], (-1, 1, 1))
 
 
 def normal_entropy(symbols: SymbolFormat, grid_steps: Sequence[float]) -> EntropyModel:

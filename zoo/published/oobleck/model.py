@@ -38,10 +38,11 @@ class ResidualUnit(Residual):
 
     dilation: int
     dtype: Dtype = jnp.float32
+    causal: bool = False
 
     def layers(self) -> Layers:
         yield SnakeBeta(self.dtype, name="snake_in")
-        yield Conv1d(None, 7, dilation=self.dilation, dtype=self.dtype, name="dilated")
+        yield Conv1d(None, 7, dilation=self.dilation, dtype=self.dtype, causal=self.causal, name="dilated")
         yield SnakeBeta(self.dtype, name="snake_out")
         yield Conv1d(dtype=self.dtype, masked=False, name="pointwise")
 

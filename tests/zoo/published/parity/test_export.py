@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("transformers")
+transformers = pytest.importorskip("transformers")
 
 import zoo  # noqa: E402
 from tests.zoo.published.small import HUB_CONFIGS  # noqa: E402
@@ -23,6 +23,7 @@ MODELS = {
     "encodec": "EncodecModel",
     "mimi": "MimiModel",
     "pocket_tts_audio_tokenizer": "PocketTTSAudioTokenizerModel",
+    "vibevoice": "VibeVoiceAcousticTokenizerModel",
     "wavtokenizer": "WavTokenizerModel",
 }
 """of transformers"""
@@ -57,8 +58,8 @@ def test_it_is_the_same_codec_again(exported):
 def test_the_reference_finds_every_tensor(exported):
     family, _, folder = exported
     if family in MODELS:
-        import transformers
-
+        if not hasattr(transformers, MODELS[family]):
+            pytest.skip(f"this version of transformers has no {MODELS[family]}")
         kind = getattr(transformers, MODELS[family])
         _, found = kind.from_pretrained(folder, output_loading_info=True)
         problems = {key: values for key, values in found.items() if values}
@@ -76,6 +77,8 @@ def test_the_reference_finds_every_tensor(exported):
     elif family == "snac":
         snac = pytest.importorskip("snac")
         snac.SNAC.from_pretrained(str(folder))  # strict
-    else:
+    elif family == "vocos":
         state = torch.load(folder / "pytorch_model.bin")
         assert {"backbone.embed.weight", "head.out.weight", "head.istft.window"} <= state.keys()
+    else:
+        pytest.skip(f"{family} has a comparison of its own")
