@@ -18,11 +18,12 @@ from zoo.bitstream.entropy.surroundings import (
     N_UNSIGNED,
     Surroundings,
 )
+from zoo.errors import ZooError
 from zoo.nn.bottlenecks import SymbolFormat
 
 HIDDEN = (64, 32)
 """units of either network's layers"""
-N_FIRST, N_SECOND = 48, 8
+N_FIRST, N_SECOND = 64, 12
 """cells of the two scores of a magnitude"""
 N_CLUSTERS = 80
 N_SIGN_CELLS = 32
@@ -54,6 +55,9 @@ class Foretelling:
     """The two networks of a row of arrays: scores of magnitudes and of signs."""
 
     def __init__(self, arrays: dict[str, np.ndarray], row: int) -> None:
+        of_dims = arrays["of_dims"][row]
+        if of_dims.min(initial=0) < 0 or of_dims.max(initial=0) > INPUT_MAX:
+            raise ZooError(f"entropy coder: of_dims must be from 0 to {INPUT_MAX}")
         self._size_bias = arrays["size_bias"][row].astype(np.float32)[:, :, None]
         self._sign_bias = arrays["sign_bias"][row].astype(np.float32)[:, :, None]
         self._size = network.load(arrays, "size", arrays["size_bias"], INPUT_MAX)
