@@ -56,7 +56,7 @@ def sizes(samples: Samples, n_rows: int, n_tokens: int) -> dict[str, np.ndarray]
     def loss(params: Any, inputs: jax.Array, place: jax.Array, symbol: jax.Array) -> jax.Array:
         scores = _scores(params, inputs @ params["hidden"] + params["bias"][place])
         (w, b), (v, c) = params["head"]
-        likely = jax.nn.log_softmax(jnp.tanh(scores @ w + b) @ v + c)
+        likely = jax.nn.log_softmax(jnp.tanh(scores @ w + b[None]) @ v + c[None])
         return -jnp.take_along_axis(likely, symbol[:, None], 1).mean()
 
     trained = _train(params, loss, samples, _SIZE_STEPS)
@@ -93,7 +93,7 @@ def _initial(n_inputs: int, n_places: int, n_scores: int) -> dict[str, Any]:
 
 def _scores(params: Any, sums: jax.Array) -> jax.Array:
     weights, bias = params["second"]
-    scores: jax.Array = jax.nn.relu(jax.nn.relu(sums) @ weights + bias) @ params["scores"]
+    scores: jax.Array = jax.nn.relu(jax.nn.relu(sums) @ weights + bias[None]) @ params["scores"]
     return scores
 
 
@@ -107,7 +107,7 @@ def _train(params: Any, loss: Callable[..., jax.Array], samples: Samples, n_step
     def step(
         params: Any, first: Any, second: Any, i: jax.Array, inputs: jax.Array, place: jax.Array, symbol: jax.Array
     ) -> tuple[Any, Any, Any]:
-        gradient = jax.grad(loss)(params, inputs.astype(jnp.float32) / size, place, symbol)
+        gradient = jax.grad(loss)(params, inputs.astype(jnp.float32) / size[None], place, symbol)
         first = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, first, gradient)
         second = jax.tree.map(lambda v, g: 0.99 * v + 0.01 * g * g, second, gradient)
         rate = _LEARNING_RATE * (0.5 + 0.5 * jnp.cos(jnp.pi * i / n_steps)) * jnp.minimum(1, (i + 1) / 50)
