@@ -50,8 +50,8 @@ class Samples:
 def sizes(samples: Samples, n_rows: int, n_tokens: int) -> dict[str, np.ndarray]:
     """Arrays size_… of `networked.template`, trained to foretell tokens."""
     params = _initial(N_INPUTS, n_rows * N_KINDS, n_scores=2)
-    keys = jax.random.split(jax.random.key(1), 2)
-    params["head"] = [_layer(keys[0], 2, _HEAD), _layer(keys[1], _HEAD, n_tokens)]
+    rng = np.random.default_rng(1)
+    params["head"] = [_layer(rng, 2, _HEAD), _layer(rng, _HEAD, n_tokens)]
 
     def loss(params: Any, inputs: jax.Array, place: jax.Array, symbol: jax.Array) -> jax.Array:
         scores = _scores(params, inputs @ params["hidden"] + params["bias"][place])
@@ -76,18 +76,19 @@ def signs(samples: Samples, n_rows: int) -> dict[str, np.ndarray]:
     return _rounded("sign", _train(params, loss, samples, _SIGN_STEPS), samples, (n_rows, 2))
 
 
-def _layer(key: jax.Array, n_in: int, n_out: int) -> tuple[jax.Array, jax.Array]:
-    return jax.random.normal(key, (n_in, n_out)) * np.sqrt(2 / n_in), jnp.zeros(n_out)
+def _layer(rng: np.random.Generator, n_in: int, n_out: int) -> tuple[np.ndarray, np.ndarray]:
+    weights = rng.standard_normal((n_in, n_out)) * np.sqrt(2 / n_in)
+    return weights.astype(np.float32), np.zeros(n_out, np.float32)
 
 
 def _initial(n_inputs: int, n_places: int, n_scores: int) -> dict[str, Any]:
-    keys = jax.random.split(jax.random.key(0), 3)
+    rng = np.random.default_rng(0)
     hidden, second = HIDDEN
     return {
-        "hidden": _layer(keys[0], n_inputs, hidden)[0],
-        "bias": jnp.zeros((n_places, hidden)),
-        "second": _layer(keys[1], hidden, second),
-        "scores": 0.5 * _layer(keys[2], second, n_scores)[0],
+        "hidden": _layer(rng, n_inputs, hidden)[0],
+        "bias": np.zeros((n_places, hidden), np.float32),
+        "second": _layer(rng, hidden, second),
+        "scores": _layer(rng, second, n_scores)[0] / 2,
     }
 
 
@@ -115,7 +116,7 @@ def _train(params: Any, loss: Callable[..., jax.Array], samples: Samples, n_step
         params = jax.tree.map(lambda p, m, v: p - rate * m / a / (jnp.sqrt(v / b) + 1e-8), params, first, second)
         return params, first, second
 
-    zeros = jax.tree.map(jnp.zeros_like, params)
+    zeros = jax.tree.map(np.zeros_like, params)
     first = second = zeros
     for i in range(n_steps):
         drawn = rng.integers(0, len(samples.symbol), min(_BATCH, len(samples.symbol)))
