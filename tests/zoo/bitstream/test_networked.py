@@ -183,6 +183,14 @@ def test_few_codes_and_codes_without_structure_keep_their_contexts(monkeypatch):
         np.testing.assert_array_equal(found[name], array)
 
 
+def test_codes_that_are_all_zero_or_of_single_frames_keep_their_contexts(monkeypatch):
+    monkeypatch.setattr(fit_networked, "_ENOUGH", 100)
+    for codes in (np.full((8, 75, 6), 8), np.arange(4800).reshape(800, 1, 6) % 16):
+        fitter = entropy.Fitter(formats(True, (16,) * 6))
+        fitter.update(codes)
+        assert entropy.kind_of(fitter.fit().arrays) == "contexts"
+
+
 def test_arrays_of_either_kind_take_at_most_a_megabyte():
     symbols = SymbolFormat((1023,) * 384, 8, True, ordered=True)
     arrays = entropy.template(symbols, "network").values()

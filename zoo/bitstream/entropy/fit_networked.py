@@ -41,7 +41,10 @@ def fit_if_better(symbols: SymbolFormat, parts: Parts) -> dict[str, np.ndarray]:
         return fit_ordered.fit(symbols, parts)
     cuts = [_cut(packets) for packets in parts]
     known, others = [known for known, _ in cuts], [others for _, others in cuts]
-    networks, plain = fit(symbols, known), fit_ordered.fit(symbols, known)
+    networks = fit(symbols, known)
+    if networks is None:
+        return fit_ordered.fit(symbols, parts)
+    plain = fit_ordered.fit(symbols, known)
     others = _some(others, _COMPARED)
 
     def bits(coder: ordered.ScalarCoder) -> float:
@@ -79,8 +82,8 @@ def _some(parts: Parts, n_symbols: int) -> Parts:
     ]
 
 
-def fit(symbols: SymbolFormat, parts: Parts) -> dict[str, np.ndarray]:
-    """Arrays as in `networked.template` from packets of codes int32 (N, F, Q); some symbols must not be zero."""
+def fit(symbols: SymbolFormat, parts: Parts) -> dict[str, np.ndarray] | None:
+    """Arrays as in `networked.template` from packets of codes int32 (N, F, Q); None if all symbols are zero."""
     of_dims = np.stack([_of_dims(symbols, packets) for packets in parts])
     sizes, signs = list[Samples](), list[Samples]()
     for row, packets in enumerate(_some(parts, _TRAINED_ON)):
@@ -92,6 +95,8 @@ def fit(symbols: SymbolFormat, parts: Parts) -> dict[str, np.ndarray]:
                 inputs = np.concatenate(around.sign_inputs(step, nonzero))
                 signs.append(Samples.at(2 * row + step.parity, inputs, negative[nonzero]))
             around.see_signs(step, negative)
+    if not signs:
+        return None
     arrays = {"of_dims": of_dims}
     arrays |= train_network.sizes(Samples.of(sizes), len(parts), ordered.tokens(symbols).n)
     arrays |= train_network.signs(Samples.of(signs), len(parts))
