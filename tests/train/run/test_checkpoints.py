@@ -356,8 +356,7 @@ class CountingFitter(TableFitter):
     n_batches = 50
 
     def __init__(self, clock: list[float], batch_s: float) -> None:
-        self.clock, self.batch_s, self.batches, self.fits = clock, batch_s, 0, flat_tables()
-        self.with_networks = 0
+        self.clock, self.batch_s, self.batches, self.with_networks, self.fits = clock, batch_s, 0, 0, flat_tables()
 
     def fit(self, params: Any, *, n_batches: int | None = None, networks: bool = False) -> EntropyModel:
         self.with_networks += networks
