@@ -28,7 +28,7 @@ from evaluate.remarks import require_sound
 from evaluate.run import evaluate
 from evaluate.systems import CodecSystem
 from zoo import audio, families, synth
-from zoo.bitstream.entropy import EntropyModel, Fitter
+from zoo.bitstream.entropy import EntropyModel, Fitter, kind_of
 from zoo.codec import Codec
 from zoo.console.command import command
 from zoo.errors import ZooError
@@ -174,20 +174,23 @@ def fit_rival(
     measured = _packets([len(frames) for frames in clips], codec.packet_frames())
     quantise = Quantiser(rival_codec(codec, transform, companding, 1.0))
 
-    def fit(gain: float) -> EntropyModel:
+    def fit(gain: float, networks: bool = False) -> EntropyModel:
         fitter = Fitter(codec.symbols)
         ends = np.cumsum([len(frames) for frames in sample])
         for codes in np.split(quantise(gain * np.concatenate(sample)), ends[:-1]):
             fitter.update(codes[None])
-        return fitter.fit()
+        return fitter.fit(networks=networks)
 
-    def rate(gain: float) -> float:
-        fitted, codes = fit(gain), quantise(gain * wanted)
+    def rate(gain: float, networks: bool = False) -> float:
+        fitted, codes = fit(gain, networks), quantise(gain * wanted)
         return 8 * sum(len(fitted.encode(codes[None, packet])) for packet in measured) / seconds / 1000
 
     gain = find_gain(rate, kbps)
+    networks = kind_of(codec.entropy.arrays) == "network"
+    if networks:  # which take too long to fit for a search: what they save hardly depends on the gain
+        gain = find_gain(rate, kbps * rate(gain) / rate(gain, networks))
     rival = rival_codec(codec, transform, companding, gain)
-    return ReadyCodec(rival.module, rival.variables, fit(gain), rival.metadata)
+    return ReadyCodec(rival.module, rival.variables, fit(gain, networks), rival.metadata)
 
 
 def _packets(lengths: Sequence[int], packet_frames: int) -> list[slice]:

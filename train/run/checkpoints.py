@@ -81,7 +81,7 @@ class Checkpoints:
         config = self._config
         numbers = {name: float(value) for name, value in (metrics or {}).items()}
         metadata = {
-            "format": checkpoint.FORMAT,
+            "format": checkpoint.format_of(fitted.entropy),
             "family": config.model.family,
             "model": config.model.kwargs(),
             "step": step,

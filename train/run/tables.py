@@ -42,8 +42,11 @@ class TableFitter:
             lambda params, latent, level: module.apply({"params": params}, latent, level, method="quantise").codes  # type: ignore[union-attr]
         )
 
-    def fit(self, params: Any, *, n_batches: int | None = None) -> EntropyModel:
-        """The coder that `zoo.ReadyCodec` holds, of a codec with these parameters; by default fitted to all batches."""
+    def fit(self, params: Any, *, n_batches: int | None = None, networks: bool = False) -> EntropyModel:
+        """The coder that `zoo.ReadyCodec` holds, of a codec with these parameters; by default fitted to all batches.
+
+        `networks` code better and take up to a minute to fit.
+        """
         symbols: SymbolFormat = self._module.bottleneck.symbols()
         fitter = Fitter(symbols)
         levels = range(symbols.n_levels) if symbols.tables_per_level else [symbols.n_levels - 1]
@@ -51,7 +54,7 @@ class TableFitter:
             latent = self._encode(params, self._batch(number))
             for level in levels:
                 fitter.update(np.asarray(self._quantise(params, latent, np.int32(level))), level)
-        return fitter.fit()
+        return fitter.fit(networks=networks)
 
     def _batch(self, number: int) -> np.ndarray:
         """Audio (B, T, C), read once."""
@@ -92,7 +95,9 @@ class TableKeeper:
                 self._try_one_batch(own, step)
             if last or (self._clock() - self._free_s) * SHARE_OF_TIME >= (self._cost_s or 0.0):
                 started = self._clock()
-                self._tables = Tables(self._fitter.fit(own), step)
+                # processes save one tree together, and only this one knows whether it has networks
+                networks = last and jax.process_count() == 1
+                self._tables = Tables(self._fitter.fit(own, networks=networks), step)
                 self._free_s = self._clock()
                 self._cost_s = self._free_s - started
         return self._tables or Tables(self._fitter.flat())

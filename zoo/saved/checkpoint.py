@@ -28,6 +28,8 @@ from zoo.saved import checksums, orbax_read
 
 FORMAT = 2
 """Format 1 had other tables for the entropy coder; its training state is the same."""
+NETWORK_FORMAT = 3
+"""that of checkpoints whose entropy coder has networks; all else is as in format 2"""
 
 
 def read_metadata(checkpoint: Path) -> dict[str, Any]:
@@ -35,8 +37,10 @@ def read_metadata(checkpoint: Path) -> dict[str, Any]:
     file = checkpoint / "metadata" / "metadata"
     try:
         metadata: dict[str, Any] = json.loads(file.read_text())
-        if metadata["format"] > FORMAT:
-            raise CheckpointError(f"{checkpoint} has format {metadata['format']}; this version reads up to {FORMAT}")
+        if metadata["format"] > NETWORK_FORMAT:
+            raise CheckpointError(
+                f"{checkpoint} has format {metadata['format']}; this version reads up to {NETWORK_FORMAT}"
+            )
         return metadata | {"family": str(metadata["family"]), "model": dict(metadata["model"])}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"checkpoint {checkpoint} is damaged: metadata cannot be read ({error})") from None
@@ -67,17 +71,22 @@ def _restore(checkpoint: Path, metadata: dict[str, Any], create: Callable[..., A
     """The module that `create` builds, and the arrays that its use takes."""
     try:
         module = create(metadata["family"], **metadata["model"])
-        template = codec_template(module)
+        template = codec_template(module, "network" if metadata["format"] == NETWORK_FORMAT else "contexts")
     except (ZooError, TypeError, ValueError) as error:  # the latter of hyper-parameters that were tampered with
         raise CheckpointError(f"checkpoint {checkpoint}: {one_line(error, None)}") from None
     checksums.check(checkpoint, ("codec", "metadata"))
     return module, orbax_read.restore(checkpoint / "codec", template)
 
 
-def codec_template(module: Codec | Prior) -> dict[str, Any]:
-    """Shapes and types of a saved codec, or prior, of this module."""
+def format_of(model: entropy.EntropyModel) -> int:
+    """The format of a checkpoint with this entropy coder."""
+    return NETWORK_FORMAT if entropy.kind_of(model.arrays) == "network" else FORMAT
+
+
+def codec_template(module: Codec | Prior, kind: entropy.Kind = "contexts") -> dict[str, Any]:
+    """Shapes and types of a saved codec, or prior, of this module, whose entropy coder is of this kind."""
     params = jax.eval_shape(module.init, jax.random.key(0), *module.example())["params"]
-    arrays = entropy.template(module.bottleneck.symbols())
+    arrays = entropy.template(module.bottleneck.symbols(), kind)
     tables = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in arrays.items() if math.prod(x.shape)}
     return {"params": params, "entropy": tables}
 
@@ -90,6 +99,6 @@ def stored_tables(model: entropy.EntropyModel) -> dict[str, np.ndarray]:
 def entropy_model(module: Codec | Prior, stored: Mapping[str, np.ndarray]) -> entropy.EntropyModel:
     """The coder of a codec from its `stored_tables`."""
     symbols = module.bottleneck.symbols()
-    shapes = entropy.template(symbols).items()
+    shapes = entropy.template(symbols, entropy.kind_of(stored)).items()
     empty = {name: np.zeros(x.shape, x.dtype) for name, x in shapes if not math.prod(x.shape)}
     return entropy.EntropyModel(symbols, empty | dict(stored))

@@ -356,9 +356,10 @@ class CountingFitter(TableFitter):
     n_batches = 50
 
     def __init__(self, clock: list[float], batch_s: float) -> None:
-        self.clock, self.batch_s, self.batches, self.fits = clock, batch_s, 0, flat_tables()
+        self.clock, self.batch_s, self.batches, self.with_networks, self.fits = clock, batch_s, 0, 0, flat_tables()
 
-    def fit(self, params: Any, *, n_batches: int | None = None) -> EntropyModel:
+    def fit(self, params: Any, *, n_batches: int | None = None, networks: bool = False) -> EntropyModel:
+        self.with_networks += networks
         self.batches += n_batches or self.n_batches
         self.clock[0] += self.batch_s * (n_batches or self.n_batches)
         return self.fits
@@ -375,6 +376,7 @@ def test_tables_are_fitted_in_half_a_percent_of_the_time_and_at_the_end() -> Non
     for step in range(1, 101):
         clock[0] += 60.0
         fitted.append(keeper.at({}, step, last=step == 100).step == step)
+        assert fitter.with_networks == (step == 100)
         assert step == 100 or fitter.batches * fitter.batch_s < 0.2 + 0.005 * (clock[0] - 1000.0)
     # a save a minute; all batches take five seconds, which are half a percent of seventeen minutes
     assert [step for step, new in enumerate(fitted, start=1) if new] == [1, 17, 34, 51, 68, 85, 100]

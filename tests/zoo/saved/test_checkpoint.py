@@ -11,7 +11,10 @@ import pytest
 
 import zoo
 from configs.base import Config
+from configs.vae import VAE
 from tests.train import tiny
+from tests.zoo.bitstream.test_networked import random_model
+from train.devices import parallel
 from train.run.checkpoints import Checkpoints
 from train.step.state import TrainState, create_state
 from train.step.task import CodecTask
@@ -65,6 +68,26 @@ def test_what_is_loaded_is_the_average_and_codes_alike(trained, saved):
     np.testing.assert_array_equal(codec.decode(encoded), before.decode(expected))
     assert codec.count_bytes(encoded) == before.count_bytes(expected)
     assert (codec.sample_rate, codec.channels, codec.hop_length) == (8000, 1, 40)
+
+
+def test_networks_are_loaded_from_a_later_format_and_contexts_from_that_which_they_always_had(saved, tmp_path):
+    small = VAE(sample_rate=8000, latent_dim=6, widths=(4, 4), strides=(5, 8), dilations=(1,), grid_steps=(8.0, 4.0))
+    task = CodecTask(Config(model=small))
+    shapes = jax.eval_shape(lambda: create_state(task, seed=0))
+    state = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+    coder = random_model(task.module.bottleneck.symbols(), 0)
+    for step in (1, 2):  # what was resumed is saved as what it was
+        checkpoints = Checkpoints(tmp_path / "run", task.config)
+        checkpoints.restore(state, parallel.make_mesh())
+        checkpoints.save(state.replace(step=np.int32(step)), checkpoints.tables or coder)
+        checkpoints.close()
+    codec = zoo.load(tmp_path / "run")
+    assert (codec.metadata["format"], zoo.load(saved).metadata["format"]) == (3, 2)
+    jax.tree.map(np.testing.assert_array_equal, codec.entropy.arrays, coder.arrays)
+    codes = codec.encode(AUDIO).codes
+    payload = codec.entropy.encode(codes, codec.default_level)
+    again = codec.entropy.decode(payload, n_streams=1, n_frames=codes.shape[1], level=codec.default_level)
+    np.testing.assert_array_equal(again, codes)
 
 
 def test_the_newest_is_loaded_unless_one_is_named(saved):

@@ -1,5 +1,5 @@
 """Codes ↔ bytes under a model's integer tables: `EntropyModel`, and `Fitter`, which learns the tables."""
 
-from zoo.bitstream.entropy.model import EntropyModel, Fitter, template
+from zoo.bitstream.entropy.model import EntropyModel, Fitter, Kind, kind_of, template
 
-__all__ = ["EntropyModel", "Fitter", "template"]
+__all__ = ["EntropyModel", "Fitter", "Kind", "kind_of", "template"]

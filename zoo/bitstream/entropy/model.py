@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from zoo.bitstream.entropy import fit_ordered, fit_unordered, ordered, unordered
+from zoo.bitstream.entropy import fit_networked, fit_ordered, fit_unordered, networked, ordered, unordered
 from zoo.bitstream.entropy.coder import REFUSED
 from zoo.errors import BitstreamError, ZooError
 from zoo.nn.bottlenecks import SymbolFormat
 
 _PACKET_FRAMES = 96
 
+Kind = Literal["contexts", "network"]
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class EntropyModel:
     """Codes packets of a codec's symbols; each packet by itself. The format is in zoo/bitstream/FORMAT.md.
 
-    `arrays` are integer arrays of the shapes in `template(symbols)`: all that a decoder must know. Raises ZooError
-    where they have other shapes.
+    `arrays` are integer arrays of the shapes in `template(symbols, kind_of(arrays))`: all that a decoder must know.
+    Raises ZooError where they have other shapes.
     """
 
     symbols: SymbolFormat
     arrays: dict[str, np.ndarray]
 
     def __post_init__(self) -> None:
-        wanted = template(self.symbols)
+        wanted = template(self.symbols, kind_of(self.arrays))
         if set(self.arrays) != set(wanted):
             raise ZooError(f"entropy coder: expected arrays {sorted(wanted)}, got {sorted(self.arrays)}")
         for name, array in self.arrays.items():
@@ -41,8 +44,10 @@ class EntropyModel:
 
     @functools.cached_property
     def _coder(self) -> ordered.ScalarCoder | unordered.NameCoder:
-        kind = ordered.ScalarCoder if self.symbols.ordered else unordered.NameCoder
-        return kind(self.symbols, self.arrays)
+        if not self.symbols.ordered:
+            return unordered.NameCoder(self.symbols, self.arrays)
+        coder = networked.NetworkCoder if kind_of(self.arrays) == "network" else ordered.ScalarCoder
+        return coder(self.symbols, self.arrays)
 
     def encode(self, codes: np.ndarray, level: int = 0) -> bytes:
         """One packet of codes int32 (N, F, q): N streams of F frames; q as the level has.
@@ -103,9 +108,15 @@ class ArrayFormat:
     dtype: Any
 
 
-def template(symbols: SymbolFormat) -> dict[str, ArrayFormat]:
-    """The arrays of an `EntropyModel` of these symbols."""
-    shapes = (ordered if symbols.ordered else unordered).template(symbols)
+def kind_of(arrays: Iterable[str]) -> Kind:
+    """Which of the coders of ordered symbols has arrays of these names; the coder of names has contexts."""
+    return "network" if "of_dims" in arrays else "contexts"
+
+
+def template(symbols: SymbolFormat, kind: Kind = "contexts") -> dict[str, ArrayFormat]:
+    """The arrays of an `EntropyModel` of these symbols and this kind; only ordered symbols have networks."""
+    scalars = networked if kind == "network" else ordered
+    shapes = (scalars if symbols.ordered else unordered).template(symbols)
     return {name: ArrayFormat(shape, np.dtype(dtype)) for name, (shape, dtype) in shapes.items()}
 
 
@@ -125,8 +136,12 @@ class Fitter:
         n = -(-codes.shape[1] // _PACKET_FRAMES)
         part += [packet for packet in np.array_split(kept, max(n, 1), axis=1) if packet.size]
 
-    def fit(self) -> EntropyModel:
-        """The model of all codes so far; without any it takes whatever comes as likely as anything else."""
+    def fit(self, *, networks: bool = True) -> EntropyModel:
+        """The model of all codes so far; without any it takes whatever comes as likely as anything else.
+
+        Of many ordered codes it has `networks`, unless they turn out to foretell no better than contexts, or False.
+        """
         if self._symbols.ordered:
-            return EntropyModel(self._symbols, fit_ordered.fit(self._symbols, self._parts))
+            fit = fit_networked.fit_if_better if networks else fit_ordered.fit
+            return EntropyModel(self._symbols, fit(self._symbols, self._parts))
         return EntropyModel(self._symbols, fit_unordered.fit(self._symbols, self._parts[0]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -56,8 +57,25 @@ def bands_used(magnitudes: np.ndarray) -> np.ndarray:
     return -(-last // BAND_DIMS)
 
 
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Symbols that are coded together: those `chosen` (N, F', Q') of a view `values` of the same shape.
+
+    They are coded in the order of their `clusters` (n,), the rows of the frequencies that `table` names; raw bits where
+    it names none.
+    """
+
+    table: str | None
+    values: np.ndarray
+    chosen: np.ndarray
+    clusters: np.ndarray
+
+
 class ScalarCoder:
     """Entropy coder of ordered symbols; `arrays` as in `template`."""
+
+    signs_last = True
+    """Whether signs are raw bits after all else."""
 
     def __init__(self, symbols: SymbolFormat, arrays: dict[str, np.ndarray]) -> None:
         self._arrays = arrays
@@ -65,12 +83,21 @@ class ScalarCoder:
         self._centres = centres(symbols)
         self._sizes = np.array(symbols.codebook_sizes, np.int32)
         self._per_level = symbols.tables_per_level
+        self._model = functools.cache(
+            lambda table, row, cluster: model(arrays[table][row, cluster]) if table else uniform(1)
+        )
+        self._cost = functools.cache(
+            lambda table, row: PRECISION_BITS - np.log2(arrays[table][row]) if table else np.ones((1, 2))
+        )
+        self._bands_model = functools.cache(lambda row: model(arrays["bands"][row]))
         self._n_unsigned = symbols.n_unsigned
+        self._prepare(symbols, arrays)
+
+    def _prepare(self, symbols: SymbolFormat, arrays: dict[str, np.ndarray]) -> None:
+        """Makes of the arrays what `_tasks` needs."""
         groups = contexts.groups(symbols.n_codebooks, symbols.n_unsigned)
         # one row for each dimension instead of each group
         self._weights = np.ascontiguousarray(arrays["weights"][:, :, groups].astype(np.int32))
-        self._model = functools.cache(lambda row, cluster: model(arrays["tokens"][row, cluster]))
-        self._bands_model = functools.cache(lambda row: model(arrays["bands"][row]))
 
     def encode(self, codes: np.ndarray, level: int) -> bytes:
         """Payload of codes int32 (N, F, q)."""
@@ -81,19 +108,17 @@ class ScalarCoder:
         n_dims = self._n_dims(bands, codes.shape[2])
         magnitudes = magnitudes[:, :, :n_dims]
         found = self._tokens.of[magnitudes]
-        for step, clusters, chosen in self._contexts(found, bands, row):
-            ordered = np.argsort(clusters, kind="stable")
-            mine = _of(found, step)[chosen][ordered]
-            for cluster, part in _runs(clusters):
-                coder.encode(mine[part], self._model(row, cluster))
+        negative = (codes[:, :, :n_dims] < self._centres[:n_dims]).astype(np.int32)
+        for task in self._tasks(found, negative, bands, row):
+            mine = task.values[task.chosen][np.argsort(task.clusters, kind="stable")]
+            for cluster, part in _runs(task.clusters):
+                coder.encode(mine[part], self._model(task.table, row, cluster))
         raw_bits, low = self._tokens.raw_bits[found], magnitudes - self._tokens.base[found]
         for n in range(1, int(self._tokens.raw_bits[-1]) + 1):
             if (chosen := raw_bits == n).any():
                 coder.encode(low[chosen], uniform(n))
-        signed = self._signed(magnitudes)
-        if signed.any():
-            negative = codes[:, :, :n_dims] < self._centres[:n_dims]
-            coder.encode(negative[signed], uniform(1))
+        if self.signs_last and (have := signed(found, self._n_unsigned)).any():
+            coder.encode(negative[have], uniform(1))
         return coder.finish()
 
     def decode(self, payload: bytes, n_streams: int, n_frames: int, n_codes: int, level: int) -> np.ndarray:
@@ -104,19 +129,21 @@ class ScalarCoder:
             raise BitstreamError(f"{REFUSED}: a stream has more dimensions than the level")
         n_dims = self._n_dims(bands, n_codes)
         found = np.zeros((n_streams, n_frames, n_dims), np.int32)
-        for step, clusters, chosen in self._contexts(found, bands, row):
-            mine = np.empty(len(clusters), np.int32)
-            for cluster, part in _runs(clusters):
-                mine[part] = coder.decode(self._model(row, cluster), part.stop - part.start)
+        negative = np.zeros_like(found)
+        for task in self._tasks(found, negative, bands, row):
+            mine = np.empty(len(task.clusters), np.int32)
+            for cluster, part in _runs(task.clusters):
+                mine[part] = coder.decode(self._model(task.table, row, cluster), part.stop - part.start)
             in_order = np.empty_like(mine)
-            in_order[np.argsort(clusters, kind="stable")] = mine
-            _of(found, step)[chosen] = in_order
+            in_order[np.argsort(task.clusters, kind="stable")] = mine
+            task.values[task.chosen] = in_order
         raw_bits, magnitudes = self._tokens.raw_bits[found], self._tokens.base[found]
         for n in range(1, int(self._tokens.raw_bits[-1]) + 1):
             if (open_ := raw_bits == n).any():
                 magnitudes[open_] += coder.decode(uniform(n), int(open_.sum()))
-        if (signed := self._signed(magnitudes)).any():
-            magnitudes[signed] *= 1 - 2 * coder.decode(uniform(1), int(signed.sum()))
+        if self.signs_last and (have := signed(found, self._n_unsigned)).any():
+            negative[have] = coder.decode(uniform(1), int(have.sum()))
+        magnitudes *= 1 - 2 * negative
         coder.finish()
         if (bands_used(magnitudes) != bands).any():
             raise BitstreamError(f"{REFUSED}: a stream has fewer dimensions than it says")
@@ -132,23 +159,17 @@ class ScalarCoder:
         magnitudes = np.abs(codes - self._centres[: codes.shape[2]])
         bands = bands_used(magnitudes)
         found = self._tokens.of[magnitudes[:, :, : self._n_dims(bands, codes.shape[2])]]
+        negative = (codes[:, :, : found.shape[2]] < self._centres[: found.shape[2]]).astype(np.int32)
         total = (PRECISION_BITS - np.log2(self._arrays["bands"][row, bands])).sum()
-        cost = self._cost(row)
-        for step, clusters, chosen in self._contexts(found, bands, row):
-            total += cost[clusters, _of(found, step)[chosen]].sum()
-        return float(total) + float(self._signed(found).sum())
+        for task in self._tasks(found, negative, bands, row):
+            total += self._cost(task.table, row)[task.clusters, task.values[task.chosen]].sum()
+        plain = signed(found, self._n_unsigned).sum() if self.signs_last else 0
+        return float(total + self._tokens.raw_bits[found].sum() + plain)
 
-    @functools.cached_property
-    def _cost(self) -> Any:
-        extra = self._tokens.raw_bits
-        return functools.cache(lambda row: PRECISION_BITS - np.log2(self._arrays["tokens"][row]) + extra)
+    def _tasks(self, found: np.ndarray, negative: np.ndarray, bands: np.ndarray, row: int) -> Iterator[Task]:
+        """What is coded in turn of tokens (N, F, Q), and of which symbols are `negative`.
 
-    def _contexts(
-        self, found: np.ndarray, bands: np.ndarray, row: int
-    ) -> Iterator[tuple[Pass, np.ndarray, np.ndarray]]:
-        """Passes of tokens (N, F, Q), with the clusters (n,) of the symbols that are coded and where these stand.
-
-        Tokens are read when a later pass asks for its contexts, so a decoder may fill them in between.
+        Either is read when a later task asks for its contexts, so a decoder may fill them in between.
         """
         n_dims = found.shape[2]
         if not found.size:
@@ -165,16 +186,10 @@ class ScalarCoder:
             if uneven:
                 chosen &= inside[:, :, step.parity :: 2]
                 clusters = clusters[chosen.ravel()]
+            mine = of_pass(found, step)
             if len(clusters):
-                yield step, clusters, chosen
-            mine = _of(found, step)
+                yield Task("tokens", mine, chosen, clusters)
             seen[:, step.frames, MARGIN + step.parity : MARGIN + n_dims : 2] = self._tokens.seen[mine]
-
-    def _signed(self, magnitudes: np.ndarray) -> np.ndarray:
-        """Which of magnitudes (N, F, Q) have a sign."""
-        signed = magnitudes > 0
-        signed[:, :, : self._n_unsigned] = False
-        return signed
 
     def _n_dims(self, bands: np.ndarray, n_codes: int) -> int:
         return min(BAND_DIMS * int(bands.max(initial=0)), n_codes)
@@ -183,13 +198,20 @@ class ScalarCoder:
         return level if self._per_level else 0
 
 
-def _of(values: np.ndarray, step: Pass) -> np.ndarray:
+def signed(found: np.ndarray, n_unsigned: int) -> np.ndarray:
+    """Which of tokens (N, F, Q), the first of whose dimensions are unsigned, have a sign."""
+    have = found > 0
+    have[:, :, :n_unsigned] = False
+    return have
+
+
+def of_pass(values: np.ndarray, step: Pass) -> np.ndarray:
     """The view of values (N, F, Q) that a pass codes."""
     return values[:, step.frames, step.parity :: 2]
 
 
 def _runs(clusters: np.ndarray) -> Iterator[tuple[int, slice]]:
     """Each cluster that occurs, and where its symbols stand once they are sorted by cluster."""
-    ends = np.cumsum(np.bincount(clusters, minlength=N_CLUSTERS))
+    ends = np.cumsum(np.bincount(clusters))
     for cluster in np.unique(clusters):
         yield int(cluster), slice(int(ends[cluster - 1]) if cluster else 0, int(ends[cluster]))
