@@ -1,6 +1,6 @@
 """The batch size and precision to train with, of those that were measured: `python -m train.bench.choice RESULTS`.
 
-Prints batch size, precision of networks, precision of products, and steps per second: "64 bfloat16 tensorfloat32 41.2".
+Prints batch size, precision of networks, precision of products, and steps: "64 bfloat16 tensorfloat32 12000".
 Standard library only.
 """
 
@@ -17,6 +17,9 @@ NEARLY = 0.9
 """Of the fastest, the smallest batch that reaches this share is taken: it makes more steps of the same audio."""
 LOSS_APART = 0.02
 """A precision whose first loss is further off that of float32, relative to it, is not to be trained with."""
+
+STEPS_PER_S = 10.0
+"""Where it was not measured."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +54,19 @@ def _is_close(loss: float | None, exact: float | None) -> bool:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line; prints what to begin with where nothing was measured, and 0 steps per second."""
+    """The command line; prints what to begin with where nothing was measured."""
     parser = argparse.ArgumentParser("python -m train.bench.choice", description="Chooses batch size and precision.")
     parser.add_argument("results")
     parser.add_argument("--model", default="spectral")
     parser.add_argument("--batch_size", type=int, default=32, help="where nothing was measured")
+    parser.add_argument("--seconds", type=float, default=600.0, help="of training to come")
+    parser.add_argument("--done", type=int, default=0, help="steps that the run has already")
     options = parser.parse_args(arguments)
     chosen = choose(read(options.results), options.model) or Choice(options.batch_size, "tf32")
     precision = PRECISIONS[chosen.precision]
-    print(chosen.batch_size, precision.dtype, precision.products, f"{chosen.steps_per_s or 0:.4g}")
+    # as many as fit if nothing else took time: the learning rate has then nearly come down when time is up
+    steps = options.done + max(1, round(options.seconds * (chosen.steps_per_s or STEPS_PER_S)))
+    print(chosen.batch_size, precision.dtype, precision.products, steps)
 
 
 if __name__ == "__main__":

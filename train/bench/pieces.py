@@ -44,8 +44,11 @@ class Archive:
     pieces: tuple[Piece, ...]
 
 
-def pack(folder: Path, names: Iterable[str], archive: Path) -> None:
-    """Writes a tar archive of what is called `names` in `folder`; the same contents give the same bytes."""
+def pack(folder: Path, names: Iterable[str], archive: Path, *, below: str = "") -> None:
+    """Writes a tar archive of what is called `names` in `folder`, to be unpacked `below` a folder of its own.
+
+    The same contents give the same bytes.
+    """
 
     def plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
         info.mtime = info.uid = info.gid = 0
@@ -54,19 +57,20 @@ def pack(folder: Path, names: Iterable[str], archive: Path) -> None:
 
     with whole.place(archive) as temporary, tarfile.open(temporary, "w") as tar:
         for name in names:
-            tar.add(folder / name, name, filter=plain)
+            tar.add(folder / name, f"{below}/{name}" if below else name, filter=plain)
 
 
-def cut(archive: Path, into: Path, sizes: Iterator[int]) -> Archive:
-    """Cuts an archive into pieces of at most as many bytes as `sizes` says, one after the other."""
-    into.mkdir(parents=True, exist_ok=True)
-    pieces, digest = [], hashlib.sha256()
+def cut(archive: Path, places: Iterator[tuple[Path, int]]) -> Archive:
+    """Cuts an archive into pieces: each goes to the next folder of `places`, with at most so many bytes."""
+    pieces: list[Piece] = []
+    digest = hashlib.sha256()
     with archive.open("rb") as source:
         left = archive.stat().st_size
         while left or not pieces:
-            n_bytes = min(left, next(sizes))
-            name = f"{archive.name}.{len(pieces):03}"
-            with whole.file(into / name) as target:
+            folder, most = next(places)
+            n_bytes, name = min(left, most), f"{archive.name}.{len(pieces):03}"
+            folder.mkdir(parents=True, exist_ok=True)
+            with whole.file(folder / name) as target:
                 pieces.append(Piece(name, n_bytes, _copy(source, target, n_bytes, digest)))
             left -= n_bytes
     return Archive(archive.name, archive.stat().st_size, digest.hexdigest(), tuple(pieces))

@@ -92,7 +92,8 @@ class Programs:
                 return module.apply(variables, frames, audio.shape[1], method="decode")
             return module.apply(variables, frames, audio.shape[1], level=level, method="decode_codes")
 
-        function, x = encode, audio
+        function: Callable[..., Any] = encode
+        x = audio
         if what == "decode":
             frames, rng = jax.eval_shape(encode, variables, audio), np.random.default_rng(1)
             sizes = np.array(symbols.codebook_sizes[: frames.shape[-1]])

@@ -6,7 +6,7 @@ noise that is there already: how fast the audio of a run can be read, its log te
 
 from __future__ import annotations
 
-import itertools
+import functools
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 PART = "throughput"
 FLAGSHIP = "spectral"
 TRAINING = "training"
+WHAT = (TRAINING, "encode", "decode")
 
 Key = tuple[str, str, int, str]
 """configuration, precision, batch size, and what is done"""
@@ -81,23 +82,22 @@ def run(options: Options) -> None:
 
     results = Results(options.output, PART)
     for name, config in configs.items():
-        precisions = tuple(PRECISIONS) if name == FLAGSHIP and not options.model else options.precision
-        wanted = [
-            key
-            for key in itertools.product([name], precisions, options.batch_size, (TRAINING, "encode", "decode"))
-            if not results.has(case(*key))
-        ]
-        # noted first: where compiling takes the process with it, the others have their turn when it is run again
-        if not wanted or not results.begin(f"{name} compilation"):
-            continue
-        try:
-            _measure(Programs(config), wanted, options, results)
-        except Exception as error:  # a configuration that cannot even begin must not be the end of the others
-            results.add(f"{name} compilation", error=first_line(error))
+        programs = functools.cache(functools.partial(Programs, config))
+        for precision in PRECISIONS if name == FLAGSHIP and not options.model else options.precision:
+            keys: list[Key] = [(name, precision, n, what) for n in options.batch_size for what in WHAT]
+            wanted = [key for key in keys if not results.has(case(*key))]
+            compilation = f"{name} {precision} compilation"
+            # noted first: where compiling takes the process with it, the others have their turn when it is run again
+            if not wanted or not results.begin(compilation):
+                continue
+            try:
+                _measure(programs(), wanted, options, results, compilation)
+            except Exception as error:  # a configuration that cannot even begin must not be the end of the others
+                results.add(compilation, error=first_line(error))
 
 
-def _measure(programs: Programs, wanted: Sequence[Key], options: Options, results: Results) -> None:
-    """Compiles the programs of a configuration at once, then measures one after the other."""
+def _measure(programs: Programs, wanted: Sequence[Key], options: Options, results: Results, compilation: str) -> None:
+    """Compiles programs at once, then measures one after the other."""
     started = time.perf_counter()
     prepared: dict[Key, Program] = {}
     for key in wanted:
@@ -106,8 +106,8 @@ def _measure(programs: Programs, wanted: Sequence[Key], options: Options, result
         except Exception as error:  # as above
             results.add(case(*key), error=first_line(error))
     with ThreadPoolExecutor(options.threads) as pool:  # what compiles beside a measurement would take its time
-        compiling = {key: pool.submit(lambda program=program: program.compiled) for key, program in prepared.items()}
-    results.add(f"{wanted[0][0]} compilation", seconds=time.perf_counter() - started)
+        compiling = {key: pool.submit(getattr, program, "compiled") for key, program in prepared.items()}
+    results.add(compilation, seconds=time.perf_counter() - started)
     peaks = peak_tflops(options.output)
     for key in list(prepared):
 
