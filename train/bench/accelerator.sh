@@ -13,7 +13,7 @@ bash train/bench/accelerator.sh [--minutes 13] [--out FOLDER] [--bundles FOLDER.
   --work FOLDER     for everything else; a second call goes on with what is there (runs/accelerator)
   --parts "P..."    of: unpack machine checks layers throughput training send (all)
   --model NAME      to train (spectral)
-  --platform NAME   for jax, such as cuda or cpu (jax's own choice)
+  --platform NAME   for jax, such as cuda,cpu or cpu (jax's own choice)
   --python COMMAND  (python3)
   --files N --mib N what the out folder may hold (8 files, 64 MiB); --piece_mib N of a piece (16)
   --reserve S       seconds kept for saving and writing at the end (50)
@@ -162,6 +162,10 @@ part layers 110 "$python" -m train.bench.layers --output "$results" ${layers[@]+
 part throughput 200 "$python" -m train.bench.throughput --output "$results" ${throughput[@]+"${throughput[@]}"}
 
 if [[ -n $preparing ]]; then
+    for ((n = ($(left) - reserve) / 5; n > 0; n--)); do # a fifth of the time that training has
+        $stopped || ! kill -0 "$preparing" 2>/dev/null && break
+        sleep 1
+    done
     kill "$preparing" 2>/dev/null
     preparing=''
 fi

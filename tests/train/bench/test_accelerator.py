@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -12,8 +13,10 @@ import flax.linen as nn
 import numpy as np
 import pytest
 
+from configs.base import LossWeights
 from tests import audio_files
 from tests.complaint import complaint
+from tests.train import tiny
 from train.bench import checks, layers, machine, pack, pieces, throughput
 from train.bench.precisions import PRECISIONS
 from train.bench.results import read
@@ -121,6 +124,31 @@ def test_the_matrix_rate_is_that_of_this_machine(tmp_path: Path) -> None:
     assert list(rates) == list(PRECISIONS)
     assert all(0 < rate < 1000 for rate in rates.values())
     assert read(path)[0]["versions"]["jax"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_coding_and_training_are_measured_and_what_fails_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "results.jsonl"
+    machine.run(machine.Options(size=8, output=str(path)))
+    config = dataclasses.replace(tiny.RUN, loss=LossWeights(waveform_l1=1.0))
+    monkeypatch.setattr(throughput.loading, "get", lambda name: config)
+    options = throughput.Options(
+        model=("tiny",), precision=("bfloat16",), batch_size=(4, 6), seconds=0.1, repeat=1, threads=1, output=str(path)
+    )
+    throughput.run(options)
+    before = path.read_bytes()
+    found = {record["case"]: record for record in read(path) if record["part"] == throughput.PART}
+    assert "batch_size 6" in found["tiny bfloat16 6 training"]["error"]  # of four devices
+    for case, record in found.items():
+        if case not in ("tiny bfloat16 6 training", "tiny bfloat16 compilation"):
+            assert record["audio_per_s"] * record["ms"] == pytest.approx(1000 * 0.1 * record["batch_size"])
+            assert record["share"] == pytest.approx(record["tflops"] / throughput.peak_tflops(str(path))["bfloat16"])
+    assert found["tiny bfloat16 4 training"]["loss"] > 0
+    assert len(found) == 7
+    throughput.run(options)
+    assert path.read_bytes() == before  # nothing was left to do
 
 
 def test_checks_are_written_one_by_one_and_name_tests_that_are_there(tmp_path: Path) -> None:
