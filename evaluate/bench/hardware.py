@@ -40,8 +40,8 @@ def hardware() -> dict[str, Any]:
 def matrix_tflops(dtype: str = "bfloat16", *, precision: str = "float32", size: int | None = None) -> float:
     """Measures the device's rate in products of square matrices of random numbers, in 10¹² operations per second.
 
-    `precision` is that of jax's products of float32, "float32" or "tensorfloat32"; matrices are of `size`, by default
-    512 on a CPU, else 8192. It is the best of three times ten products in a row.
+    `precision` is that of products of float32, as jax names it ("float32", "tensorfloat32"); matrices are of `size`, by
+    default 512 on a CPU, else 8192. It is the best of three times ten products in a row.
     """
     import jax
     import jax.numpy as jnp

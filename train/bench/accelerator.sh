@@ -15,7 +15,7 @@ bash train/bench/accelerator.sh [--minutes 13] [--out FOLDER] [--bundles FOLDER.
   --model NAME      to train (spectral)
   --platform NAME   for jax, such as cuda,cpu or cpu (jax's own choice)
   --python COMMAND  (python3)
-  --files N --mib N what the out folder may hold (8 files, 64 MiB); --piece_mib N of a piece (16)
+  --files N --mib N what the out folder may hold (8 files, 64 MiB); --piece_mib N of a piece (15.9: four fit)
   --reserve S       seconds kept for saving and writing at the end (50)
   --tiny            everything as small as it can be: a rehearsal on a CPU
 END
@@ -24,7 +24,7 @@ END
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 command_line="bash train/bench/accelerator.sh $*"
 minutes=13 out=${OUT:-build/accelerator} work=runs/accelerator parts="unpack machine checks layers throughput training send"
-model=spectral platform='' python=python3 files=8 mib=64 piece_mib=16 reserve=50 tiny=false bundles=()
+model=spectral platform='' python=python3 files=8 mib=64 piece_mib=15.9 reserve=50 tiny=false bundles=()
 while (($#)); do
     case $1 in
     --bundles)
@@ -157,7 +157,8 @@ if wanted training && [[ -d $audio && ! -e $work/shards/index.json ]]; then
 fi
 
 part machine 40 "$python" -m train.bench.machine --output "$results" ${matrices[@]+"${matrices[@]}"}
-JAX_DEFAULT_MATMUL_PRECISION=float32 part checks 150 "$python" -m train.bench.checks --output "$results" ${checks[@]+"${checks[@]}"}
+# memory as it is needed: some tests start processes of their own
+XLA_PYTHON_CLIENT_PREALLOCATE=false JAX_DEFAULT_MATMUL_PRECISION=float32 part checks 150 "$python" -m train.bench.checks --output "$results" ${checks[@]+"${checks[@]}"}
 part layers 110 "$python" -m train.bench.layers --output "$results" ${layers[@]+"${layers[@]}"}
 part throughput 200 "$python" -m train.bench.throughput --output "$results" ${throughput[@]+"${throughput[@]}"}
 
@@ -192,7 +193,7 @@ if wanted training && ! $stopped; then
     part training 99999 "$python" -m train --model "$model" --workdir "$run" "${begin[@]}" --no-tensorboard --data.accept_changes "${training[@]}"
     timeout 20 "$python" -m train.bench.latest "$run" --outbox "$work/outbox" --piece_mib "$piece_mib" >>"$work/log.txt" 2>&1
 fi
-record
+[[ $parts == send ]] || record # there is more room for pieces without
 if wanted send; then
     # last, since it fills what is left of the out folder; what does not fit is sent by a call with --parts send
     timeout 20 "$python" -m train.bench.pieces post "$work/outbox" --out "$out" --files "$files" --mib "$mib" 2>&1 | tee -a "$work/log.txt"

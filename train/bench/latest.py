@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser("python -m train.bench.latest", description="Cuts a run's latest state in pieces.")
     parser.add_argument("run", type=Path)
     parser.add_argument("--outbox", type=Path, required=True)
-    parser.add_argument("--piece_mib", type=float, default=16.0)
+    parser.add_argument("--piece_mib", type=float, default=15.9)
     options = parser.parse_args(arguments)
     try:
         contents(options.run)

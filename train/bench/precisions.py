@@ -20,9 +20,9 @@ class Precision:
 PRECISIONS = {
     "float32": Precision("float32", "float32"),
     "tf32": Precision("float32", "tensorfloat32"),
-    "bfloat16": Precision("bfloat16", "tensorfloat32"),
+    "bfloat16": Precision("bfloat16", "default"),
 }
-"""TF32 is float32 with products of ten bits of mantissa: what jax takes on NVIDIA GPUs unless it is told otherwise."""
+"""TF32 is float32 whose products have ten bits of mantissa: jax's default on NVIDIA GPUs."""
 
 
 @contextmanager

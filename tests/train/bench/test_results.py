@@ -69,7 +69,7 @@ def test_the_smallest_batch_that_is_nearly_as_fast_is_chosen(
     path.write_text("".join(json.dumps(r) + "\n" for r in records))
     choice.main([str(path), "--seconds", "64", "--done", "1000"])
     choice.main([str(tmp_path / "none"), "--seconds", "10"])
-    assert capsys.readouterr().out.split("\n")[:2] == ["64 float32 tensorfloat32 2024", "32 float32 tensorfloat32 100"]
+    assert capsys.readouterr().out.split("\n")[:2] == ["64 float32 tensorfloat32 2024", "32 float32 tensorfloat32 300"]
 
 
 def test_the_table_is_made_of_as_much_as_there_is(tmp_path: Path) -> None:
