@@ -204,6 +204,7 @@ def test_the_codec_keeps_its_promises(codec, quick):
     zoo.verify_codec(codec, audio)
 
 
+@pytest.mark.skipif(jax.device_count() < 4, reason="needs four devices")
 def test_one_device_is_several_and_pmap_is_shard_map(family, training):
     reference, metrics = training.run()
     layouts = {"shard_map over 4": training.gradients(4), "pmap over 2": training.gradients_by_pmap(2)}

@@ -90,10 +90,12 @@ class WholeClips:
 
     def encode_flops(self, audio: Any) -> float | None:
         """Operations of `encode`, None where the compiler does not count them."""
-        return _flops(self._encode.lower(self._variables, audio))
+        lowered = self._encode.lower(self._variables, audio)
+        return flops(lowered, lowered.compile())
 
     def decode_flops(self, frames: Any, length: int) -> float | None:
-        return _flops(self._decode.lower(length, self._variables, frames))
+        lowered = self._decode.lower(length, self._variables, frames)
+        return flops(lowered, lowered.compile())
 
 
 class InChunks:
@@ -137,13 +139,13 @@ def measure(
     )  # fmt: skip
 
 
-def _flops(lowered: Any) -> float | None:
-    """Counts the operations of the compiled program, or of the program as it was written, whichever are more.
+def flops(lowered: Any, compiled: Any) -> float | None:
+    """Counts the operations of a program compiled, or as it was written, whichever are more; None if neither is known.
 
     Compiled ones lack what the compiler left to a library, whose calls it cannot look into.
     """
     counts = []
-    for program in (lowered, lowered.compile()):
+    for program in (lowered, compiled):
         try:
             costs = program.cost_analysis()
         except (NotImplementedError, RuntimeError):  # depends on the device
