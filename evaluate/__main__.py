@@ -60,6 +60,8 @@ class Options:
     data: Data = field(default_factory=Data)
     levels: tuple[str, ...] = ()
     """operating points of the codecs: all, default, or numbers from 0 (lowest rate); in a report all, else default"""
+    bitrates: tuple[float, ...] = ()
+    """kbps that every clip keeps to by itself, as with `zoo encode --bitrate`: instead of levels, or beside them"""
     against: tuple[str, ...] = ()
     """rivals, each at one rate (opus:12, mp3:64, aac:32, vorbis:q3, opus-cbr:16: kbps, or a quality) or at those that
     make a curve (opus,mp3,aac,vorbis)"""
@@ -118,7 +120,7 @@ def run(options: Options) -> None:
     from evaluate.cache import Cache
     from evaluate.remarks import require_sound
     from evaluate.run import evaluate
-    from evaluate.systems import codec_systems
+    from evaluate.systems import RatedSystem, codec_systems
 
     levels = parse_levels(options.levels or (("all",) if options.report else ("default",)))
     requirements = require.parse(options.require) if options.require else []
@@ -132,7 +134,9 @@ def run(options: Options) -> None:
         raise ZooError(f"cannot compare at {rate} Hz with {channels} channels")
     systems: list[System] = []
     for name, codec in codecs.items():
-        systems += codec_systems(codec, name, levels, sample_rate=rate, channels=channels)
+        systems += [RatedSystem(codec, name, kbps, rate, channels) for kbps in options.bitrates]
+        if options.levels or not options.bitrates:
+            systems += codec_systems(codec, name, levels, sample_rate=rate, channels=channels)
     n_codecs = len(systems)
     systems += rivals.systems(options.against, sample_rate=rate, channels=channels) if options.against else []
     clips = cli.load_clips(options.data.root, first, limit=options.limit)
@@ -157,7 +161,8 @@ def run(options: Options) -> None:
         print(f"left out {len(clips.skipped)} files that could not be read", file=sys.stderr)
     # of a curve, that was not asked for, only the point that counts
     defaults = {name: codec.default_level for name, codec in codecs.items()}
-    mine = {(s.name, s.level) for s in systems[:n_codecs] if options.levels or s.level == defaults[s.name]}
+    asked = options.levels or options.bitrates
+    mine = {(s.name, s.level) for s in systems[:n_codecs] if asked or s.level == defaults[s.name]}
     failures = require.check([row for row in rows if (row.system, row.level) in mine], requirements)
     for failure in failures:
         print(f"missed: {failure}", file=sys.stderr)

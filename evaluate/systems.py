@@ -117,6 +117,54 @@ class CodecSystem:
         return coding.compress(self.codec.engine, samples, self.sample_rate, level=self.level)
 
 
+@dataclass(frozen=True, eq=False)
+class RatedSystem:
+    """A loaded codec at a bitrate, of the payload in kbps, which every clip keeps to by itself.
+
+    What `zoo encode --bitrate` does. A clip whose lowest level already costs more is coded at that.
+    """
+
+    codec: ReadyCodec
+    codec_name: str
+    kbps: float
+    sample_rate: int
+    channels: int
+    level: int | None = None
+    max_delay_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.kbps <= 0:
+            raise ZooError(f"{self.name}: a bitrate must be above 0")
+
+    @property
+    def name(self) -> str:
+        return f"{self.codec_name}:{self.kbps:g}"
+
+    @property
+    def identity(self) -> str:
+        return f"codec {self.codec.digest.hex()} at {self.kbps:g} kbps"
+
+    @property
+    def coder(self) -> str:
+        return ""
+
+    def process(self, samples: np.ndarray) -> Coded:
+        """Codes (T, channels) to a `.zac` file in memory and decodes that."""
+        file = self._compress(samples)  # once for the compiler
+        start = time.perf_counter()
+        file = self._compress(samples)
+        between = time.perf_counter()
+        decoded = self.codec.decompress(file.data).audio
+        end = time.perf_counter()
+        return Coded(decoded, len(file.data), file.payload_bytes, between - start, end - between)
+
+    def _compress(self, samples: np.ndarray) -> CodedFile:
+        try:
+            return coding.compress(self.codec.engine, samples, self.sample_rate, bitrate=self.kbps)
+        except ZooError:  # of other causes the second attempt fails, too
+            return coding.compress(self.codec.engine, samples, self.sample_rate, level=0)
+
+
 def codec_systems(
     codec: ReadyCodec,
     name: str,

@@ -97,7 +97,7 @@ class Decoder(Network):
 
 
 class Upsample(nn.Module):
-    """Transposed convolution (B, F, C) -> (B, F · ratio, C) with as many taps as the ratio: no frame hears another."""
+    """Transposed convolution (B, F, C) -> (B, F · ratio, C) with as many taps as the ratio: frames do not overlap."""
 
     ratio: int
     dtype: Dtype = jnp.float32

@@ -2,7 +2,7 @@
 
 A segment is the steps of a frame and, after them, learnt tokens: one that is to become the latent, or one for each step
 that a latent is to become. Two frames at a time attend to each other, in the first half of the layers from an even
-frame on, in the second half from an odd one, so that a frame hears those up to two before its pair and two after it.
+frame on, in the second half from an odd one, so that a frame depends on up to two before its pair and two after it.
 """
 
 from __future__ import annotations
@@ -67,12 +67,12 @@ class Layer(Block):
             self._dense(x, 5 * channels, "qkv").reshape(heads), 2, 0
         )
         norm_query, norm_key = (DynamicTanh(self.dtype, name=name) for name in ("norm_query", "norm_key"))
-        y = self._heard(norm_query(query), norm_key(key), value)
-        y = y - self._heard(norm_query(other_query), norm_key(other_key), value)
+        y = self._attended(norm_query(query), norm_key(key), value)
+        y = y - self._attended(norm_query(other_query), norm_key(other_key), value)
         return self._dense(y.reshape(batch, length, channels), channels, "out")
 
-    def _heard(self, query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
-        """What attention (N, T, H, D) hears; half of each head's channels tell where they stand."""
+    def _attended(self, query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
+        """Attention (N, T, H, D) to the window; half of each head's channels tell where they stand."""
         turned = self.spec.head_dim // 2
         turns = angles(jnp.arange(query.shape[1]), turned)
 

@@ -3,7 +3,7 @@
 Strided causal convolutions and, at each rate, ConvNeXt-like blocks: a depthwise convolution and two dense layers, each
 after an RMSNorm and with a layer scale of its own; the decoder is the mirror image. It was trained as a VAE whose noise
 has the same deviation everywhere (σ-VAE), so that a latent is the encoder's output as it is. The layers at the latents'
-rate reach back seven seconds together; from chunk to chunk they remember what they heard.
+rate reach back seven seconds together; from chunk to chunk their past is carried.
 
 What was published has no codes: `Grid` makes some, as for Oobleck. The noise in training has 0.12 of the latents'
 deviation; rounding has its variance where a step is √12 · 0.12 = 0.42 of that, near the step that is the default.

@@ -1,4 +1,4 @@
-"""Layers that hear a whole clip: group norms over time, and attention of every frame to every other."""
+"""Layers whose outputs depend on the whole clip: group norms over time, and attention of every frame to every other."""
 
 from __future__ import annotations
 
