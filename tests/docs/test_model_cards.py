@@ -22,7 +22,10 @@ NEEDED = {  # of sections what they cannot do without
         "hours": r"\d[\d.]* ?(h|hours?|minutes)\b",
         "curves": r"^!\[.+\]\(.+\)",
     },
-    "Rate and distortion": {"the command": r"^ {4}python -m evaluate ", "intervals": r"^\|.*\d ?± ?\d.*\|$"},
+    "Rate and distortion": {
+        "the command": r"^ {4}python -m evaluate ",
+        "intervals": r"^\|.*\d ?(± ?\d|\(\d[\d.]*–\d).*\|$",
+    },
 }
 
 

@@ -21,7 +21,7 @@ from zoo.codec import Codec
 from zoo.errors import CheckpointError, ZooError, one_line
 from zoo.nn.bottlenecks import SymbolFormat
 from zoo.published import hub, keymap, registry
-from zoo.published.files import sharded, torch_writer, weights
+from zoo.published.files import torch_writer, weights
 from zoo.published.precision import Precision, narrow, rounded
 from zoo.published.stated import hyperparameters, stated
 from zoo.ready import ReadyCodec
@@ -52,7 +52,7 @@ def load_published(name: str | Path, family: str | None = None, config: Any = No
     missing, misshaped or not known are named.
     """
     files = hub.find(name)
-    stored = sharded.read_all(files.weights)
+    stored = weights.read_all(files.weights)
     tables = weights.read(files.tables) if files.tables else None
     try:
         if family is None and config is None:
@@ -270,7 +270,7 @@ def _params(family: str, model: dict[str, Any], module: Codec, tensors: dict[str
     needed: dict[str, str] = implementation.needs(**model) if hasattr(implementation, "needs") else {}
     if needed and keymap.mismatches(tensors, layout):  # published without the other models that it builds upon
         for prefix, name in needed.items():
-            others = sharded.read_all(hub.find(name).weights).tensors
+            others = weights.read_all(hub.find(name).weights).tensors
             tensors = tensors | {prefix + key: array for key, array in others.items()}
         layout = min(layouts, key=lambda layout: keymap.mismatches(tensors, layout))
     return keymap.to_params(tensors, layout, template, _Placing(tensors))

@@ -24,6 +24,7 @@ NARROW = {
     "autoencoder": {"width": 8, "latent_dim": 8},
     "vae": {"latent_dim": 8},
     "gan_vocoder": {"latent_dim": 8, "encoder_width": 8, "decoder_width": 8, "n_codebooks": 2, "codebook_size": 4},
+    "spectral": {"width": 8},
     "denoiser": {"width": 4},
 }
 """Fewer channels per family: every kernel, stride, window and block stays, a test takes seconds."""

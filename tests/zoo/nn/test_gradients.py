@@ -21,6 +21,7 @@ from zoo.published.vocos.vocoder import ConditionedVQ
 
 CODECS: dict[str, dict[str, Any]] = {
     **{name: {"sample_rate": RATE, **SMALL[name]} for name in families.FAMILIES if name in SMALL},
+    "spectral": {"sample_rate": RATE, "hop_length": 40, "width": 8, "n_blocks": 1, "n_levels": 4, "default_level": 2},
     "denoiser": {"sample_rate": RATE, "n_fft": 120, "hop_length": 60, "fine_hz": 1500.0, "width": 8, "n_blocks": 1},
     "dac": {
         "encoder_width": 4, "encoder_rates": (2,), "decoder_width": 4, "decoder_rates": (2,), "latent_dim": 4,

@@ -68,12 +68,12 @@ def test_spectral_gradient_passes_straight_through_to_coefficients_and_never_to_
     module = BOTTLENECKS["spectral"]
     latent = spectral_latent(np.ones((4, 1)), np.asarray(noise(4, 3)))
 
+    variables, key = init(module), keys(1)
+
     @jit
     def gradient(latent):
         def total(latent):
-            return (
-                module.apply(init(module), latent, keys=keys(1), level=jnp.zeros(1, jnp.int32)).latent[..., 1:4].sum()
-            )
+            return module.apply(variables, latent, keys=key, level=jnp.zeros(1, jnp.int32)).latent[..., 1:4].sum()
 
         return jax.grad(total)(latent)
 

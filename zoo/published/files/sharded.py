@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 from zoo.errors import CheckpointError, one_line
-from zoo.published.files.weights import Checkpoint, read
 
 SUFFIX = ".index.json"
 _PIECE = re.compile(r"-\d{5}-of-\d{5}\.")
@@ -28,21 +27,3 @@ def pieces(index: Path) -> tuple[str, ...]:
     if not names or any(Path(name).name != name for name in names):
         raise CheckpointError(f"{index}: it does not say which files beside it hold the weights")
     return tuple(names)
-
-
-def read_all(path: Path) -> Checkpoint:
-    """All tensors of a file of weights, or of the pieces that an index tells of.
-
-    Raises CheckpointError like `read`, and for a piece that is missing, or is given as though it were all.
-    """
-    if is_piece(path.name):
-        raise CheckpointError(f"{path} is one of several pieces: give their folder, with the index of them")
-    if not path.name.endswith(SUFFIX):
-        return read(path)
-    names = pieces(path)
-    for name in names:
-        if not (path.parent / name).exists():
-            raise CheckpointError(f"{path.parent / name} is missing, one of {len(names)} pieces that {path.name} names")
-    read_pieces = [read(path.parent / name) for name in names]
-    tensors = {key: array for piece in read_pieces for key, array in piece.tensors.items()}
-    return Checkpoint(tensors, read_pieces[0].metadata)

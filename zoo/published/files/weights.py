@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from zoo.errors import CheckpointError
-from zoo.published.files import onnx_format, torch_format
+from zoo.published.files import onnx_format, sharded, torch_format
 from zoo.saved import whole
 
 _SAFETENSORS = {  # https://huggingface.co/docs/safetensors: little-endian all of them
@@ -164,3 +164,21 @@ def _strange(start: bytes) -> str:
     if start[:1] == b"\x80":
         return "a pickle, but none of torch.save"
     return "neither .safetensors nor a file of torch.save"
+
+
+def read_all(path: Path) -> Checkpoint:
+    """All tensors of a file of weights, or of the pieces that an index tells of.
+
+    Raises CheckpointError like `read`, and for a piece that is missing, or is given as though it were all.
+    """
+    if sharded.is_piece(path.name):
+        raise CheckpointError(f"{path} is one of several pieces: give their folder, with the index of them")
+    if not path.name.endswith(sharded.SUFFIX):
+        return read(path)
+    names = sharded.pieces(path)
+    for name in names:
+        if not (path.parent / name).exists():
+            raise CheckpointError(f"{path.parent / name} is missing, one of {len(names)} pieces that {path.name} names")
+    read_pieces = [read(path.parent / name) for name in names]
+    tensors = {key: array for piece in read_pieces for key, array in piece.tensors.items()}
+    return Checkpoint(tensors, read_pieces[0].metadata)
