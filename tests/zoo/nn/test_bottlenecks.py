@@ -199,8 +199,8 @@ def test_fsq_rate_is_the_entropy_of_the_symbols_that_fit_the_prior(scale):
 def test_fsq_rate_stays_differentiable_in_the_tail():
     module = FSQ((255,))
     latent = jnp.array([[[0.0], [5.0], [60.0], [1e4]]])
-    variables = init(module)
-    rate = jax.value_and_grad(lambda z: module.apply(variables, z, keys=keys(1)).losses["rate"].sum())
+    variables, key = init(module), keys(1)  # not while they are traced: what is cached would be tracers
+    rate = jax.value_and_grad(lambda z: module.apply(variables, z, keys=key).losses["rate"].sum())
     loss, gradient = jit(rate)(latent)
     assert np.isfinite(loss)
     assert np.isfinite(gradient).all()
