@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -79,7 +79,7 @@ class CodecSystem:
     sample_rate: int = 0
     channels: int = 0
     max_delay_s: float = 0.0
-    _warm: set[int] = field(default_factory=set, repr=False)
+    _warm: set[float] = field(default_factory=set, repr=False)
 
     def __post_init__(self) -> None:
         if self.level < -1 or self.level >= self.codec.n_levels:
@@ -103,15 +103,7 @@ class CodecSystem:
 
     def process(self, samples: np.ndarray) -> Coded:
         """Codes (T, channels) to a `.zac` file in memory and decodes that."""
-        if self.level not in self._warm:
-            self.codec.decompress(self._compress(samples).data)
-            self._warm.add(self.level)
-        start = time.perf_counter()
-        file = self._compress(samples)
-        between = time.perf_counter()
-        decoded = self.codec.decompress(file.data).audio
-        end = time.perf_counter()
-        return Coded(decoded, len(file.data), file.payload_bytes, between - start, end - between)
+        return _timed(self.codec, self._compress, samples, self.level, self._warm)
 
     def _compress(self, samples: np.ndarray) -> CodedFile:
         return coding.compress(self.codec.engine, samples, self.sample_rate, level=self.level)
@@ -131,6 +123,7 @@ class RatedSystem:
     channels: int
     level: int | None = None
     max_delay_s: float = 0.0
+    _warm: set[float] = field(default_factory=set, repr=False)
 
     def __post_init__(self) -> None:
         if self.kbps <= 0:
@@ -150,19 +143,32 @@ class RatedSystem:
 
     def process(self, samples: np.ndarray) -> Coded:
         """Codes (T, channels) to a `.zac` file in memory and decodes that."""
-        file = self._compress(samples)  # once for the compiler
-        start = time.perf_counter()
-        file = self._compress(samples)
-        between = time.perf_counter()
-        decoded = self.codec.decompress(file.data).audio
-        end = time.perf_counter()
-        return Coded(decoded, len(file.data), file.payload_bytes, between - start, end - between)
+        return _timed(self.codec, self._compress, samples, self.kbps, self._warm)
 
     def _compress(self, samples: np.ndarray) -> CodedFile:
         try:
             return coding.compress(self.codec.engine, samples, self.sample_rate, bitrate=self.kbps)
         except ZooError:  # of other causes the second attempt fails, too
             return coding.compress(self.codec.engine, samples, self.sample_rate, level=0)
+
+
+def _timed(
+    codec: ReadyCodec,
+    compress: Callable[[np.ndarray], CodedFile],
+    samples: np.ndarray,
+    point: float,
+    warm: set[float],
+) -> Coded:
+    """Codes and decodes samples; at an operating point that is not `warm` once more before, for the compiler."""
+    if point not in warm:
+        codec.decompress(compress(samples).data)
+        warm.add(point)
+    start = time.perf_counter()
+    file = compress(samples)
+    between = time.perf_counter()
+    decoded = codec.decompress(file.data).audio
+    end = time.perf_counter()
+    return Coded(decoded, len(file.data), file.payload_bytes, between - start, end - between)
 
 
 def codec_systems(
@@ -185,5 +191,5 @@ def codec_systems(
     for level in chosen:
         if level < 0:
             raise ZooError(f"{name}: level {level} is not between 0 and {codec.n_levels - 1}")
-    warm: set[int] = set()
+    warm: set[float] = set()
     return [CodecSystem(codec, name, level, sample_rate or 0, channels or 0, _warm=warm) for level in chosen]

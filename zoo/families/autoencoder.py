@@ -67,7 +67,7 @@ class Encoder(Network):
     dtype: Dtype
 
     def layers(self) -> Layers:
-        yield Transform(self._spectrum, lambda frames: frames.analysed(*_window(self.hop_length)))
+        yield Transform(self._spectrum, lambda frames: frames.analysed(*dsp.mdct_window(self.hop_length)))
         yield Trunk(self.latent_dim, self.width, self.n_blocks, self.dtype, name="trunk")
         yield lambda latent: latent * self.latent_scale
 
@@ -91,18 +91,13 @@ class Decoder(Network):
     def layers(self) -> Layers:
         yield lambda latent: latent / self.latent_scale
         yield Trunk(self.hop_length * self.channels, self.width, self.n_blocks, self.dtype, name="trunk")
-        yield Transform(self._audio, lambda samples: samples.synthesised(*_window(self.hop_length)))
+        yield Transform(self._audio, lambda samples: samples.synthesised(*dsp.mdct_window(self.hop_length)))
 
     def _audio(self, flat: jax.Array, mask: jax.Array | None) -> jax.Array:
         flat = apply_mask(expand(flat, self.companding), mask)
         spectrum = flat.reshape(*flat.shape[:2], self.hop_length, self.channels)
         audio = dsp.imdct(spectrum.transpose(0, 3, 1, 2), self.hop_length)
         return dsp.to_left_right(audio.swapaxes(1, 2))
-
-
-def _window(hop_length: int) -> tuple[int, int, int]:
-    """Size, hop and left margin of the MDCT's windows."""
-    return 2 * hop_length, hop_length, hop_length // 2
 
 
 def autoencoder(

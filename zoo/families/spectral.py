@@ -52,7 +52,7 @@ class Encoder(nn.Module):
     @nn.nowrap
     def _parts(self, n: int = 1) -> list[Layers]:
         """The transform, the correction of its coefficients, and what looks at the frames beside one."""
-        transform = [Transform(self._spectrum, lambda frames: frames.analysed(*_window(self.hop_length)))]
+        transform = [Transform(self._spectrum, lambda frames: frames.analysed(*dsp.mdct_window(self.hop_length)))]
         correct = _stack("correct", n, self.width, self.n_blocks, self.dtype)
         return [transform, correct, [Transform(_smooth, _beside)]]
 
@@ -92,7 +92,7 @@ class Decoder(nn.Module):
     def _parts(self) -> list[Layers]:
         n = self.hop_length * self.channels
         stack = _stack("correct", 2 * n, self.width, self.n_blocks, self.dtype)
-        audio = [Transform(self._audio, lambda samples: samples.synthesised(*_window(self.hop_length)))]
+        audio = [Transform(self._audio, lambda samples: samples.synthesised(*dsp.mdct_window(self.hop_length)))]
         return [stack, [Transform(_fingerprint, _beside)], audio]
 
     @asking
@@ -201,11 +201,6 @@ def _mixed(x: jax.Array) -> jax.Array:
     x = (x ^ (x >> 16)) * np.uint32(0x85EBCA6B)
     x = (x ^ (x >> 13)) * np.uint32(0xC2B2AE35)
     return x ^ (x >> 16)
-
-
-def _window(hop_length: int) -> tuple[int, int, int]:
-    """Size, hop and left margin of the MDCT's windows."""
-    return 2 * hop_length, hop_length, hop_length // 2
 
 
 def _identity(key: jax.Array, shape: tuple[int, ...], dtype: Dtype) -> jax.Array:

@@ -179,6 +179,11 @@ def mdct_basis(hop_length: int) -> np.ndarray:
     return _read_only((np.sqrt(2.0 / hop_length) * window * cosines).astype(np.float32))
 
 
+def mdct_window(hop_length: int) -> tuple[int, int, int]:
+    """Size, hop and left margin of the windows of `mdct`."""
+    return 2 * hop_length, hop_length, hop_length // 2
+
+
 def mdct(x: jax.Array, hop_length: int) -> jax.Array:
     """Orthonormal modified discrete cosine transform: (..., T) -> (..., F, hop_length), F = T / hop_length.
 

@@ -80,7 +80,6 @@ class SpectralGrid(nn.Module):
         below = jnp.round((_ceiling(step) - bands) / BAND_STEP)
         band_symbols = jnp.clip(jax.lax.stop_gradient(below), 0, BAND_SYMBOLS - 1).astype(jnp.int32)
         codes = jnp.concatenate([band_symbols, indices + half], axis=-1)
-        known = self._known(band_symbols, step)
         quantised = straight_through(coefficients, indices.astype(jnp.float32) * step)
         losses = {}
         if keys is not None:
@@ -89,7 +88,7 @@ class SpectralGrid(nn.Module):
             losses["log_rate"] = jnp.log(mean_frames(bits, mask) + 8.0)
         zero = mean_frames((indices == 0).astype(jnp.float32).mean(-1), mask).mean()
         return Quantised(
-            jnp.concatenate([known, quantised, _column(jnp.log2(step), quantised)], axis=-1),
+            self._latent(band_symbols, quantised, step),
             codes,
             losses,
             {"nonzero": 1.0 - zero},
@@ -99,7 +98,11 @@ class SpectralGrid(nn.Module):
         step = self._step(level)
         bands, coefficients = codes[..., : self.n_bands], codes[..., self.n_bands :]
         values = (coefficients - self.codebook_size // 2).astype(jnp.float32) * step
-        return jnp.concatenate([self._known(bands, step), values, _column(jnp.log2(step), values)], axis=-1)
+        return self._latent(bands, values, step)
+
+    def _latent(self, symbols: jax.Array, coefficients: jax.Array, step: jax.Array) -> jax.Array:
+        log_step = jnp.broadcast_to(jnp.log2(step), (*coefficients.shape[:2], 1))
+        return jnp.concatenate([self._known(symbols, step), coefficients, log_step], axis=-1)
 
     def _known(self, symbols: jax.Array, step: jax.Array) -> jax.Array:
         """Log2 powers of bands that the decoder takes for symbols; the last one is no sound."""
@@ -128,8 +131,3 @@ class SpectralGrid(nn.Module):
 
 def _ceiling(step: jax.Array) -> jax.Array:
     return 2 * jnp.log2(step) + float(np.log2(CEILING))
-
-
-def _column(x: jax.Array, like: jax.Array) -> jax.Array:
-    """One more dimension (B, F, 1) for `like` (B, F, D), of a value for each example."""
-    return jnp.broadcast_to(x, (*like.shape[:2], 1))
