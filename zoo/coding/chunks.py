@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from zoo.codec import Codec
+from zoo.nn.bottlenecks import SymbolFormat
 
 Carry = Any
 """What layers with memory know of all that came before, a tree of arrays; empty for most codecs."""
@@ -41,6 +42,10 @@ class Chunks:
     def quantise(self, latent: np.ndarray, level: int) -> np.ndarray:
         """Codes int32 (chunk_frames, Q) of latents (chunk_frames, D)."""
         return np.asarray(self._quantise(self._variables, latent[None], np.int32(level)))
+
+    def contents(self, latent: np.ndarray, n_frames: int) -> np.ndarray:
+        """About how many bits the first n_frames of latents (chunk_frames, D) take at each level, (n_levels,)."""
+        return np.asarray(self._contents(self._variables, latent[None], np.int32(n_frames)))
 
     def dequantise(self, codes: np.ndarray, level: int) -> np.ndarray:
         """Latents (n, D) of codes (n, q), n up to chunk_frames."""
@@ -106,6 +111,25 @@ class Chunks:
         def run(variables: Any, latent: jax.Array, level: jax.Array) -> jax.Array:
             codes: jax.Array = self.module.apply(variables, latent, level, method="quantise").codes  # type: ignore[union-attr]
             return codes[0]
+
+        return jax.jit(run)
+
+    @functools.cached_property
+    def _contents(self) -> Any:
+        symbols: SymbolFormat = self.module.bottleneck.symbols()
+        zeros = np.array([symbols.codebook_sizes]) // 2
+        zeros[:, : symbols.n_unsigned] = 0
+        worth = np.ones(zeros.shape, np.float32)
+        worth[:, : symbols.n_unsigned] = 0.2  # they are easily foretold
+
+        def run(variables: Any, latent: jax.Array, n_frames: jax.Array) -> jax.Array:
+            def bits(level: jax.Array) -> jax.Array:
+                codes = self.module.apply(variables, latent, level, method="quantise").codes[0]  # type: ignore[union-attr]
+                size = jnp.abs(codes - zeros)
+                each = worth * (3.0 * (size > 0) + jnp.log2(1.0 + size))
+                return jnp.where(jnp.arange(len(codes)) < n_frames, 2.0 + each.sum(-1), 0.0).sum()
+
+            return jax.lax.map(bits, jnp.arange(symbols.n_levels))
 
         return jax.jit(run)
 

@@ -1,6 +1,8 @@
-"""Audio → `.zac` files: blocks of samples to packets, in memory, as a stream, or in two passes at a bitrate.
+"""Audio → `.zac` files: blocks of samples to packets, in memory, as a stream, or at a bitrate.
 
     blocks → resampling → streams (channels of the model) → chunked encoder → level → entropy coder → container
+
+At a bitrate the latents of a whole file are kept until it is known what they take.
 
 Everything here runs at constant memory whatever the length, and gives the same bytes however the blocks are cut.
 """
@@ -21,13 +23,12 @@ from zoo.audio.resampler import Resampler
 from zoo.audio.samples import first_not_finite
 from zoo.bitstream.container import ContainerWriter, Header
 from zoo.coding.engine import Engine
-from zoo.coding.rate import Constant, LevelPolicy, Planned, Reservoir, plan
+from zoo.coding.planning import StoredLatents, policy_for
+from zoo.coding.rate import Constant, LevelPolicy, Reservoir
 from zoo.coding.stream import FrameEncoder
 from zoo.errors import ZooError
 
 BLOCK_SAMPLES = 1 << 15
-Blocks = Callable[[], Iterable[np.ndarray]]
-"""starts reading from the beginning: blocks (m, C) at the source's rate"""
 
 
 class LatentEncoder:
@@ -75,16 +76,18 @@ class StreamEncoder:
         packet_frames: int,
         mid_side: bool | None = None,
         on_codes: Callable[[np.ndarray, int], None] | None = None,
+        latents: LatentEncoder | None = None,
     ) -> None:
+        """`latents` is one that has encoded all of the source already; its packets then go to `push_latents`."""
         self._engine, self._policy = engine, policy
-        self._latents = LatentEncoder(engine, sample_rate, channels, packet_frames, mid_side)
+        self._ended, self._whole = False, latents is not None
+        self._latents = latents or LatentEncoder(engine, sample_rate, channels, packet_frames, mid_side)
         self._layout = self._latents.layout
         self._packet_frames = packet_frames
         self._on_codes = on_codes
         self._out = io.BytesIO()
         self.header = Header(engine.digest, sample_rate, channels, packet_frames, self._layout.mid_side)
         self._writer = ContainerWriter(self._out, self.header)
-        self._ended = False
         self.payload_bytes = 0
         self.levels: list[int] = []
 
@@ -122,12 +125,17 @@ class StreamEncoder:
             self._write(latents)
         return self._drain()
 
+    def push_latents(self, latents: np.ndarray) -> bytes:
+        """Takes the next packet of latents (N, n, D); gives its bytes."""
+        self._write(latents)
+        return self._drain()
+
     def finish(self) -> bytes:
         """The last packet and the trailer; nothing when called again."""
         if self._ended:
             return b""
         self._ended = True
-        for latents in self._latents.finish():
+        for latents in [] if self._whole else self._latents.finish():
             self._write(latents)
         self._writer.finish(self.n_samples)
         return self._drain()
@@ -175,7 +183,7 @@ def compress(
     out = bytearray()
     encoder = encode_blocks(
         engine,
-        lambda: [samples],
+        [samples],
         sample_rate,
         samples.shape[1],
         write=out.extend,
@@ -188,7 +196,7 @@ def compress(
 
 def encode_blocks(
     engine: Engine,
-    blocks: Blocks,
+    blocks: Iterable[np.ndarray],
     sample_rate: int,
     channels: int,
     *,
@@ -197,40 +205,35 @@ def encode_blocks(
     level: int | None = None,
     packet_s: float | None = None,
     mid_side: bool | None = None,
-    seekable: bool = True,
+    as_stream: bool = False,
     on_codes: Callable[[np.ndarray, int], None] | None = None,
 ) -> StreamEncoder:
     """Codes a whole source; what comes back tells its length, payload and levels.
 
-    With a `bitrate` (kbps of payload) a `seekable` source is read twice, first for what each packet costs at each
-    level; another is coded as a stream. Raises ZooError for a bitrate or level that the codec has not.
+    With a `bitrate` (kbps of payload) a source is coded when all of it is known, unless `as_stream`. Raises ZooError
+    for a bitrate or level that the codec has not.
     """
     packet_frames = engine.packet_frames(packet_s)
     policy = level_policy(engine, bitrate, level)
-    if bitrate is not None and seekable:
-        policy = Planned(
-            _plan(
-                engine,
-                blocks(),
-                sample_rate=sample_rate,
-                channels=channels,
-                packet_frames=packet_frames,
-                mid_side=mid_side,
-                bitrate=bitrate,
-            )
-        )
-    encoder = StreamEncoder(
-        engine,
-        sample_rate,
-        channels,
-        policy=policy,
-        packet_frames=packet_frames,
-        mid_side=mid_side,
-        on_codes=on_codes,
+    made = functools.partial(
+        StreamEncoder, engine, sample_rate, channels, packet_frames=packet_frames, mid_side=mid_side, on_codes=on_codes
     )
-    for block in blocks():
-        if written := encoder.push(block):
-            write(written)
+    if bitrate is None or as_stream:
+        encoder = made(policy=policy)
+        for block in blocks:
+            if written := encoder.push(block):
+                write(written)
+    else:
+        latents = LatentEncoder(engine, sample_rate, channels, packet_frames, mid_side)
+        with StoredLatents() as packets:
+            for block in blocks:
+                packets.extend(latents.push(block))
+            packets.extend(latents.finish())
+            seconds = latents.n_samples / sample_rate
+            policy = policy_for(engine, packets, packet_frames, seconds=seconds, kbps=bitrate)
+            encoder = made(policy=policy, latents=latents)
+            for packet in packets:
+                write(encoder.push_latents(packet))
     write(encoder.finish())
     return encoder
 
@@ -244,28 +247,3 @@ def level_policy(engine: Engine, bitrate: float | None, level: int | None) -> Le
     if not 0 < arguments.number(bitrate, "bitrate") < float("inf"):
         raise ZooError(f"bitrate {bitrate:g} kbps is not positive")
     return Reservoir(bitrate, engine.symbols.n_levels)
-
-
-def _plan(
-    engine: Engine,
-    blocks: Iterable[np.ndarray],
-    sample_rate: int,
-    channels: int,
-    packet_frames: int,
-    mid_side: bool | None,
-    bitrate: float,
-) -> list[int]:
-    encoder = LatentEncoder(engine, sample_rate, channels, packet_frames, mid_side)
-
-    def packets() -> Iterator[np.ndarray]:
-        for block in blocks:
-            yield from encoder.push(block)
-        yield from encoder.finish()
-
-    sizes = [
-        [engine.packet_bytes(engine.quantise(latents, k, packet_frames), k) for k in range(engine.symbols.n_levels)]
-        for latents in packets()
-    ]
-    if not sizes:
-        return []
-    return plan(np.array(sizes), encoder.n_samples / sample_rate, bitrate)

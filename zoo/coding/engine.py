@@ -127,6 +127,15 @@ class Engine(CodecParts):
         codes = np.stack([chunks.quantise(stream, level) for stream in padded])
         return codes[:, : latents.shape[1], : self.symbols.n_codes(level)]
 
+    def contents(self, latents: np.ndarray, packet_frames: int) -> np.ndarray:
+        """About how many bits the latents (N, n, D) of one packet take at each level, (n_levels,), up to a factor."""
+        symbols, n_frames = self.symbols, latents.shape[1]
+        if not symbols.ordered:
+            return np.array([n_frames * np.log2(symbols.code_sizes(k)).sum() for k in range(symbols.n_levels)])
+        padded = np.pad(latents, ((0, 0), (0, packet_frames - n_frames), (0, 0)))
+        chunks = self.chunks(packet_frames)
+        return np.sum([chunks.contents(stream, n_frames) for stream in padded], axis=0)
+
     def dequantise(self, codes: np.ndarray, level: int, packet_frames: int) -> np.ndarray:
         """Latents (N, n, D) of the codes (N, n, q) of one packet."""
         chunks = self.chunks(packet_frames)

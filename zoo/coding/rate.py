@@ -15,6 +15,9 @@ from zoo.errors import ZooError
 RESERVOIR_S = 4.0
 """How many seconds' worth of bits that quiet passages left are kept for later ones."""
 
+_KEPT = 1.5
+"""times as much as expected is kept for packets at their lowest level"""
+
 Sizes = Callable[[int], float]
 """bytes that a packet takes at a level"""
 
@@ -70,13 +73,60 @@ class Reservoir:
     def choose(self, sizes: Sizes, seconds: float) -> int:
         self._budget = self._bytes_per_s * seconds
         limit = self._budget + (0.5 if self._saved > 0 else 1.0) * self._saved
-        return _highest(sizes, self._n_levels, limit)
+        return highest(sizes, self._n_levels, limit)
 
     def spent(self, n_bytes: int) -> None:
         self._saved = min(self._saved + self._budget - n_bytes, self._capacity)
 
 
-def _highest(sizes: Sizes, n_levels: int, limit: float) -> int:
+class Steered:
+    """Levels by what packets are expected to cost, in bytes (packets, levels), and what those before them did cost.
+
+    Each packet gets the highest common level that pays for it and all that follow, or one more where the rest of the
+    bytes pay for its share of those. What the lowest level needs for those that follow is not touched: where a packet
+    could, which is near the end, it is sized.
+    """
+
+    def __init__(self, expected: np.ndarray, target: float) -> None:
+        n, n_levels = expected.shape
+        self._expected = expected
+        # of each packet and all that follow, and of nothing after the last
+        self._rest = np.concatenate([np.cumsum(expected[::-1], axis=0)[::-1], np.zeros((1, n_levels))])
+        self._rank = np.argsort(spread(n))
+        self._left = target
+        self._seen = np.full(2, 0.1 * target)  # expected and spent: as if a tenth had come as expected
+        self._next = 0
+        self._level = 0
+
+    def choose(self, sizes: Sizes, seconds: float) -> int:
+        p, (n, n_levels) = self._next, self._expected.shape
+        dearer = self._seen[1] / self._seen[0]
+        costs = self._rest[p] * dearer
+        level = affordable(costs, self._left)
+        if level + 1 < n_levels:
+            share = (self._left - costs[level]) / max(costs[level + 1] - costs[level], 1e-9)
+            level += int((self._rank[p] + 0.5) / n < share)
+        if p == n - 1:
+            level = n_levels - 1
+        limit = self._left - _KEPT * self._rest[p + 1, 0] * dearer
+        if _KEPT**2 * self._expected[p, level] * dearer > limit and sizes(level) > limit:
+            level = highest(sizes, level, limit)
+        self._level = level
+        return level
+
+    def spent(self, n_bytes: int) -> None:
+        self._left -= n_bytes
+        self._seen[0] += self._expected[self._next, self._level]
+        self._seen[1] += n_bytes
+        self._next += 1
+
+
+def affordable(costs: np.ndarray, limit: float) -> int:
+    """The highest level whose costs (levels,) are within a limit; the lowest where none are."""
+    return int(np.max(np.flatnonzero(costs <= limit), initial=0))
+
+
+def highest(sizes: Sizes, n_levels: int, limit: float) -> int:
     """The highest level within `limit` bytes, by bisection: a packet's size grows with its level."""
     low, high = 0, n_levels - 1
     while low < high:
@@ -105,7 +155,7 @@ def plan(sizes: np.ndarray, seconds: float, kbps: float) -> list[int]:
     # a second round lets a packet climb further, where packets are too few for an even spread to fill the target
     for _ in range(sizes.shape[1]):
         changed = False
-        for p in _spread(len(sizes)):
+        for p in spread(len(sizes)):
             if levels[p] + 1 < sizes.shape[1]:
                 cost = sizes[p, levels[p] + 1] - sizes[p, levels[p]]
                 if cost <= left:
@@ -117,7 +167,7 @@ def plan(sizes: np.ndarray, seconds: float, kbps: float) -> list[int]:
     return [int(x) for x in levels]
 
 
-def _spread(n: int) -> list[int]:
+def spread(n: int) -> list[int]:
     """0 … n − 1 in an order whose every beginning is spread evenly (multiples of the golden ratio)."""
     return [int(i) for i in np.argsort((np.arange(n) * 0.6180339887498949) % 1.0, kind="stable")]
 

@@ -42,11 +42,10 @@ def encode(options: Encode) -> None:
     codec = find_codec(options.ckpt)
     begin = time.perf_counter()
     with open_reader(options.input, raw=raw_format(options.raw), stream=options.stream) as reader:
-        passes = 2 if options.bitrate is not None and reader.seekable else 1
         codes: list[np.ndarray] = []
         with (
             open_output(options.output, force=options.force) as stream,
-            progress(passes * reader.n_samples if reader.n_samples else None, "encoding") as advance,
+            progress(reader.n_samples, "encoding") as advance,
         ):
             encoder = encode_reader(codec, reader, stream=stream, options=options, codes=codes, advance=advance)
             if token_file:
@@ -74,13 +73,8 @@ def encode_reader(
     advance: Callable[[int], None],
 ) -> coding.StreamEncoder:
     """Codes what a reader holds into a stream; its codes, if options.tokens, are appended to `codes`."""
-    started = False
 
     def blocks() -> Iterator[np.ndarray]:
-        nonlocal started
-        if started:
-            reader.rewind()
-        started = True
         with contextlib.nullcontext(threading.Event()) if reader.seekable else until_interrupted() as stop:
             while not stop.is_set() and len(block := reader.read(BLOCK_SAMPLES)):
                 yield block
@@ -92,7 +86,7 @@ def encode_reader(
 
     return coding.encode_blocks(
         codec.engine,
-        blocks,
+        blocks(),
         reader.sample_rate,
         reader.channels,
         write=write,
@@ -100,7 +94,7 @@ def encode_reader(
         level=options.level,
         packet_s=options.packet_s,
         mid_side=options.stereo == "mid_side",
-        seekable=reader.seekable,
+        as_stream=not reader.seekable,
         on_codes=(lambda packet, level: codes.append(packet)) if options.tokens else None,
     )
 

@@ -76,7 +76,7 @@ def test_mid_and_side_make_two_equal_channels_cheap(build):
     twice = len(codec.compress(np.repeat(x, 2, axis=1)))
     separate = bytearray()
     coding.encode_blocks(
-        codec.engine, lambda: [np.repeat(x, 2, axis=1)], RATE, 2, write=separate.extend, mid_side=False
+        codec.engine, [np.repeat(x, 2, axis=1)], RATE, 2, write=separate.extend, mid_side=False
     )  # fmt: skip
     assert twice < 1.3 * once < 0.8 * len(separate)
     audio = codec.decompress(bytes(separate)).audio

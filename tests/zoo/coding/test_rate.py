@@ -7,7 +7,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from zoo.coding.rate import Constant, Planned, Reservoir, plan
+from zoo.coding.rate import Constant, Planned, Reservoir, Steered, plan
 from zoo.errors import ZooError
 
 many = settings(max_examples=60, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
@@ -84,3 +84,36 @@ def test_levels_known_beforehand():
     assert [Constant(3).choose(lambda level: 0.0, 1.0) for _ in range(2)] == [3, 3]
     planned = Planned([2, 0, 1])
     assert [planned.choose(lambda level: 0.0, 1.0) for _ in range(3)] == [2, 0, 1]
+
+
+def steered(sizes, expected, target):
+    policy, spent, levels = Steered(expected, target), 0.0, []
+    for row in sizes:
+        level = policy.choose(lambda level, row=row: row[level], 1.0)
+        policy.spent(int(row[level]))
+        spent += row[level]
+        levels.append(level)
+    return spent, levels
+
+
+@given(n=st.integers(4, 300), share=st.floats(0.05, 0.95), error=st.floats(0.0, 0.25), seed=st.integers(0, 99))
+@many
+def test_a_file_is_steered_to_just_below_its_target_by_what_its_packets_cost(n, share, error, seed):
+    n_levels = 12
+    sizes = 40 * 1.2 ** np.arange(n_levels) * 10 ** np.random.default_rng(seed).uniform(-0.5, 0.5, (n, 1))
+    # each packet is expected at another part of its cost, and all together a tenth too cheap
+    wrong = 0.9 * np.exp(error * np.random.default_rng(seed + 1).standard_normal((n, 1)))
+    wrong[-2:] = 1.0
+    target = sizes[:, 0].sum() * 1.3 + share * (sizes[:, -1].sum() - 1.3 * sizes[:, 0].sum())
+    spent, levels = steered(sizes, sizes * wrong, target)
+    assert spent <= target + n  # bytes are whole
+    # one packet's last step is what may be left, and what those before it were wrong by
+    assert spent >= 0.95 * target - 0.5 * sizes[-2:].max()
+    assert np.std(levels[: n // 2]) < 2
+
+
+def test_steering_reaches_either_end():
+    sizes = np.tile(np.array([10.0, 20.0, 40.0]), (5, 1))
+    assert steered(sizes, sizes, 1e9)[1] == [2] * 5
+    assert steered(sizes, sizes, 50.0)[1] == [0] * 5
+    assert sum(steered(sizes, sizes, 75.0)[1]) == 2
