@@ -21,14 +21,16 @@ class Spectral(ModelConfig):
     hop_length: int = 480
     width: int = 256
     n_blocks: int = 4
-    coarsest: float = 5.0
+    coarsest: float = 2.2
     """quantisation step of the lowest level, in tenths of an orthonormal transform's coefficients at 1 kHz"""
-    finest: float = 0.3
+    finest: float = 0.06
     """that of the highest level"""
-    n_levels: int = 16
-    default_level: int = 9
-    tilt: float = 0.45
+    n_levels: int = 20
+    default_level: int = 11
+    tilt: float = 0.75
     """power of frequency by which steps grow"""
+    shaping: float = 0.5
+    """power of the spectrum's envelope by which they grow"""
 
 
 CONFIG = Config(

@@ -5,14 +5,16 @@
 
 At low rates most coefficients of a transform codec become zero, and what is left sounds hollow. As in classic codecs
 (perceptual noise substitution, Herre and Schulz, 1998; the band energies of CELT in Opus, 2012) the powers of bands
-that fall below the quantiser's step are sent as well, and the decoder fills them with noise of that power. All of it
-works untrained: the linear paths start as the identity, and the ConvNeXt stacks, which correct coefficients on both
-sides and gains in the decoder, start at zero. Training improves what is coded and lowers its cost.
+that fall below the quantiser's step are sent as well, and the decoder fills them with noise of that power. Steps follow
+the spectrum of about half a second, so that errors are largest where sound hides them (noise shaping; Schroeder, Atal
+and Hall, 1979). All of it works untrained: the linear paths start as the identity, and the ConvNeXt stacks, which
+correct coefficients on both sides and gains in the decoder, start at zero. Training improves what is coded and lowers
+its cost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
@@ -21,6 +23,7 @@ import numpy as np
 
 from zoo.codec import Codec
 from zoo.nn import dsp
+from zoo.nn.bands import Bands
 from zoo.nn.bottlenecks.spectral import CEILING, SpectralGrid
 from zoo.nn.layers import (
     Conv1d,
@@ -39,11 +42,13 @@ from zoo.nn.layers import (
 SCALE = 10.0
 """of coefficients at 1 kHz in the latent: a step of 1 is one of 0.1 of an orthonormal transform's coefficients"""
 _SILENCE = 1e-9  # power, about -90 dB below full scale
+_REACH = 12
+"""frames on either side that the envelope is a mean of: about as many as the ConvNeXt stack sees"""
 
 
 class Encoder(nn.Module):
     hop_length: int
-    edges: Sequence[int]
+    bands: Bands
     weights: Sequence[float]
     width: int
     n_blocks: int
@@ -51,38 +56,47 @@ class Encoder(nn.Module):
 
     @nn.nowrap
     def _parts(self, n: int = 1) -> list[Layers]:
-        """The transform, the correction of its coefficients, and what looks at the frames beside one."""
+        """The transform, the correction of its coefficients, and the mean of powers over half a second."""
         transform = [Transform(self._spectrum, lambda frames: frames.analysed(*dsp.mdct_window(self.hop_length)))]
         correct = _stack("correct", n, self.width, self.n_blocks, self.dtype)
-        return [transform, correct, [Transform(_smooth, _beside)]]
+        return [transform, correct, [Transform(_mean_around, _around(_REACH))]]
 
     @asking
     def inputs(self, frames: Span) -> Span:
         """The samples on which `frames` depend."""
-        transform, correct, powers = self._parts()
-        return inputs_of(transform, inputs_of(correct, frames) | inputs_of(powers, frames))
+        transform, correct, mean = self._parts()
+        return inputs_of(transform, inputs_of(correct, frames) | inputs_of(mean, frames))
 
     @nn.compact
     def __call__(self, audio: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        transform, correct, powers = self._parts(self.hop_length * audio.shape[-1])
+        transform, correct, mean = self._parts(self.bands.n_bins)
         spectrum = run(transform, audio, mask)
+        powers = self.bands.means(jnp.square(spectrum))
+        unweighted = run(mean, powers, mask) / self.bands.means(jnp.square(self._weights)[None, None])
+        envelope = self.bands.envelope(jnp.log2(unweighted + _SILENCE))
+        # relative to the steps, so that what is learnt of loud sounds is known of soft ones
+        scale = self.bands.spread(jnp.exp2(self.bands.log_steps(envelope, jnp.zeros(()))))
         linear = Conv1d(spectrum.shape[-1], use_bias=False, kernel_init=_identity, masked=False, name="linear")
-        coefficients = linear(spectrum) + run(correct, _softened(spectrum), mask)
-        bands = run(powers, _band_means(jnp.square(spectrum), self.edges, audio.shape[-1]), mask)
+        coefficients = linear(spectrum) + scale * run(correct, _softened(spectrum / scale), mask)
+        powers = jnp.log2(powers + SCALE**2 * _SILENCE)
         log_step = jnp.zeros_like(coefficients[..., :1])
-        return jnp.concatenate([jnp.log2(bands + SCALE**2 * _SILENCE), coefficients, log_step], axis=-1)
+        return jnp.concatenate([powers, envelope, coefficients, log_step], axis=-1)
+
+    @property
+    def _weights(self) -> jax.Array:
+        """Those (M · C,) of the coefficients."""
+        return jnp.repeat(jnp.asarray(self.weights, jnp.float32), self.bands.channels)
 
     def _spectrum(self, audio: jax.Array, mask: jax.Array | None) -> jax.Array:
         """Weighted coefficients (B, F, M · C), those of all channels together from the lowest frequency on."""
         spectrum = dsp.mdct(dsp.to_mid_side(audio).swapaxes(1, 2), self.hop_length)  # (B, C, F, M)
-        spectrum = spectrum * jnp.asarray(self.weights, jnp.float32)[None, None, None]
-        return spectrum.transpose(0, 2, 3, 1).reshape(audio.shape[0], spectrum.shape[2], -1)
+        spectrum = spectrum.transpose(0, 2, 3, 1).reshape(audio.shape[0], spectrum.shape[2], -1)
+        return spectrum * self._weights[None, None]
 
 
 class Decoder(nn.Module):
     hop_length: int
-    channels: int
-    edges: Sequence[int]
+    grid: SpectralGrid
     weights: Sequence[float]
     width: int
     n_blocks: int
@@ -90,10 +104,9 @@ class Decoder(nn.Module):
 
     @nn.nowrap
     def _parts(self) -> list[Layers]:
-        n = self.hop_length * self.channels
-        stack = _stack("correct", 2 * n, self.width, self.n_blocks, self.dtype)
+        stack = _stack("correct", 2 * self.grid.bands.n_bins, self.width, self.n_blocks, self.dtype)
         audio = [Transform(self._audio, lambda samples: samples.synthesised(*dsp.mdct_window(self.hop_length)))]
-        return [stack, [Transform(_fingerprint, _beside)], audio]
+        return [stack, [Transform(_fingerprint, _around(1))], audio]
 
     @asking
     def inputs(self, samples: Span) -> Span:
@@ -105,27 +118,26 @@ class Decoder(nn.Module):
     @nn.compact
     def __call__(self, latent: jax.Array, mask: jax.Array | None = None) -> jax.Array:
         stack, noise, audio = self._parts()
-        n, n_bands = self.hop_length * self.channels, (len(self.edges) - 1) * self.channels
-        bands, coded, log_step = latent[..., :n_bands], latent[..., n_bands:-1], latent[..., -1:]
-        step = jnp.exp2(log_step)
-        features = jnp.concatenate(
-            [_softened(coded / step), 0.25 * jnp.maximum(bands - 2 * log_step, -16.0), log_step], axis=-1
-        )
+        bands, n = self.grid.bands, self.grid.bands.n_bins
+        powers, _, coded, _ = self.grid.parts(latent)
+        log_steps = self.grid.log_steps(latent)
+        step = bands.spread(jnp.exp2(log_steps))
+        below = 0.25 * jnp.maximum(powers - 2 * log_steps, -16.0)
+        features = jnp.concatenate([_softened(coded / step), below, log_steps.mean(-1, keepdims=True)], axis=-1)
         correction = run(stack, features, mask)
         linear = Conv1d(n, use_bias=False, kernel_init=_identity, masked=False, name="linear")
         coefficients = linear(coded) + step * correction[..., :n]
-        gains = self._gains(bands, coded, step) * jnp.exp(jnp.clip(correction[..., n:], -4.0, 2.0))
+        gains = self._gains(powers, coded, step) * jnp.exp(jnp.clip(correction[..., n:], -4.0, 2.0))
         signs = _signs(run(noise, jax.lax.stop_gradient(latent), mask), n)
         return run(audio, coefficients + gains * signs, mask)
 
-    def _gains(self, bands: jax.Array, coded: jax.Array, step: jax.Array) -> jax.Array:
+    def _gains(self, powers: jax.Array, coded: jax.Array, step: jax.Array) -> jax.Array:
         """Amplitudes of noise (B, F, M · C): those of the bands, fading out where a coefficient was coded."""
-        spread = _spread(bands, self.edges, self.channels)
-        power = jnp.minimum(jnp.exp2(spread), 0.5 * CEILING * jnp.square(step))
+        power = jnp.minimum(jnp.exp2(self.grid.bands.spread(powers)), 0.5 * CEILING * jnp.square(step))
         return _FILL * jnp.sqrt(power) * (coded == 0)
 
     def _audio(self, flat: jax.Array, mask: jax.Array | None) -> jax.Array:
-        spectrum = apply_mask(flat, mask).reshape(*flat.shape[:2], self.hop_length, self.channels)
+        spectrum = apply_mask(flat, mask).reshape(*flat.shape[:2], self.hop_length, -1)
         spectrum = spectrum / jnp.asarray(self.weights, jnp.float32)[None, None, :, None]
         audio = dsp.imdct(spectrum.transpose(0, 3, 1, 2), self.hop_length)
         return dsp.to_left_right(audio.swapaxes(1, 2))
@@ -150,31 +162,18 @@ def _softened(x: jax.Array) -> jax.Array:
     return jnp.sign(x) * (jnp.sqrt(jnp.sqrt(jnp.square(x) + 1e-4)) - 0.1)
 
 
-def _band_means(x: jax.Array, edges: Sequence[int], channels: int) -> jax.Array:
-    """Means (B, F, bands · C) over the bins of each band of x (B, F, M · C)."""
-    x = x.reshape(*x.shape[:2], -1, channels)
-    sizes = np.diff(np.asarray(edges)).astype(np.float32)
-    matrix = np.repeat(np.eye(len(sizes), dtype=np.float32) / sizes, np.diff(np.asarray(edges)), axis=0)
-    means = jnp.einsum("bfmc,mk->bfkc", x, jnp.asarray(matrix), precision=jax.lax.Precision.HIGHEST)
-    return means.reshape(*x.shape[:2], -1)
+def _mean_around(powers: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """Mean of a frame and _REACH others on either side, under a Hann window."""
+    weights = np.hanning(2 * _REACH + 3)[1:-1]
+    wide = jnp.pad(apply_mask(powers, mask), ((0, 0), (_REACH, _REACH), (0, 0)))
+    n = powers.shape[1]
+    parts = [float(weight) * wide[:, i : i + n] for i, weight in enumerate(weights / weights.sum())]
+    return sum(parts[1:], parts[0])
 
 
-def _spread(bands: jax.Array, edges: Sequence[int], channels: int) -> jax.Array:
-    """Values (B, F, M · C) of the bins of bands (B, F, bands · C)."""
-    bands = bands.reshape(*bands.shape[:2], -1, channels)
-    wide = jnp.repeat(bands, np.diff(np.asarray(edges)), axis=2, total_repeat_length=int(edges[-1]))
-    return wide.reshape(*bands.shape[:2], -1)
-
-
-def _smooth(powers: jax.Array, mask: jax.Array | None) -> jax.Array:
-    """Mean of a frame (twice) and its neighbours: coefficients of a steady tone come and go from frame to frame."""
-    wide = jnp.pad(apply_mask(powers, mask), ((0, 0), (1, 1), (0, 0)))
-    return 0.25 * wide[:, :-2] + 0.5 * wide[:, 1:-1] + 0.25 * wide[:, 2:]
-
-
-def _beside(frames: Span) -> Span:
-    """The frames and one on either side."""
-    return Span(frames.first - 1, frames.last + 1)
+def _around(reach: int) -> Callable[[Span], Span]:
+    """The frames and `reach` on either side."""
+    return lambda frames: Span(frames.first - reach, frames.last + reach)
 
 
 def _fingerprint(latent: jax.Array, mask: jax.Array | None) -> jax.Array:
@@ -229,29 +228,30 @@ def spectral(
     hop_length: int = 480,
     width: int = 256,
     n_blocks: int = 4,
-    coarsest: float = 5.0,
-    finest: float = 0.3,
-    n_levels: int = 16,
-    default_level: int = 9,
-    tilt: float = 0.45,
+    coarsest: float = 2.2,
+    finest: float = 0.06,
+    n_levels: int = 20,
+    default_level: int = 11,
+    tilt: float = 0.75,
+    shaping: float = 0.5,
     dtype: Dtype = jnp.float32,
 ) -> Codec:
     """MDCT codec with learnt corrections, context-coded at `n_levels` steps from `coarsest` to `finest`, and noise
     substitution.
 
-    Steps are in tenths of an orthonormal transform's coefficients at 1 kHz; `tilt` is the power of frequency by which
-    they grow.
+    Steps are in tenths of an orthonormal transform's coefficients at 1 kHz, where the mean power of bands is -48 dB;
+    they grow with frequency to the power `tilt`, and with the spectrum's envelope to the power `shaping`.
     """
     if not 0 <= default_level < n_levels or not 0 < finest <= coarsest:
         raise ValueError(f"default_level {default_level} must be one of {n_levels} levels, and finest <= coarsest")
-    edges = band_edges(hop_length, sample_rate)
+    bands = Bands(band_edges(hop_length, sample_rate), channels, shaping)
     weighting = weights(hop_length, sample_rate, tilt)
     steps = tuple(float(step) for step in np.geomspace(coarsest, finest, n_levels))
-    grid = SpectralGrid((len(edges) - 1) * channels, hop_length * channels, steps, default_level)
+    grid = SpectralGrid(bands, steps, default_level)
     return Codec.from_parts(
-        Encoder(hop_length, edges, weighting, width, n_blocks, dtype),
+        Encoder(hop_length, bands, weighting, width, n_blocks, dtype),
         grid,
-        Decoder(hop_length, channels, edges, weighting, width, n_blocks, dtype),
+        Decoder(hop_length, grid, weighting, width, n_blocks, dtype),
         sample_rate=sample_rate,
         hop_length=hop_length,
         channels=channels,

@@ -9,6 +9,7 @@ import pytest
 import scipy.integrate
 import scipy.stats
 
+from zoo.nn.bands import Bands
 from zoo.nn.bottlenecks import FSQ, Gaussian, Identity, ResidualVQ
 from zoo.nn.bottlenecks.spectral import SpectralGrid
 
@@ -43,7 +44,7 @@ def init(module):
 
 def _dim(module):
     if isinstance(module, SpectralGrid):
-        return module.n_bands + module.n_coefficients + 1
+        return module.bands.n + module.bands.n_envelope + module.bands.n_bins + 1
     return len(module.levels) if isinstance(module, FSQ) else module.latent_dim
 
 
@@ -54,7 +55,7 @@ def deviations(std):
 BOTTLENECKS = {
     "fsq": FSQ((2, 3, 4, 5, 8)),
     "gaussian": Gaussian(5, grid_steps=(4.0, 2.0, 1.0)),
-    "spectral": SpectralGrid(1, 3, grid_steps=(2.0, 1.0, 0.5), default=1),
+    "spectral": SpectralGrid(Bands((0, 3), shaping=0.0), grid_steps=(2.0, 1.0, 0.5), default=1),
     "vq": ResidualVQ(5, n_codebooks=3, codebook_size=16, code_dim=2, dropout=1.0),
 }
 
@@ -62,7 +63,7 @@ BOTTLENECKS = {
 @pytest.mark.parametrize("name", BOTTLENECKS)
 def test_what_an_example_gets_depends_on_its_own_key_alone(name):
     module = BOTTLENECKS[name]
-    latent = 2.0 * noise(4, 6, 5)
+    latent = 2.0 * noise(4, 6, _dim(module))
     variables = init(module)
     together = compiled(module)(variables, latent, keys=keys(4))
     order = np.array([2, 0, 3, 1])
@@ -80,7 +81,7 @@ def test_what_an_example_gets_depends_on_its_own_key_alone(name):
 @pytest.mark.parametrize("name", BOTTLENECKS)
 def test_masked_frames_cost_nothing(name):
     module = BOTTLENECKS[name]
-    latent = 2.0 * noise(4, 6, 5)
+    latent = 2.0 * noise(4, 6, _dim(module))
     mask = jnp.arange(6)[None] < jnp.array([6, 4, 6, 6])[:, None]
     variables = init(module)
     clean = compiled(module)(variables, latent, mask, keys=keys(4))
@@ -95,7 +96,7 @@ def test_masked_frames_cost_nothing(name):
 @pytest.mark.parametrize("name", BOTTLENECKS)
 def test_dequantised_codes_are_the_quantised_latent_at_every_level(name):
     module = BOTTLENECKS[name]
-    latent = 3.0 * noise(4, 6, 5)
+    latent = 3.0 * noise(4, 6, _dim(module))
     variables = init(module)
     sizes = np.array(module.symbols().codebook_sizes)
     for level in range(module.symbols().n_levels):
@@ -113,7 +114,7 @@ def test_dequantised_codes_are_the_quantised_latent_at_every_level(name):
 @pytest.mark.parametrize("name", ["gaussian", "spectral", "vq"])
 def test_every_example_may_have_its_own_level(name):
     module = BOTTLENECKS[name]
-    latent = 2.0 * noise(4, 6, 5)
+    latent = 2.0 * noise(4, 6, _dim(module))
     variables = init(module)
     levels = jnp.array([2, 0, 1, 2])
     mixed = compiled(module)(variables, latent, level=levels)

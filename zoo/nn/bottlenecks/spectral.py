@@ -1,4 +1,7 @@
-"""Quantisation of spectra with noise substitution: coefficients on a grid, and the powers of what falls below it."""
+"""Quantisation of spectra with noise substitution: coefficients on a grid, and the powers of what falls below it.
+
+The grid's steps follow an envelope of the spectrum, which is sent too, as those of perceptual coders do.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from zoo.nn.bands import Bands
 from zoo.nn.bottlenecks.base import Quantised, SymbolFormat, chosen_level, mean_frames, straight_through
 from zoo.nn.layers import PER_TENTH, apply_mask
 
@@ -30,13 +34,13 @@ _SEEN = 15.0
 
 
 class SpectralGrid(nn.Module):
-    """Uniform quantisation of coefficients with a step for each level, and of band levels below it.
+    """Uniform quantisation of coefficients with a step for each level and envelope, and of band levels below it.
 
-    Its latent (B, F, n_bands + n_coefficients + 1) is log2 of the mean power of each band, then the coefficients, then
-    log2 of the step: 0 before quantisation, and not coded, as it is the level's. A symbol of a band is how far its
-    power lies below CEILING squared steps; it is 0 in bands where coefficients carry the signal, so that a coder that
-    knows its neighbours spends nothing on it, and the decoder takes CEILING squared steps for it. Levels differ in the
-    step alone: one model gives the whole rate–distortion curve.
+    Its latent (B, F, n_bands + n_envelope + n_bins + 1) is log2 of the mean power of each band, the envelope that the
+    steps follow (`Bands`), the coefficients, and log2 of the level's step: 0 before quantisation, and not coded. A
+    symbol of a band is how far its power lies below CEILING squared steps; it is 0 in bands where coefficients carry
+    the signal, so that a coder that knows its neighbours spends nothing on it, and the decoder takes CEILING squared
+    steps for it. Levels differ in the step alone: one model gives the whole rate–distortion curve.
 
     In training each example has a level of its own, drawn from its key. The loss `log_rate` is the natural logarithm of
     the bits per frame, with which all levels count alike: the cost of each coefficient under a logistic distribution
@@ -44,8 +48,7 @@ class SpectralGrid(nn.Module):
     quantised magnitudes around it, as they are for the entropy coder. It has no gradient with respect to band powers.
     """
 
-    n_bands: int
-    n_coefficients: int
+    bands: Bands
     grid_steps: Sequence[float]
     default: int
     codebook_size: int = 1023
@@ -54,7 +57,7 @@ class SpectralGrid(nn.Module):
     learnt_codebooks = None
 
     def setup(self) -> None:
-        n, (frames, dims) = self.n_coefficients, _CONTEXT
+        n, (frames, dims) = self.bands.n_bins, _CONTEXT
         self.base_tenths = self.param("base_tenths", nn.initializers.constant(-0.25), (n,), jnp.float32)
         self.context_tenths = self.param("context_tenths", nn.initializers.constant(-0.25), (frames, dims), jnp.float32)
 
@@ -63,23 +66,25 @@ class SpectralGrid(nn.Module):
         return self.default
 
     def symbols(self) -> SymbolFormat:
-        sizes = (BAND_SYMBOLS,) * self.n_bands + (self.codebook_size,) * self.n_coefficients
-        return SymbolFormat(sizes, len(self.grid_steps), True, ordered=True, n_unsigned=self.n_bands)
+        unsigned = (BAND_SYMBOLS,) * self.bands.n + self.bands.envelope_sizes
+        sizes = unsigned + (self.codebook_size,) * self.bands.n_bins
+        return SymbolFormat(sizes, len(self.grid_steps), True, ordered=True, n_unsigned=len(unsigned))
 
     def __call__(
         self, latent: jax.Array, mask: jax.Array | None = None, *, keys: jax.Array | None = None, level: Any = None
     ) -> Quantised:
         if keys is not None and level is None:
             level = jax.vmap(lambda key: jax.random.randint(key, (), 0, len(self.grid_steps)))(keys)
-        step = self._step(level)
-        bands, coefficients = latent[..., : self.n_bands], latent[..., self.n_bands : -1]
-        half = self.codebook_size // 2
+        powers, envelope, coefficients, _ = self.parts(latent)
+        envelope = self.bands.coded(jax.lax.stop_gradient(envelope))
+        log_steps = self._log_steps(envelope, level)
+        step, half = self.bands.spread(jnp.exp2(log_steps)), self.codebook_size // 2
         scaled = coefficients / step
         magnitude = jnp.minimum(jnp.floor(jnp.abs(scaled) + (1 - ROUNDING)), half)
         indices = jax.lax.stop_gradient(jnp.sign(scaled) * magnitude).astype(jnp.int32)
-        below = jnp.round((_ceiling(step) - bands) / BAND_STEP)
+        below = jnp.round((_ceiling(log_steps) - powers) / BAND_STEP)
         band_symbols = jnp.clip(jax.lax.stop_gradient(below), 0, BAND_SYMBOLS - 1).astype(jnp.int32)
-        codes = jnp.concatenate([band_symbols, indices + half], axis=-1)
+        codes = jnp.concatenate([band_symbols, envelope, indices + half], axis=-1)
         quantised = straight_through(coefficients, indices.astype(jnp.float32) * step)
         losses = {}
         if keys is not None:
@@ -88,30 +93,49 @@ class SpectralGrid(nn.Module):
             losses["log_rate"] = jnp.log(mean_frames(bits, mask) + 8.0)
         zero = mean_frames((indices == 0).astype(jnp.float32).mean(-1), mask).mean()
         return Quantised(
-            self._latent(band_symbols, quantised, step),
+            self._latent(band_symbols, envelope, quantised, level),
             codes,
             losses,
             {"nonzero": 1.0 - zero},
         )
 
     def dequantise(self, codes: jax.Array, level: Any = None) -> jax.Array:
-        step = self._step(level)
-        bands, coefficients = codes[..., : self.n_bands], codes[..., self.n_bands :]
-        values = (coefficients - self.codebook_size // 2).astype(jnp.float32) * step
-        return self._latent(bands, values, step)
+        powers, envelope, indices, _ = self.parts(codes)
+        step = self.bands.spread(jnp.exp2(self._log_steps(envelope, level)))
+        values = (indices - self.codebook_size // 2).astype(jnp.float32) * step
+        return self._latent(powers, envelope, values, level)
 
-    def _latent(self, symbols: jax.Array, coefficients: jax.Array, step: jax.Array) -> jax.Array:
-        log_step = jnp.broadcast_to(jnp.log2(step), (*coefficients.shape[:2], 1))
-        return jnp.concatenate([self._known(symbols, step), coefficients, log_step], axis=-1)
+    @nn.nowrap
+    def parts(self, latent: jax.Array) -> list[jax.Array]:
+        """Band powers, envelope, coefficients and, of latents, log2 of the level's step: those of codes, without it."""
+        sizes = np.cumsum([self.bands.n, self.bands.n_envelope, self.bands.n_bins])
+        return jnp.split(latent, sizes, axis=-1)
 
-    def _known(self, symbols: jax.Array, step: jax.Array) -> jax.Array:
+    @nn.nowrap
+    def log_steps(self, latent: jax.Array) -> jax.Array:
+        """Log2 of the steps (B, F, n_bands) of latents that are quantised."""
+        _, envelope, _, log_step = self.parts(latent)
+        return self.bands.log_steps(envelope, log_step)
+
+    def _latent(self, powers: jax.Array, envelope: jax.Array, coefficients: jax.Array, level: Any) -> jax.Array:
+        """The latent of symbols of powers and of the envelope."""
+        log_step = jnp.broadcast_to(self._log_step(level), (*coefficients.shape[:2], 1))
+        known = self._known(powers, self._log_steps(envelope, level))
+        return jnp.concatenate([known, self.bands.decoded(envelope), coefficients, log_step], axis=-1)
+
+    def _log_steps(self, envelope: jax.Array, level: Any) -> jax.Array:
+        """Log2 of the steps (B, F, n_bands) where the symbols of the envelope are known."""
+        return self.bands.log_steps(self.bands.decoded(envelope), self._log_step(level))
+
+    def _known(self, symbols: jax.Array, log_steps: jax.Array) -> jax.Array:
         """Log2 powers of bands that the decoder takes for symbols; the last one is no sound."""
         below = jnp.where(symbols == BAND_SYMBOLS - 1, NOTHING, BAND_STEP * symbols.astype(jnp.float32))
-        return _ceiling(step) - below
+        return _ceiling(log_steps) - below
 
-    def _step(self, level: Any) -> jax.Array:
-        steps = jnp.asarray(self.grid_steps, jnp.float32)
-        return jnp.reshape(steps[chosen_level(level, self.default)], (-1, 1, 1))
+    def _log_step(self, level: Any) -> jax.Array:
+        """Log2 of the step at a level, (1 or B, 1, 1)."""
+        log_steps = jnp.log2(jnp.asarray(self.grid_steps, jnp.float32))
+        return jnp.reshape(log_steps[chosen_level(level, self.default)], (-1, 1, 1))
 
     def _bits(self, y: jax.Array, magnitude: jax.Array) -> jax.Array:
         """Bits of coefficients in steps, where the magnitudes (B, F, D) of all quantised ones are known."""
@@ -129,5 +153,5 @@ class SpectralGrid(nn.Module):
         return -jnp.log2(probability + 1e-6)
 
 
-def _ceiling(step: jax.Array) -> jax.Array:
-    return 2 * jnp.log2(step) + float(np.log2(CEILING))
+def _ceiling(log_steps: jax.Array) -> jax.Array:
+    return 2 * log_steps + float(np.log2(CEILING))
