@@ -18,7 +18,7 @@ def codec(channels=1):
     module = families.create(
         "spectral", sample_rate=HZ, channels=channels, hop_length=HOP, width=8, n_blocks=1, coarsest=4.0, finest=0.05
     )
-    return module, module.init(jax.random.key(0), *module.example())
+    return module, jit(module.init)(jax.random.key(0), *module.example())
 
 
 @functools.cache
