@@ -75,8 +75,8 @@ class Analysis:
         bins = model["hop_length"] * model["channels"]
         identity = {"latent_dim": bins, "levels": (3,), "n_blocks": 0, "companding": companding, "latent_scale": 1.0}
         self.module = families.create("autoencoder", **(model | identity))
-        params = _linear_params(self.module, np.eye(bins, dtype=np.float32), 1.0)
-        self._encode = jax.jit(functools.partial(self.module.apply, {"params": params}, method="encode"))
+        self._variables = {"params": _linear_params(self.module, np.eye(bins, dtype=np.float32), 1.0)}
+        self._encode = jax.jit(functools.partial(self.module.apply, method="encode"))
 
     def __call__(self, clip: Clip) -> np.ndarray:
         """Coefficients of all frames of a clip, at the module's rate and with its channels."""
@@ -87,7 +87,7 @@ class Analysis:
         # few lengths, so that few shapes are compiled
         padded = module.max_samples(-(-frames // _PART_FRAMES) * _PART_FRAMES)
         batch = np.pad(samples, ((0, padded - len(samples)), (0, 0)))[None]
-        return np.asarray(self._encode(batch, np.array([len(samples)], np.int32)))[0, :frames]
+        return np.asarray(self._encode(self._variables, batch, np.array([len(samples)], np.int32)))[0, :frames]
 
 
 def rival_codec(codec: ReadyCodec, transform: Transform, companding: float, gain: float) -> ReadyCodec:
@@ -118,15 +118,17 @@ class Quantiser:
     """Symbols of latents (N, D) by the rival's bottleneck, in parts of one size."""
 
     def __init__(self, codec: ReadyCodec) -> None:
+        self._variables = codec.variables
         self._apply = jax.jit(
-            lambda latent: codec.module.apply(codec.variables, latent[None], method="quantise").codes[0]  # type: ignore[union-attr]
+            lambda variables, latent: codec.module.apply(variables, latent[None], method="quantise").codes[0]  # type: ignore[union-attr]
         )
 
     def __call__(self, latent: np.ndarray) -> np.ndarray:
         size = 1 << 14
         parts = [latent[i : i + size] for i in range(0, len(latent), size)]
         padded = [np.pad(part, ((0, size - len(part)), (0, 0))) for part in parts]
-        return np.concatenate([np.asarray(self._apply(p))[: len(part)] for p, part in zip(padded, parts)])
+        symbols = [np.asarray(self._apply(self._variables, p)) for p in padded]
+        return np.concatenate([found[: len(part)] for found, part in zip(symbols, parts)])
 
 
 def find_gain(rate: Callable[[float], float], target: float, *, tolerance: float = RATE_TOLERANCE) -> float:

@@ -1,9 +1,20 @@
 """Every test sees four simulated devices, and implicit rank promotion is an error."""
 
 import contextlib
+import gc
 import os
+import tempfile
 
-os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
+# XLA's older emitters compile two to three times as fast as those that it would take
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4 --xla_cpu_use_fusion_emitters=false"
+)
+# what tests, workers and the processes that they start have in common is compiled once, and kept for this run alone;
+# workers find the folder in their environment
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    compiled = tempfile.TemporaryDirectory(prefix="codec-zoo-compiled-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.02"
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 from collections.abc import Iterator
@@ -28,6 +39,14 @@ def empty_package() -> Iterator[None]:
     real, shipped.FOLDER = shipped.FOLDER, Path(os.devnull)
     yield
     shipped.FOLDER = real
+
+
+@pytest.fixture(scope="module", autouse=True)
+def frozen() -> Iterator[None]:
+    """What a file leaves behind, compiled programs mostly, is not searched for garbage in all tests after it."""
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @contextlib.contextmanager

@@ -76,7 +76,6 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def short(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run ends without an evaluation."""
     monkeypatch.setattr(loop, "finish", lambda *_: None)
-    monkeypatch.setattr(loop, "use_compilation_cache", lambda: None)
 
 
 def test_the_family_of_the_page_is_trained_and_used(installed: str, tmp_path: Path, short: None) -> None:

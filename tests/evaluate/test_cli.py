@@ -66,11 +66,6 @@ def run_dir(trained: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained, tmp_path / "tiny"))
 
 
-@pytest.fixture(autouse=True)
-def no_lasting_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.console.command.use_compilation_cache", lambda: None)
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Files of all sorts in two domains, one of them no audio."""

@@ -68,7 +68,6 @@ def run(tmp_path, monkeypatch) -> Path:
         (tmp_path / "audio" / clip.domain).mkdir(parents=True, exist_ok=True)
         soundfile.write(tmp_path / "audio" / clip.domain / f"{clip.name}.wav", clip.samples, RATE)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("zoo.console.command.use_compilation_cache", lambda: None)
     return tmp_path
 
 

@@ -222,7 +222,6 @@ def test_an_evaluation_of_silence_alone_is_one_line_and_overwrites_nothing(
     codec = SimpleNamespace(sample_rate=RATE, channels=1, default_level=0)
     monkeypatch.setattr("evaluate.cli.load_codecs", lambda paths: {"noisy": codec})
     monkeypatch.setattr("evaluate.systems.codec_systems", lambda *_, **__: [Noisy()])
-    monkeypatch.setattr("zoo.console.command.use_compilation_cache", lambda: None)
     monkeypatch.chdir(tmp_path)
     Path("audio").mkdir()
     Path("out").mkdir()

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from tests.train.run.initialised import DAC, JAX_OPTIONS, at
+from tests.conftest import in_haste
+from tests.train.run.initialised import DAC, at
 from train.run import loop
 from zoo import families
 from zoo.bitstream import entropy
@@ -18,17 +19,11 @@ from zoo.ready import ReadyCodec
 
 
 @pytest.fixture(scope="module")
-def short(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No evaluation after a run; every program is compiled once for all runs, in haste, away from the user's cache."""
-    before = {name: jax.config.values[name] for name in JAX_OPTIONS}
-    for name, value in zip(JAX_OPTIONS, (True, str(tmp_path_factory.mktemp("cache")), 0.0)):
-        jax.config.update(name, value)
-    with pytest.MonkeyPatch.context() as patch:
+def short() -> Iterator[None]:
+    """No evaluation after a run, and programs are compiled in haste."""
+    with in_haste(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "finish", lambda *_: None)
-        patch.setattr(loop, "use_compilation_cache", lambda: None)
         yield
-    for name, value in before.items():
-        jax.config.update(name, value)
 
 
 @pytest.fixture(scope="module")

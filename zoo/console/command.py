@@ -94,7 +94,6 @@ def use_compilation_cache() -> None:
         except (RuntimeError, OSError):
             return
         jax.config.update("jax_compilation_cache_dir", str(cache))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
 
 
 @contextlib.contextmanager

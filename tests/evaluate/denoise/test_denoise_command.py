@@ -28,7 +28,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write(tmp_path / "silence" / "a.wav", np.zeros((4000, 1)), RATE)
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("zoo.console.command.use_compilation_cache", lambda: None)
     return tmp_path
 
 

@@ -27,7 +27,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write(tmp_path / "audio" / "a" / "still.wav", np.zeros((8000, 1)), RATE)
     write(tmp_path / "one" / "a.wav", noise(8000), RATE)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("zoo.console.command.use_compilation_cache", lambda: None)
     codec = make("vae")
     codec = dataclasses.replace(codec, metadata={**codec.metadata, "path": "runs/tiny"})
     monkeypatch.setattr("zoo.loading.load", lambda path: codec)

@@ -170,7 +170,6 @@ def test_commands_make_what_is_shown(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("zoo.console.command.use_compilation_cache", lambda: None)
     monkeypatch.chdir(tmp_path)
     found = sources.find(str(recordings))
     through = edited.Editing(zoo.load(runs / "tiny"), str(runs / "tiny"))
@@ -199,7 +198,6 @@ def test_generated_sounds_are_those_of_the_commands(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("zoo.console.command.use_compilation_cache", lambda: None)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(zoo.generating, "load", lambda path, codec: {str(runs / "flow"): prior}[path])
     found = sources.find(str(recordings))

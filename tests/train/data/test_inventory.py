@@ -89,7 +89,6 @@ def test_a_folder_that_changed_is_refused_before_anything_is_compiled(
     how, message = CHANGES[change]
     how(root)
     monkeypatch.setattr(loop, "create_state", lambda *_: pytest.fail("the change went unnoticed"))
-    monkeypatch.setattr(loop, "use_compilation_cache", lambda: None)
     before = (run / inventory.FILE).read_bytes()
     config = at(run, resume=True, data=Data(root=str(root), segment_s=0.1))
     with pytest.raises(ZooError, match=message) as error:

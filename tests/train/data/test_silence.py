@@ -83,7 +83,6 @@ def test_much_silence_is_said_with_its_share(tmp_path: Path) -> None:
 
 def test_a_run_on_silence_is_refused_before_anything_is_compiled_or_created(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(loop, "create_state", lambda *_: pytest.fail("got as far as the model's initialisation"))
-    monkeypatch.setattr(loop, "use_compilation_cache", lambda: None)
     asked = dataclasses.replace(config(folder(tmp_path / "in", np.zeros(4000))), workdir=str(tmp_path / "run"))
     with pytest.raises(ZooError, match="there is nothing to learn from"):
         loop.run("tiny", asked)

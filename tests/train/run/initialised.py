@@ -46,11 +46,6 @@ DAC = {
 RECIPE = dataclasses.replace(
     TINY, model=GanVocoder(), adversarial_start=-1, loss=LossWeights(waveform_l1=1.0, codebook=1.0, commitment=0.25)
 )
-JAX_OPTIONS = (
-    "jax_disable_most_optimizations",
-    "jax_compilation_cache_dir",
-    "jax_persistent_cache_min_compile_time_secs",
-)
 
 
 def at(workdir: Path, config: Config = TINY, **changes: Any) -> Config:

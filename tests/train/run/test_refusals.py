@@ -26,7 +26,6 @@ def _nothing_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.fail("got as far as the model's initialisation")
 
     monkeypatch.setattr(loop, "create_state", compiles)
-    monkeypatch.setattr(loop, "use_compilation_cache", lambda: None)  # away from the user's cache
 
 
 @pytest.mark.usefixtures("_nothing_compiles")
@@ -74,8 +73,7 @@ def test_bad_input_is_an_error_before_anything_is_compiled_or_created(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_loss_that_the_model_does_not_have_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "use_compilation_cache", lambda: None)
+def test_a_loss_that_the_model_does_not_have_is_refused(tmp_path: Path) -> None:
     refused(at(tmp_path / "run", loss=LossWeights(mel=1.0, kl=1.0)), "loss.kl is set, but .* it has: rate")
     assert not (tmp_path / "run").exists()
 

@@ -36,7 +36,6 @@ from train.run import loop
 from train.run.signals import StoppedError
 from zoo.errors import ZooError
 loop.finish = lambda *_: print("finished alone", jax.process_index(), flush=True)
-loop.use_compilation_cache = lambda: None
 try:
     loop.run("tiny", loading.from_dict(json.loads(sys.argv[1])))
 except ZooError as error:
@@ -93,16 +92,18 @@ def start(
     from configs.base import Distributed
 
     port = port or free_port()
+    compiled = os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(Path(config.workdir).parent / "compiled")
     workers = []
     for place in range(processes) if places is None else places:
         together = Distributed(f"localhost:{port}", processes, place, timeout_s=120) if processes > 1 else Distributed()
         described = json.dumps(loading.to_dict(dataclasses.replace(config, distributed=together)))
         environment = os.environ | {
-            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+            # the emitters that compile sooner, as in tests/conftest.py
+            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} --xla_cpu_use_fusion_emitters=false",
             "JAX_PLATFORMS": "cpu",
             "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
             # what they have in common is compiled once
-            "JAX_COMPILATION_CACHE_DIR": str(Path(config.workdir).parent / "compiled"),
+            "JAX_COMPILATION_CACHE_DIR": compiled,
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         }
         command = [sys.executable, "-c", WORKER.format(root=str(ROOT)), described]

@@ -34,13 +34,7 @@ def library(tmp_path: Path) -> Path:
     return tmp_path / os.fsdecode(b"mus\xeec")
 
 
-@pytest.fixture
-def _in_haste(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is compiled is compiled without care, and not kept."""
-    monkeypatch.setattr(loop, "use_compilation_cache", lambda: None)
-
-
-@pytest.mark.usefixtures("_in_haste")
+@pytest.mark.usefixtures("quick")
 def test_a_run_on_such_names_leaves_all_that_others_do(library: Path, tmp_path: Path, capsys) -> None:
     config = dataclasses.replace(
         TINY,

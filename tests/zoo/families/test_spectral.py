@@ -26,7 +26,7 @@ def codec(channels=1):
         finest=0.01,
         n_levels=16,
     )
-    return module, module.init(jax.random.key(0), *module.example())
+    return module, jit(module.init)(jax.random.key(0), *module.example())
 
 
 @functools.cache
