@@ -34,10 +34,17 @@ class LatentEncoder:
     """Blocks of a source to latents (n_streams, n, D), packet by packet."""
 
     def __init__(
-        self, engine: Engine, sample_rate: int, channels: int, packet_frames: int, mid_side: bool | None
+        self,
+        engine: Engine,
+        sample_rate: int,
+        channels: int,
+        packet_frames: int,
+        mid_side: bool | None,
+        *,
+        apart: bool = False,
     ) -> None:
         """Raises ZooError where `Engine.layout` does."""
-        self.layout = engine.layout(channels, packet_frames, mid_side=mid_side)
+        self.layout = engine.layout(channels, packet_frames, mid_side=mid_side, apart=apart)
         self._resampler = Resampler(sample_rate, engine.module.sample_rate, channels)
         self._encoder = FrameEncoder(engine.chunks(packet_frames), self.layout.n_streams)
 
@@ -74,10 +81,11 @@ class StreamEncoder:
         policy: LevelPolicy,
         packet_frames: int,
         mid_side: bool | None = None,
+        apart: bool = False,
         on_codes: Callable[[np.ndarray, int], None] | None = None,
     ) -> None:
         self._engine, self._policy = engine, policy
-        self._latents = LatentEncoder(engine, sample_rate, channels, packet_frames, mid_side)
+        self._latents = LatentEncoder(engine, sample_rate, channels, packet_frames, mid_side, apart=apart)
         self._layout = self._latents.layout
         self._packet_frames = packet_frames
         self._on_codes = on_codes
@@ -197,13 +205,15 @@ def encode_blocks(
     level: int | None = None,
     packet_s: float | None = None,
     mid_side: bool | None = None,
+    apart: bool = False,
     seekable: bool = True,
     on_codes: Callable[[np.ndarray, int], None] | None = None,
 ) -> StreamEncoder:
     """Codes a whole source; what comes back tells its length, payload and levels.
 
     With a `bitrate` (kbps of payload) a `seekable` source is read twice, first for what each packet costs at each
-    level; another is coded as a stream. Raises ZooError for a bitrate or level that the codec has not.
+    level; another is coded as a stream. `apart` is that of `Engine.layout`. Raises ZooError for a bitrate or level that
+    the codec has not.
     """
     packet_frames = engine.packet_frames(packet_s)
     policy = level_policy(engine, bitrate, level)
@@ -216,6 +226,7 @@ def encode_blocks(
                 channels=channels,
                 packet_frames=packet_frames,
                 mid_side=mid_side,
+                apart=apart,
                 bitrate=bitrate,
             )
         )
@@ -226,6 +237,7 @@ def encode_blocks(
         policy=policy,
         packet_frames=packet_frames,
         mid_side=mid_side,
+        apart=apart,
         on_codes=on_codes,
     )
     for block in blocks():
@@ -253,9 +265,10 @@ def _plan(
     channels: int,
     packet_frames: int,
     mid_side: bool | None,
+    apart: bool,
     bitrate: float,
 ) -> list[int]:
-    encoder = LatentEncoder(engine, sample_rate, channels, packet_frames, mid_side)
+    encoder = LatentEncoder(engine, sample_rate, channels, packet_frames, mid_side, apart=apart)
 
     def packets() -> Iterator[np.ndarray]:
         for block in blocks:
