@@ -10,6 +10,7 @@ import os
 import shutil
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
@@ -254,9 +255,20 @@ def _pack(workspace: Workspace, store: Store, out: Target, settings: Settings, s
     wall_s = time.monotonic() - started
     speed = f", in {wall_s:.0f} s ({decoded_s / wall_s:.0f}× real time)" if decoded_s else ""
     said = f"prepared {_described(index, settings)}{speed}"
+    channels = _channels(index)
     out.publish(index.name)
     out.clear()
     print(said)
+    for line in channels:
+        print(line)
+
+
+def _channels(index: Path) -> list[str]:
+    """What became of files with more channels than two, a line to each kind."""
+    from train.data import shards
+
+    found = Counter(entry["channels"] for entry in shards.entries(index, "files") if "channels" in entry)
+    return [f"{n} file{'s' * (n > 1)} of {said}" for said, n in found.items()]
 
 
 def _described(index: Path, settings: Settings) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from zoo.coding.taking import Channels
+    from zoo.audio.taking import Channels
     from zoo.ready import ReadyCodec
     from zoo.tokenise.plan import Unit
     from zoo.tokenise.work import Work

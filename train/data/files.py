@@ -150,6 +150,13 @@ class FileCrops(CropSource):
         if len(notes) > _NOTES:
             more = len(notes) - _NOTES
             self._on_note(f"{self.root}: {more} more files like these; python -m train check {self.root} names all")
+        wide = sum(info.channels > max(self.channels, 2) for info in files)
+        if wide:
+            how = {
+                "mix": "which are mixed, those of loudspeakers by ITU-R BS.775",
+                "first": f"of which the first {self.channels} are taken",
+            }
+            self._on_note(f"{self.root}: {wide} files have more than two channels, {how[self._downmix]}")
         slow = [info for info in files if info.sequential and info.seconds > _LONG_S]
         if slow:
             hours = sum(info.seconds for info in slow) / 3600

@@ -24,8 +24,10 @@ from train.data import shards
 from train.data.files import group_of
 from train.data.listing import Source, to_json
 from zoo.audio import open_reader
-from zoo.audio.loudspeakers import Downmix, take
+from zoo.audio.loudspeakers import Downmix
 from zoo.audio.resampler import Resampler
+from zoo.audio.samples import mix_channels
+from zoo.audio.taking import Taken
 from zoo.errors import ZooError
 from zoo.library.clips import Clip, clips, is_archive
 from zoo.library.store import File, Store
@@ -126,12 +128,14 @@ class Workspace:
 
         with tempfile.SpooledTemporaryFile(_SPOOL_BYTES, dir=str(self.parts)) as spool:
             try:
-                peak, note = _read(clip.path, spool, settings, stop)
+                peak, note, taken = _read(clip.path, spool, settings, stop)
             except ZooError as error:
                 return record | {"reason": said(str(error))}
             record["frames"] = spool.tell() // (4 * settings.channels)
             if peak > 1:
                 record["gain_db"] = round(-20 * float(np.log10(peak)), 3)
+            if taken.source_channels > 2 and not taken.is_whole:
+                record["channels"] = str(taken)
             if note:
                 record["note"] = said(note)
             _round(spool, stream, 1 / max(peak, 1.0), stop)
@@ -144,13 +148,16 @@ def entries(record: Record) -> list[Record]:
     return [record] if members is None else members
 
 
-def _read(path: Path, spool: Any, settings: Settings, stop: threading.Event) -> tuple[float, str | None]:
-    """Writes a file's float32 samples at the wanted rate and channels to `spool`: its peak, what is wrong with it."""
+def _read(path: Path, spool: Any, settings: Settings, stop: threading.Event) -> tuple[float, str | None, Taken]:
+    """Writes a file's float32 samples at the wanted rate and channels to `spool`.
+
+    Returns its peak, what is wrong with it, and what became of its channels.
+    """
     peak = 0.0
     with open_reader(path, stream=settings.stream) as reader:
-        mixed_first = settings.channels < reader.channels  # fewer channels to resample
-        channels = settings.channels if mixed_first else reader.channels
-        resampler = Resampler(reader.sample_rate, settings.sample_rate, channels)
+        taken = Taken(settings.downmix, reader.channels, reader.layout, settings.channels)
+        # fewer channels to resample
+        resampler = Resampler(reader.sample_rate, settings.sample_rate, taken.channels)
         ended = False
         while not ended:
             if stop.is_set():
@@ -160,12 +167,12 @@ def _read(path: Path, spool: Any, settings: Settings, stop: threading.Event) -> 
             if ended:
                 block = resampler.finish()
             else:
-                block = resampler.push(take(block, channels, downmix=settings.downmix, layout=reader.layout))
+                block = resampler.push(taken(block))
             if len(block):
-                block = np.ascontiguousarray(take(block, settings.channels))
+                block = np.ascontiguousarray(mix_channels(block, settings.channels))
                 peak = max(peak, float(block.max()), -float(block.min()))
                 spool.write(block.data)
-        return peak, reader.warning
+        return peak, reader.warning, taken
 
 
 def _round(spool: Any, stream: BinaryIO, gain: float, stop: threading.Event) -> None:

@@ -15,8 +15,8 @@ import numpy as np
 
 from zoo import audio, coding, tokens
 from zoo.audio import Reader, check_output, open_output, open_reader
+from zoo.audio.taking import Taken
 from zoo.coding.rate import kbps
-from zoo.coding.taking import Taken
 from zoo.commands.options import Encode
 from zoo.commands.sources import check_input, find_codec, raw_format
 from zoo.console.command import progress

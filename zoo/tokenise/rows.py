@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from zoo.audio.taking import Channels, Taken
 from zoo.bitstream.layout import Header
 from zoo.coding.encode import LatentEncoder
 from zoo.coding.engine import Engine
-from zoo.coding.taking import Channels, Taken
 from zoo.errors import ZooError
 from zoo.library.clips import Begin
 from zoo.tokens import Tokens

@@ -355,7 +355,7 @@ def test_what_cannot_be_reached_is_one_line(store, tmp_path, monkeypatch):
 # ---------------------------------------------------------------- channels
 
 
-def test_more_than_two_channels_are_mixed_or_the_first_taken(tmp_path):
+def test_more_than_two_channels_are_mixed_or_the_first_taken(tmp_path, capsys):
     six = np.round(noise(4000, 6, level=0.1) * 32768) / 32768
     write(tmp_path / "lib" / "six.wav", six)
     root = str(tmp_path / "lib")
@@ -365,13 +365,44 @@ def test_more_than_two_channels_are_mixed_or_the_first_taken(tmp_path):
         index = prepared(Path(root), tmp_path / downmix, channels=2, downmix=downmix)
         np.testing.assert_allclose(samples_of(index, "six.wav") / 32768, expected, atol=1 / 32768)
         assert json.loads((tmp_path / downmix / "index.json").read_text())["downmix"] == downmix
+        what = {"mix": "mixed to 2 (ITU-R BS.775)", "first": "the first 2 taken"}[downmix]
+        assert index.files[0]["channels"] == f"6 channels (FL FR FC LFE BL BR), {what}"
+        assert f"1 file of {index.files[0]['channels']}" in capsys.readouterr().out
         (clip,) = clips_from_folder(root, downmix=downmix)
         np.testing.assert_array_equal(clip.mixed(2), expected)
+        said: list[str] = []
         source = make_source(
-            Data(root, segment_s=0.5, downmix=downmix, gain_db=0.0), sample_rate=RATE, channels=2, hop_length=1, seed=0
-        )
+            Data(root, segment_s=0.5, downmix=downmix, gain_db=0.0), sample_rate=RATE, channels=2, hop_length=1, seed=0,
+            on_note=said.append,
+        )  # fmt: skip
+        assert len(said) == 1
+        assert "1 files have more than two channels, " in said[0]
         np.testing.assert_array_equal(source[0]["audio"], expected)
     np.testing.assert_array_equal(audio.read(tmp_path / "lib" / "six.wav", channels=2, downmix="first").samples,
                                   stored.samples[:, :2])  # fmt: skip
     with pytest.raises(ZooError, match=r"prepared with .*downmix first; asked for is .*downmix mix"):
         prepared(Path(root), tmp_path / "first", channels=2)
+
+
+def test_a_stream_of_films_is_chosen(tmp_path, monkeypatch):
+    av = pytest.importorskip("av")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "lib").mkdir()
+    loud = [noise(8000, level=level) for level in (0.05, 0.5)]
+    with av.open(str(tmp_path / "lib" / "two.mka"), "w") as container:
+        streams = [container.add_stream("pcm_s16le", rate=RATE, layout="mono") for _ in loud]
+        for stream, samples in zip(streams, loud):
+            data = (samples.T.clip(-1, 1) * 32767).astype(np.int16)
+            frame = av.AudioFrame.from_ndarray(data, format="s16", layout="mono")
+            frame.sample_rate, frame.pts = RATE, 0
+            container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    root = tmp_path / "lib"
+    rms = []
+    for number in (None, 1):
+        index = prepared(root, tmp_path / f"out-{number}", stream=number)
+        (clip,) = clips_from_folder(root, stream=number)
+        crop = crops(str(root), stream=number, gain_db=0.0)
+        rms.append([np.std(x) for x in (samples_of(index, "two.mka") / 32768, clip.samples, crop)])
+    np.testing.assert_allclose(rms[0], np.std(loud[0]), rtol=0.05)
+    np.testing.assert_allclose(rms[1], np.std(loud[1].clip(-1, 1)), rtol=0.05)

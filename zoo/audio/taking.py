@@ -35,9 +35,14 @@ class Taken:
         return self.how == "surround"
 
     @property
+    def is_whole(self) -> bool:
+        """Whether all channels are coded."""
+        return self.channels == self.source_channels
+
+    @property
     def is_usual(self) -> bool:
         """Whether nothing needs to be said of it: one or two channels, all of which are coded."""
-        return self.source_channels <= 2 and self.channels == self.source_channels
+        return self.source_channels <= 2 and self.is_whole
 
     def __call__(self, block: np.ndarray) -> np.ndarray:
         """The channels (m, channels) that are coded of a block (m, source_channels)."""
@@ -46,7 +51,7 @@ class Taken:
     def __str__(self) -> str:
         named = f"{self.source_channels} channels" + (f" ({' '.join(self.layout)})" if self.source_channels > 2 else "")
         named = named.removesuffix(" ()")
-        if self.channels == self.source_channels:
+        if self.is_whole:
             return f"{named}, each coded"
         if self.how == "first":
             return f"{named}, the first {self.channels} taken"
