@@ -75,8 +75,12 @@ class Data:
     """The training audio: where it comes from and how crops are drawn from it."""
 
     root: str | None = None
-    """a folder of audio files (wav, flac, ogg, mp3, … at any rate), or what `prepare` made of it; none = the embedded
-    generator"""
+    """a folder of audio files (wav, flac, ogg, mp3, … at any rate), or what `prepare` made of it; of a store (s3://,
+    gs://, hf://, https://) or of archives a copy is kept; none = the embedded generator"""
+    downmix: Literal["mix", "first"] = "mix"
+    """how more channels than the model has are taken: mixed (5.1 and the like by ITU-R BS.775), or the first ones"""
+    stream: int | None = None
+    """which of the audio streams of containers (films), from 0; None = the first"""
     segment_s: float = 1.0
     """length of a training crop in seconds"""
     balance: float = 0.5

@@ -31,12 +31,12 @@ own, which get all arguments but --task itself."""
 
 
 @dataclass(frozen=True)
-class Data:
+class Data(cli.Measured):
     """The clips that are measured."""
 
     root: str | None = None
-    """a folder of audio files of any format and rate; its first-level sub-folders are the domains; None = held-out
-    clips of the embedded generator"""
+    """a folder or store of audio files of any format and rate; its first-level sub-folders are the domains; None =
+    held-out clips of the embedded generator"""
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def run(options: Options) -> None:
             systems += codec_systems(codec, name, levels, sample_rate=rate, channels=channels)
     n_codecs = len(systems)
     systems += rivals.systems(options.against, sample_rate=rate, channels=channels) if options.against else []
-    clips = cli.load_clips(options.data.root, first, limit=options.limit)
+    clips = cli.load_clips(options.data, first, limit=options.limit)
     output = Path(options.output or options.report or cli.results_folder(first))
     cache = Cache(output / "cache.jsonl") if options.cache else None
     with progress(len(clips) * len(systems), "evaluating") as advance:

@@ -73,7 +73,9 @@ def key(system: System, clip: Clip, perceptual: Sequence[str] = ()) -> str:
         content.update(f"{part}\n".encode())
     for name in (*_LIBRARIES, *(PACKAGES[name] for name in sorted(perceptual))):
         content.update(f"{name} {_version(name)}\n".encode())
-    about = (sorted(perceptual), clip.name, clip.domain, clip.sample_rate, clip.samples.shape)
+    about: tuple[object, ...] = (sorted(perceptual), clip.name, clip.domain, clip.sample_rate, clip.samples.shape)
+    if clip.samples.shape[1] > 2:  # of fewer channels there is one way to take them
+        about += (clip.layout, clip.downmix)
     content.update("".join(f"{part}\n" for part in about).encode())
     content.update(np.ascontiguousarray(clip.samples, np.float32).tobytes())
     return content.hexdigest()

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from zoo.console.terminal import printable
 from zoo.errors import ZooError
@@ -32,6 +32,18 @@ class Folder:
 
 
 @dataclass(frozen=True)
+class Measured(Folder):
+    """A folder or store of audio files, or of archives of them, and how these are taken."""
+
+    root: str | None = None
+    """its path or URI"""
+    downmix: Literal["mix", "first"] = "mix"
+    """how more than two channels become fewer: mixed (5.1 and the like by ITU-R BS.775), or the first ones"""
+    stream: int | None = None
+    """which of the audio streams of containers (films), from 0; None = the first"""
+
+
+@dataclass(frozen=True)
 class FittedOptions:
     """A checkpoint, the audio on which tables are fitted for it, and that on which they are measured."""
 
@@ -39,7 +51,7 @@ class FittedOptions:
     """run directory, or one checkpoint inside it"""
     data: Folder = field(default_factory=Folder)
     """audio on which tables are fitted; None = what the codec was trained on"""
-    eval: Folder = field(default_factory=Folder)
+    eval: Measured = field(default_factory=Measured)
     """clips that are measured; None = held-out clips of the embedded generator"""
     train_s: float = 900.0
     """seconds of training audio"""
@@ -111,7 +123,7 @@ class ReadableClips:
         from zoo import audio
 
         try:
-            audio.read(path)
+            audio.read(path, stream=self._folder.stream)
         except ZooError as error:
             if path not in self.skipped:
                 self.skipped.add(path)
@@ -120,10 +132,8 @@ class ReadableClips:
         return True
 
 
-def load_clips(
-    root: str | None, codec: ReadyCodec | None, *, limit: int | None = None
-) -> Sequence[Clip] | ReadableClips:
-    """The clips of a folder, or those held out of the embedded generator, as many as the codec's run asks for.
+def load_clips(data: Measured, codec: ReadyCodec | None, *, limit: int | None = None) -> Sequence[Clip] | ReadableClips:
+    """The clips of a folder or store, or those held out of the embedded generator, as many as the codec's run asks for.
 
     Held-out clips have the codec's format, or are mono at `RATE_WITHOUT_CODEC` where no codec is measured.
     `limit` is the number of clips in each domain. Raises ZooError for a folder without audio.
@@ -133,8 +143,8 @@ def load_clips(
 
     if limit is not None and limit < 1:
         raise ZooError(f"--limit must be at least 1, got {limit}")
-    if root is not None:
-        return ReadableClips(clips_from_folder(root), limit)
+    if data.root is not None:
+        return ReadableClips(clips_from_folder(data.root, downmix=data.downmix, stream=data.stream), limit)
     settings = evaluation_settings(codec)
     n_clips = settings.clips if limit is None else min(settings.clips, limit * len(synth.DOMAINS))
     rate, channels = (codec.sample_rate, codec.channels) if codec else (RATE_WITHOUT_CODEC, 1)

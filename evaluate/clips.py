@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import overload
 
 import numpy as np
 
 from zoo import audio
+from zoo.audio.loudspeakers import Downmix, Layout, take
 from zoo.audio.reader import Reader, open_reader
 from zoo.console.terminal import printable
 from zoo.errors import ZooError
+from zoo.library import copies
 
 PIECE_S = 30.0
 """Clips longer than this are measured in equal pieces, so that memory stays bounded."""
@@ -32,16 +34,23 @@ class Clip:
     domain: str
     samples: np.ndarray
     sample_rate: int
+    layout: Layout = ()
+    """the loudspeakers of the channels; empty where none are meant"""
+    downmix: Downmix = "mix"
 
     def __post_init__(self) -> None:
         for field in ("name", "domain"):
             object.__setattr__(self, field, printable(getattr(self, field)))
 
+    def mixed(self, channels: int) -> np.ndarray:
+        """The samples with other channels (T, channels), float32."""
+        return take(self.samples, channels, downmix=self.downmix, layout=self.layout)
+
 
 def pieces(clip: Clip, longest_s: float = PIECE_S) -> Iterator[Clip]:
     """The clip itself, or, if it is longer than `longest_s` seconds, equal parts of it named by where they start."""
     for name, part in _parts(clip.name, len(clip.samples), clip.sample_rate, longest_s):
-        yield Clip(name, clip.domain, clip.samples[part], clip.sample_rate)
+        yield replace(clip, name=name, samples=clip.samples[part])
 
 
 def _parts(name: str, n_samples: int, sample_rate: int, longest_s: float) -> Iterator[tuple[str, slice]]:
@@ -80,8 +89,18 @@ class FolderClips(Sequence[Clip]):
     {path: reason}; indexing one raises ZooError. A file that is not as long as its header says is named once, too.
     """
 
-    def __init__(self, root: Path, files: list[Path], sample_rate: int | None, channels: int | None):
+    def __init__(
+        self,
+        root: Path,
+        files: list[Path],
+        sample_rate: int | None,
+        channels: int | None,
+        *,
+        downmix: Downmix = "mix",
+        stream: int | None = None,
+    ):
         self.root = root
+        self._downmix, self.stream = downmix, stream
         self.files = files
         self.skipped: dict[Path, str] = {}
         self._warned: set[Path] = set()
@@ -99,12 +118,25 @@ class FolderClips(Sequence[Clip]):
 
     def __getitem__(self, i: int | slice) -> Clip | FolderClips:
         if isinstance(i, slice):
-            return FolderClips(self.root, self.files[i], self._sample_rate, self._channels)
+            return FolderClips(
+                self.root,
+                self.files[i],
+                self._sample_rate,
+                self._channels,
+                downmix=self._downmix,
+                stream=self.stream,
+            )
         path = self.files[i]
-        content = audio.read(path, sample_rate=self._sample_rate, channels=self._channels)
+        content = audio.read(
+            path,
+            sample_rate=self._sample_rate,
+            channels=self._channels,
+            downmix=self._downmix,
+            stream=self.stream,
+        )
         audio.validate(content.samples, name=str(path))
         self._warn(path, content.warning)
-        return Clip(*self._identity(path), content.samples, content.sample_rate)
+        return Clip(*self._identity(path), content.samples, content.sample_rate, content.layout, self._downmix)
 
     def pieces(self, i: int) -> Iterator[Clip]:
         """`pieces` of clip i, of which a file longer than one is never held as a whole.
@@ -113,18 +145,19 @@ class FolderClips(Sequence[Clip]):
         """
         path = self.files[i]
         converts = self._sample_rate is not None or self._channels is not None
-        if converts or audio.probe(path).seconds <= PIECE_S:
+        if converts or audio.inspect(path, stream=self.stream).seconds <= PIECE_S:
             yield from pieces(self[i])
             return
         name, domain = self._identity(path)
-        with open_reader(path) as reader:
+        with open_reader(path, stream=self.stream) as reader:
             n_samples = 0
             while n := len(reader.read(BLOCK_SAMPLES)):
                 n_samples += n
             self._warn(path, reader.warning)
             reader.rewind()
             for part_name, part in _parts(name, n_samples, reader.sample_rate, PIECE_S):
-                yield Clip(part_name, domain, _take(reader, part.stop - part.start), reader.sample_rate)
+                samples = _take(reader, part.stop - part.start)
+                yield Clip(part_name, domain, samples, reader.sample_rate, reader.layout, self._downmix)
 
     def _warn(self, path: Path, line: str | None) -> None:
         """Tells once of a file that is not as its header says."""
@@ -150,20 +183,28 @@ class FolderClips(Sequence[Clip]):
 
 
 def clips_from_folder(
-    root: str | Path, *, sample_rate: int | None = None, channels: int | None = None, limit: int | None = None
+    root: str | Path,
+    *,
+    sample_rate: int | None = None,
+    channels: int | None = None,
+    limit: int | None = None,
+    downmix: Downmix = "mix",
+    stream: int | None = None,
 ) -> FolderClips:
     """All audio files below `root` as clips named by their path in it, the first-level folder being the domain.
 
     `sample_rate` (Hz) and `channels` convert; None keeps each file's own. `limit` takes that many files, evenly spaced
-    over the sorted list, so that every domain is there. Raises ZooError if `root` is missing, not a folder or empty.
+    over the sorted list, so that every domain is there. `downmix` says how channels become fewer, `stream` which of a
+    container is read. Of a store, or of archives, a copy in the user's cache is read. Raises ZooError if `root` is
+    missing, not a folder or empty.
     """
-    root = Path(root)
+    root = copies.folder(root, say=lambda line: print(line, file=sys.stderr, flush=True))
     files = audio.find_files(root)
     if limit is not None:
         if limit < 1:
             raise ZooError(f"limit must be at least 1, got {limit}")
         files = files if limit >= len(files) else [files[(2 * i + 1) * len(files) // (2 * limit)] for i in range(limit)]
-    return FolderClips(root, files, sample_rate, channels)
+    return FolderClips(root, files, sample_rate, channels, downmix=downmix, stream=stream)
 
 
 def _take(reader: Reader, n_samples: int) -> np.ndarray:

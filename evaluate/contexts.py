@@ -135,7 +135,7 @@ def run(options: Options) -> None:
     (name, codec), *_ = cli.load_codecs([options.ckpt]).items()
     trained_on = codec.metadata.get("config", {}).get("data", {}).get("root")
     training = training_clips(options.data.root or trained_on, codec, options.train_s)
-    found = savings(codec, training, cli.load_clips(options.eval.root, codec, limit=options.limit), options.levels)
+    found = savings(codec, training, cli.load_clips(options.eval, codec, limit=options.limit), options.levels)
     print(f"{name}: entropy coder fitted to {options.train_s:g} s of training audio")
     print(
         "level  static kbps  contexts kbps  saved %  fitted kbps  saved %  coded kbps  overhead B/packet  "

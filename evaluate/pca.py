@@ -81,7 +81,7 @@ class Analysis:
     def __call__(self, clip: Clip) -> np.ndarray:
         """Coefficients of all frames of a clip, at the module's rate and with its channels."""
         module = self.module
-        samples = audio.mix_channels(clip.samples, module.channels)
+        samples = clip.mixed(module.channels)
         samples = audio.resample(samples, clip.sample_rate, module.sample_rate)
         frames = module.n_frames(len(samples))
         # few lengths, so that few shapes are compiled
@@ -248,7 +248,7 @@ def run(options: Options) -> None:
         raise ZooError(f"{options.ckpt} is a {codec.metadata['family']}; PCA is the rival of an autoencoder")
     trained_on = codec.metadata.get("config", {}).get("data", {}).get("root")
     training = list(training_clips(options.data.root or trained_on, codec, options.train_s))
-    found = cli.load_clips(options.eval.root, codec, limit=options.limit)
+    found = cli.load_clips(options.eval, codec, limit=options.limit)
     clips = [piece for clip in found for piece in pieces(clip)]
     rows = evaluate(CodecSystem(codec, name), clips)
     source = options.eval.root or "held-out clips of the embedded generator"

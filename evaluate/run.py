@@ -50,7 +50,7 @@ def run(system: System, clip: Clip) -> Trial:
     for a clip with NaN, and for a result of other channels.
     """
     audio.validate(clip.samples, name=clip.name)
-    mixed = audio.mix_channels(clip.samples, system.channels)
+    mixed = clip.mixed(system.channels)
     reference = audio.resample(mixed, clip.sample_rate, system.sample_rate)
     coded = system.process(reference)
     if coded.samples.ndim != 2 or coded.samples.shape[1] != system.channels:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Data:
+class Data(cli.Measured):
     """The clean clips, and the noise."""
 
     root: str | None = None
@@ -105,7 +105,7 @@ def run(options: Options) -> None:
     mine = {f"{name} (codec)" if name in taken else name: codec for name, codec in codecs.items()}
     denoisers: list[Denoiser] = [Untouched(), *(CodecDenoiser(codec, name) for name, codec in mine.items()), *others]
     noises = mixing.sources(options.kinds, options.data.noise)
-    clips = cli.load_clips(options.data.root, next(iter(codecs.values()), None), limit=options.limit)
+    clips = cli.load_clips(options.data, next(iter(codecs.values()), None), limit=options.limit)
     with progress(len(clips), "denoising") as advance:
         outcome = evaluate(
             denoisers,

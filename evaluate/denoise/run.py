@@ -93,7 +93,7 @@ def evaluate(
 
 def _prepare(clip: Clip, sample_rate: int, channels: int) -> np.ndarray:
     audio.validate(clip.samples, name=clip.name)
-    mixed = audio.mix_channels(clip.samples, channels)
+    mixed = clip.mixed(channels)
     # before resampling, since a constant rings at its ends
     if silent(mixed).all():
         mixed = np.zeros_like(mixed)

@@ -25,7 +25,7 @@ EDITS = ("mix", "gain", "eq", "splice", "stretch", "pitch")
 
 
 @dataclass(frozen=True)
-class Data:
+class Data(cli.Measured):
     """The clips that are mixed and joined."""
 
     root: str | None = None
@@ -112,7 +112,7 @@ def _clips(
     """Rows of mixes and joins of pairs of clips."""
     from evaluate.edit import mixes
 
-    clips = cli.load_clips(options.data.root, next(iter(codecs.values()), None), limit=options.limit)
+    clips = cli.load_clips(options.data, next(iter(codecs.values()), None), limit=options.limit)
     found = mixes.pairs(clips, lambda name, reason: left_out.setdefault(reason, []).append(name))
     rows: list[EditRow] = []
     with progress(len(clips), "mixing") as advance:

@@ -82,9 +82,7 @@ def measure(
 
 
 def _prepared(a: Clip, b: Clip, sample_rate: int, channels: int) -> tuple[np.ndarray, np.ndarray]:
-    x, y = (
-        audio.resample(audio.mix_channels(clip.samples, channels), clip.sample_rate, sample_rate) for clip in (a, b)
-    )
+    x, y = (audio.resample(clip.mixed(channels), clip.sample_rate, sample_rate) for clip in (a, b))
     n = min(len(x), len(y))
     return x[:n], y[:n]
 

@@ -144,10 +144,10 @@ def test_a_codec_of_the_package_goes_by_its_name(
 
 def test_limit_is_for_each_domain(folder: Path, run_dir: Path) -> None:
     (codec,) = cli.load_codecs([str(run_dir)]).values()
-    clips = cli.load_clips(str(folder), codec, limit=1)
+    clips = cli.load_clips(cli.Measured(str(folder)), codec, limit=1)
     assert sorted(clip.domain for clip in clips) in (["music", "voice"], ["voice"])
     assert len(clips) == 2
-    assert len(cli.load_clips(None, codec, limit=1)) == 3
+    assert len(cli.load_clips(cli.Measured(), codec, limit=1)) == 3
 
 
 def test_runs_of_one_name_are_told_apart(run_dir: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from train.data.held_out import chosen
 from train.data.source import CropOptions, CropSource, HeldOutFile, Recording
 from zoo import audio
 from zoo.audio.decoders.inspect import PLAUSIBLE_HZ
+from zoo.audio.loudspeakers import Downmix, take
 from zoo.audio.resampler import Resampler
 from zoo.audio.scan import scan, stamp
 from zoo.errors import ZooError
@@ -46,7 +47,8 @@ class FileCrops(CropSource):
     A file's share of the crops is its duration's share of its group's duration; a group is a first-level sub-folder
     (files in `root` itself are one too), and group g has the share duration_g^(1 - balance), normalised: `balance` 0
     is duration alone, 1 every group equally often. The start is uniform over the file; a file shorter than the crop
-    lies at a uniform position in silence. Only the crop and the resampling filter's reach around it are decoded.
+    lies at a uniform position in silence. `downmix` says how more channels become fewer, `stream` which stream of a
+    container is taken. Only the crop and the resampling filter's reach around it are decoded.
 
     A crop whose RMS about its mean is below `silence_db` dBFS is drawn again (up to ten times), then scaled by a gain
     uniform in ±gain_db, then down if its peak exceeds 1. There are no crops of a share `held_out` of the files. A file
@@ -61,6 +63,8 @@ class FileCrops(CropSource):
         *,
         balance: float = 0.5,
         held_out: float = 0.0,
+        downmix: Downmix = "mix",
+        stream: int | None = None,
         on_skip: Callable[[Path, str], None] = report_skipped,
         on_note: Callable[[str], None] = report_note,
         **crop: Unpack[CropOptions],
@@ -69,8 +73,12 @@ class FileCrops(CropSource):
         check_balance(balance)
         self.root = Path(root)
         self.skipped: dict[Path, str] = {}
+        self._downmix, self._stream = downmix, stream
         self._on_skip, self._on_note = on_skip, on_note
         self._lock = threading.Lock()
+        # what the samples depend on besides the files; nothing where they are as they ever were
+        self._taken = () if (downmix, stream) == ("mix", None) else (downmix, stream)
+        self._inside = len(str(self.root / "x")) - 1
         scanned = self._scan()
         out = chosen([self._name(f) for f in scanned], held_out)
         self.files = [f for f, held in zip(scanned, out) if not held]
@@ -98,7 +106,7 @@ class FileCrops(CropSource):
                 self._group(info),
                 held_out=held_out,
                 seconds=info.seconds,
-                identity=(self._name(info), *(stamp(info.path) or ())),
+                identity=(self._name(info), *(stamp(info.path) or ()), *self._taken),
                 blocks=functools.partial(self._blocks, info),
             )
             for held_out, infos in ((False, self.files), (True, self._held_out))
@@ -106,23 +114,23 @@ class FileCrops(CropSource):
         ]
 
     def _blocks(self, info: audio.FileInfo) -> Iterator[np.ndarray]:
-        with audio.open_reader(info.path) as reader:
+        with audio.open_reader(info.path, stream=self._stream) as reader:
             resampler = Resampler(reader.sample_rate, self.sample_rate, self.channels)
             while len(block := reader.read(_BLOCK_SAMPLES)):
-                yield resampler.push(audio.mix_channels(block, self.channels))
+                yield resampler.push(take(block, self.channels, downmix=self._downmix, layout=reader.layout))
             yield resampler.finish()
 
     def _name(self, info: audio.FileInfo) -> str:
-        return info.path.relative_to(self.root).as_posix()
+        return str(info.path)[self._inside :]
 
     def _group(self, info: audio.FileInfo) -> str:
-        return group_of(info.path.relative_to(self.root))
+        return group_of(self._name(info))
 
     def _scan(self) -> list[audio.FileInfo]:
         """Examines every file, or looks it up; tells what is left out."""
         paths = audio.find_files(self.root, on_left_out=self._on_note)
         files = []
-        for path, info in zip(paths, scan(self.root, paths)):
+        for path, info in zip(paths, scan(self.root, paths, stream=self._stream)):
             if isinstance(info, str):
                 self._skip(path, info)
             elif not PLAUSIBLE_HZ[0] <= info.sample_rate <= PLAUSIBLE_HZ[1]:
@@ -142,6 +150,13 @@ class FileCrops(CropSource):
         if len(notes) > _NOTES:
             more = len(notes) - _NOTES
             self._on_note(f"{self.root}: {more} more files like these; python -m train check {self.root} names all")
+        wide = sum(info.channels > max(self.channels, 2) for info in files)
+        if wide:
+            how = {
+                "mix": "which are mixed, those of loudspeakers by ITU-R BS.775",
+                "first": f"of which the first {self.channels} are taken",
+            }
+            self._on_note(f"{self.root}: {wide} files have more than two channels, {how[self._downmix]}")
         slow = [info for info in files if info.sequential and info.seconds > _LONG_S]
         if slow:
             hours = sum(info.seconds for info in slow) / 3600
@@ -168,7 +183,14 @@ class FileCrops(CropSource):
 
     def _read(self, info: audio.FileInfo, start: int, n_samples: int) -> np.ndarray | None:
         try:
-            samples = audio.read_crop(info, start, n_samples, sample_rate=self.sample_rate, channels=self.channels)
+            samples = audio.read_crop(
+                info,
+                start,
+                n_samples,
+                sample_rate=self.sample_rate,
+                channels=self.channels,
+                downmix=self._downmix,
+            )
             audio.validate(samples, name=str(info.path))
         except ZooError as error:
             self._skip(info.path, str(error))
@@ -195,9 +217,9 @@ def file_probabilities(groups: Sequence[str], seconds: np.ndarray, balance: floa
     return seconds / group_seconds[numbers] * (group_share / group_share.sum())[numbers]
 
 
-def group_of(relative: Path) -> str:
+def group_of(name: str) -> str:
     """A file's group: the first folder of its path below the root, "" for one that lies in the root itself."""
-    return relative.parts[0] if len(relative.parts) > 1 else ""
+    return name.partition("/")[0] if "/" in name else ""
 
 
 def chosen_file(cumulative: np.ndarray, chosen: float) -> int:

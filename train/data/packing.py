@@ -3,17 +3,17 @@
 What a run has done lies in OUT/.prepare: plan.json, the settings and every source file; parts/0000012.json, what came
 of a file, and beside it its samples; shard-00000.json, the files of a shard that is written. Each appears whole, under
 its name, after what it speaks of, so that a run that was killed goes on where it was, and its shards have the bytes of
-an undisturbed one: what goes into which shard depends on the plan and the decoded lengths alone.
+an undisturbed one: what goes into which shard depends on the plan and the decoded lengths alone. An archive is a file
+of which many recordings come, which may lie in several shards.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import tempfile
 import threading
 import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,10 +22,15 @@ import numpy as np
 
 from train.data import shards
 from train.data.files import group_of
-from zoo import audio
+from train.data.listing import Source, to_json
 from zoo.audio import open_reader
+from zoo.audio.loudspeakers import Downmix
 from zoo.audio.resampler import Resampler
+from zoo.audio.samples import mix_channels
+from zoo.audio.taking import Taken
 from zoo.errors import ZooError
+from zoo.library.clips import Clip, clips, is_archive
+from zoo.library.store import File, Store
 from zoo.saved import whole
 
 BLOCK = 1 << 16
@@ -45,36 +50,14 @@ class Settings:
     channels: int
     shard_mb: float
     """a shard ends before the file that would make it larger than that many million bytes"""
-
-
-@dataclass(frozen=True)
-class Source:
-    """A file of the library: its path below the root with forward slashes, its length and time of change."""
-
-    name: str
-    bytes: int
-    mtime_ns: int
+    downmix: Downmix = "mix"
+    """how more channels become as many"""
+    stream: int | None = None
+    """which audio stream of a container"""
 
 
 class Stopped(Exception):
     """Raised in workers when the run ends early."""
-
-
-def scan(root: Path) -> list[Source]:
-    """All audio files below `root`, sorted; raises ZooError where there is none."""
-    found = []
-    for path in audio.find_files(root):
-        name = path.relative_to(root).as_posix()
-        try:
-            stat = path.stat()
-            found.append(Source(name, stat.st_size, stat.st_mtime_ns))
-        except OSError:  # a link that leads nowhere, a folder that is closed: decoding it will say so
-            found.append(Source(name, 0, 0))
-    return found
-
-
-def to_json(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
 
 class Workspace:
@@ -91,54 +74,90 @@ class Workspace:
     def samples_path(self, number: int) -> Path:
         return self.parts / f"{number:07d}.pcm"
 
+    def shard_path(self, number: int) -> Path:
+        """Where the record of a written shard lies."""
+        return self.folder / f"shard-{number:05d}.json"
+
     def record(self, number: int, channels: int) -> Record | None:
         """What came of file `number`, None if it has not been decoded."""
         try:
             record: Record = json.loads(self.record_path(number).read_bytes())
-            n_bytes = self.samples_path(number).stat().st_size if "frames" in record else 0
+            n_frames = sum(entry.get("frames", 0) for entry in entries(record))
+            n_bytes = self.samples_path(number).stat().st_size if n_frames else 0
         except (FileNotFoundError, ValueError):
             return None
         # parts are not forced onto the disk: after a loss of power, one may be shorter than its record says
-        return record if n_bytes == record.get("frames", 0) * 2 * channels else None
+        return record if n_bytes == n_frames * 2 * channels else None
 
-    def finished_shards(self) -> list[Record]:
-        """The records of shards that are written, in order."""
-        found: list[Record] = []
-        while (path := self.folder / f"shard-{len(found):05d}.json").is_file():
-            found.append(json.loads(path.read_bytes()))
-        return found
+    def finished_shards(self) -> Iterator[Record]:
+        """The records of shards that are written, in order, one after the other."""
+        number = 0
+        while (path := self.shard_path(number)).is_file():
+            yield json.loads(path.read_bytes())
+            number += 1
 
-    def decode(self, root: Path, number: int, source: Source, settings: Settings, stop: threading.Event) -> Record:
+    def decode(self, store: Store, number: int, source: Source, settings: Settings, stop: threading.Event) -> Record:
         """Decodes a file to its part and returns its record: of its place in the index, or of why it is left out.
 
-        Raises OSError if the part cannot be written, Stopped if `stop` was set.
+        Of an archive the record has "members", a record to each recording in it. Raises OSError if the part cannot be
+        written, Stopped if `stop` was set, ZooError if the store fails.
         """
-        record: Record = {"name": source.name, "bytes": source.bytes, "mtime_ns": source.mtime_ns}
-        with tempfile.SpooledTemporaryFile(_SPOOL_BYTES, dir=str(self.parts)) as spool:
-            try:
-                peak, note = _read(root / source.name, spool, settings, stop)
-            except ZooError as error:
-                record["reason"] = str(error).replace(f"{root}{os.sep}", "")
-                whole.write_bytes(self.record_path(number), to_json(record))
-                return record
-            record["frames"] = spool.tell() // (4 * settings.channels)
-            if peak > 1:
-                record["gain_db"] = round(-20 * float(np.log10(peak)), 3)
-            if note:
-                record["note"] = note.replace(f"{root}{os.sep}", "")
-            with whole.file(self.samples_path(number)) as stream:
-                _round(spool, stream, 1 / max(peak, 1.0), stop)
+        about: Record = {"name": source.name, "bytes": source.bytes, "mtime_ns": source.mtime_ns}
+        members: list[Record] = []
+        with whole.file(self.samples_path(number)) as stream:
+            for clip in clips(store, File(source.name, source.bytes)):
+                members.append(self._decode(clip, about, stream, settings, stop))
+        inside = is_archive(source.name)
+        record = {**about, "members": members} if inside else members[0]
+        if not any("frames" in member for member in members):
+            self.samples_path(number).unlink(missing_ok=True)
         whole.write_bytes(self.record_path(number), to_json(record))
         return record
 
+    def _decode(self, clip: Clip, about: Record, stream: BinaryIO, settings: Settings, stop: threading.Event) -> Record:
+        """Appends a recording to a part; returns its record."""
+        record: Record = {**about, "name": clip.key}
+        if clip.key != about["name"]:
+            record["source"] = about["name"]
+        if clip.path is None:
+            return record | {"reason": f"{clip.key}: {clip.reason}"}
 
-def _read(path: Path, spool: Any, settings: Settings, stop: threading.Event) -> tuple[float, str | None]:
-    """Writes a file's float32 samples at the wanted rate and channels to `spool`: its peak, what is wrong with it."""
+        def said(line: str) -> str:
+            """Of a copy the name means nothing to anyone, and a library may be moved."""
+            return line.replace(str(clip.path), clip.key)
+
+        with tempfile.SpooledTemporaryFile(_SPOOL_BYTES, dir=str(self.parts)) as spool:
+            try:
+                peak, note, taken = _read(clip.path, spool, settings, stop)
+            except ZooError as error:
+                return record | {"reason": said(str(error))}
+            record["frames"] = spool.tell() // (4 * settings.channels)
+            if peak > 1:
+                record["gain_db"] = round(-20 * float(np.log10(peak)), 3)
+            if taken.source_channels > 2 and not taken.is_whole:
+                record["channels"] = str(taken)
+            if note:
+                record["note"] = said(note)
+            _round(spool, stream, 1 / max(peak, 1.0), stop)
+        return record
+
+
+def entries(record: Record) -> list[Record]:
+    """The records of the recordings in a file: itself, or the members of an archive."""
+    members: list[Record] | None = record.get("members")
+    return [record] if members is None else members
+
+
+def _read(path: Path, spool: Any, settings: Settings, stop: threading.Event) -> tuple[float, str | None, Taken]:
+    """Writes a file's float32 samples at the wanted rate and channels to `spool`.
+
+    Returns its peak, what is wrong with it, and what became of its channels.
+    """
     peak = 0.0
-    with open_reader(path) as reader:
-        mixed_first = settings.channels < reader.channels  # fewer channels to resample
-        channels = settings.channels if mixed_first else reader.channels
-        resampler = Resampler(reader.sample_rate, settings.sample_rate, channels)
+    with open_reader(path, stream=settings.stream) as reader:
+        taken = Taken(settings.downmix, reader.channels, reader.layout, settings.channels)
+        # fewer channels to resample
+        resampler = Resampler(reader.sample_rate, settings.sample_rate, taken.channels)
         ended = False
         while not ended:
             if stop.is_set():
@@ -148,12 +167,12 @@ def _read(path: Path, spool: Any, settings: Settings, stop: threading.Event) -> 
             if ended:
                 block = resampler.finish()
             else:
-                block = resampler.push(audio.mix_channels(block, channels))
+                block = resampler.push(taken(block))
             if len(block):
-                block = np.ascontiguousarray(audio.mix_channels(block, settings.channels))
+                block = np.ascontiguousarray(mix_channels(block, settings.channels))
                 peak = max(peak, float(block.max()), -float(block.min()))
                 spool.write(block.data)
-        return peak, reader.warning
+        return peak, reader.warning, taken
 
 
 def _round(spool: Any, stream: BinaryIO, gain: float, stop: threading.Event) -> None:
@@ -166,64 +185,97 @@ def _round(spool: Any, stream: BinaryIO, gain: float, stop: threading.Event) -> 
         stream.write(np.clip(samples, -32768, 32767, out=samples).astype(shards.DTYPE).data)
 
 
+@dataclass(frozen=True)
+class _Placed:
+    """A recording in the shard that is filled: the file that it is of, its number in there, and its first byte."""
+
+    file: int
+    member: int
+    start: int
+    record: Record
+
+
 class Packer:
     """Takes the records of files in the plan's order and writes shards; raises OSError where that fails."""
 
-    def __init__(self, workspace: Workspace, settings: Settings) -> None:
-        self._workspace, self._settings = workspace, settings
+    def __init__(self, workspace: Workspace, settings: Settings, publish: Callable[[str], None] = lambda _: None):
+        """`publish` is called with the name of each shard that is written, before that is written down."""
+        self._workspace, self._settings, self._publish = workspace, settings, publish
         self._limit = settings.shard_mb * 1e6 / (2 * settings.channels)  # frames
-        self.written = workspace.finished_shards()
-        """the records of the shards that are written"""
-        self._open: list[tuple[int, Record]] = []
+        self._open: list[_Placed] = []
         self._frames = 0
-        self.next_file = self.written[-1]["next_file"] if self.written else 0
-        """number of the file in the plan that `add` takes next"""
+        self.n_shards = self.n_files = 0
+        """that are written, and the recordings in them"""
+        self.next_file = self._next_member = 0
+        """number of the file in the plan that `add` takes next, and of the recording in there"""
+        for done in workspace.finished_shards():
+            self._count(done)
+            self.next_file, self._next_member = done["next_file"], done.get("next_member", 0)
+        self._done_file = self.next_file
 
     def add(self, record: Record) -> None:
         """The next file of the plan; the shard before it is written if this one no longer fits in."""
-        frames = record.get("frames", 0)
-        if self._frames and self._frames + frames > self._limit:
-            self._close()
-        self._open.append((self.next_file, record))
-        self._frames += frames
-        self.next_file += 1
+        start = 0
+        for member, entry in enumerate(entries(record)):
+            frames = entry.get("frames", 0)
+            if member >= self._next_member:
+                if self._frames and self._frames + frames > self._limit:
+                    self._close(self.next_file, member)
+                self._open.append(_Placed(self.next_file, member, start, entry))
+                self._frames += frames
+            start += frames * 2 * self._settings.channels
+        self.next_file, self._next_member = self.next_file + 1, 0
 
-    def finish(self) -> list[Record]:
-        """Writes the last shard; the records of all."""
+    def finish(self) -> None:
+        """Writes the last shard."""
         if self._open:
-            self._close()
-        return self.written
+            self._close(self.next_file, 0)
 
-    def _close(self) -> None:
-        name = shards.shard_name(len(self.written))
-        kept = [(number, record) for number, record in self._open if "frames" in record]
-        skipped = [record for _, record in self._open if "frames" not in record]
+    def _close(self, next_file: int, next_member: int) -> None:
+        name = shards.shard_name(self.n_shards)
+        kept = [placed for placed in self._open if "frames" in placed.record]
+        skipped = [placed.record for placed in self._open if "frames" not in placed.record]
         frames = self._frames
         crc = self._write(self._workspace.out / name, kept, frames) if kept else 0
         files, start = [], 0
-        for _, record in kept:
-            group = group_of(Path(record["name"]))
-            files.append({**record, "group": group, "shard": len(self.written), "start": start})
-            start += record["frames"]
+        for placed in kept:
+            group = group_of(placed.record["name"])
+            files.append({**placed.record, "group": group, "shard": self.n_shards, "start": start})
+            start += placed.record["frames"]
         shard = {"name": name, "frames": frames, "crc32": f"{crc:08x}"} if kept else None
-        done = {"shard": shard, "files": files, "skipped": skipped, "next_file": self.next_file}
-        whole.write_bytes(self._workspace.folder / f"shard-{len(self.written):05d}.json", to_json(done), sync=True)
-        self.written.append(done)
-        for number, _ in self._open:
+        done = {"shard": shard, "files": files, "skipped": skipped, "next_file": next_file, "next_member": next_member}
+        if shard:
+            self._publish(name)
+        whole.write_bytes(self._workspace.shard_path(self.n_shards), to_json(done), sync=True)
+        self._count(done)
+        for number in range(self._done_file, next_file):
             self._workspace.record_path(number).unlink(missing_ok=True)
             self._workspace.samples_path(number).unlink(missing_ok=True)
+        self._done_file = next_file
         self._open, self._frames = [], 0
 
-    def _write(self, path: Path, kept: list[tuple[int, Record]], frames: int) -> int:
-        """Writes the shard of these parts and returns its checksum, header included."""
+    def _count(self, done: Record) -> None:
+        self.n_shards += 1
+        self.n_files += len(done["files"])
+
+    def _write(self, path: Path, kept: list[_Placed], frames: int) -> int:
+        """Writes the shard of these recordings and returns its checksum, header included."""
+        frame_bytes = 2 * self._settings.channels
         with whole.file(path, sync=True) as stream:
             header = {"descr": shards.DTYPE.str, "fortran_order": False, "shape": (frames, self._settings.channels)}
             np.lib.format.write_array_header_1_0(stream, header)
-            for number, _ in kept:
-                with self._workspace.samples_path(number).open("rb") as part:
-                    shutil.copyfileobj(part, stream, _COPY_BYTES)
+            for placed in kept:
+                with self._workspace.samples_path(placed.file).open("rb") as part:
+                    part.seek(placed.start)
+                    _copy(part, stream, placed.record["frames"] * frame_bytes)
             stream.seek(0)
             return _checksum(stream)
+
+
+def _copy(source: BinaryIO, target: BinaryIO, n_bytes: int) -> None:
+    while n_bytes > 0 and (data := source.read(min(n_bytes, _COPY_BYTES))):
+        target.write(data)
+        n_bytes -= len(data)
 
 
 def checksum(path: Path) -> int:
@@ -239,21 +291,16 @@ def _checksum(stream: BinaryIO) -> int:
     return crc
 
 
-def plan(settings: Settings, sources: list[Source]) -> Record:
-    """What plan.json holds."""
-    return {"version": shards.VERSION, **asdict(settings), "files": [list(vars(source).values()) for source in sources]}
-
-
-def index_json(settings: Settings, written: list[Record]) -> bytes:
-    """index.json, a line to each shard, file and skipped file."""
-    head = {"format": shards.FORMAT, "version": shards.VERSION, **asdict(settings)}
-    lists = {
-        "shards": [record["shard"] for record in written if record["shard"]],
-        "files": [file for record in written for file in record["files"]],
-        "skipped": [file for record in written for file in record["skipped"]],
-    }
-    parts = [to_json(head)[:-1]]
-    for key, entries in lists.items():
-        lines = b",\n".join(to_json(entry) for entry in entries)
-        parts.append(b'"%s":[%s]' % (key.encode(), b"\n" + lines + b"\n" if lines else b""))
-    return b",\n".join(parts) + b"}\n"
+def write_index(stream: BinaryIO, settings: Settings, workspace: Workspace) -> None:
+    """Writes index.json, a line to each shard, file and skipped file, from what was written down of each shard."""
+    stream.write(to_json({"format": shards.FORMAT, "version": shards.VERSION, **asdict(settings)})[:-1])
+    for key in ("shards", "files", "skipped"):
+        separator = b',\n"%s":[' % key.encode()
+        empty = True
+        for done in workspace.finished_shards():
+            of_shard = ([done["shard"]] if done["shard"] else []) if key == "shards" else done[key]
+            for entry in of_shard:
+                stream.write((separator + b"\n" if empty else b",\n") + to_json(entry))
+                empty = False
+        stream.write(separator + b"]" if empty else b"\n]")
+    stream.write(b"}\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,8 @@ from train.data.shards import ShardCrops
 from train.data.source import CropOptions, CropSource
 from train.data.synthetic import SyntheticCrops
 from zoo.errors import ZooError
+from zoo.library import copies
+from zoo.library.store import File
 
 
 def make_source(
@@ -28,8 +30,8 @@ def make_source(
 ) -> CropSource:
     """The source that `data` describes, its crops as long as `segment_s`, rounded up to whole frames of `hop_length`.
 
-    A `data.root` that holds a prepared index is read from its shards. Raises ZooError on a missing or empty
-    `data.root`, shards that do not fit the model, and values that make no sense.
+    A `data.root` that holds a prepared index is read from its shards; one in a store is copied first. Raises ZooError
+    on a missing or empty `data.root`, shards that do not fit the model, and values that make no sense.
     """
     if not data.segment_s > 0:
         raise ZooError(f"data.segment_s must be positive, got {data.segment_s}")
@@ -44,9 +46,27 @@ def make_source(
     }
     if data.root is None:
         return SyntheticCrops(**crop)
-    if (index := shards.read_index(data.root)) is not None:
+    root = copies.folder(data.root, choose=_shards_or_audio, say=on_note)
+    if (index := shards.read_index(root)) is not None:
         return ShardCrops(index, balance=data.balance, held_out=data.held_out, **crop)
-    return FileCrops(data.root, balance=data.balance, held_out=data.held_out, on_skip=on_skip, on_note=on_note, **crop)
+    return FileCrops(
+        root,
+        balance=data.balance,
+        held_out=data.held_out,
+        downmix=data.downmix,
+        stream=data.stream,
+        on_skip=on_skip,
+        on_note=on_note,
+        **crop,
+    )
+
+
+def _shards_or_audio(files: Sequence[File]) -> list[File]:
+    """What of a store is copied: a prepared folder, or else audio."""
+    prepared = [file for file in files if file.key == "index.json" or shards.is_shard_name(file.key)]
+    return (
+        prepared if len(prepared) > 1 and any(file.key == "index.json" for file in prepared) else copies.audio_of(files)
+    )
 
 
 class _Share:

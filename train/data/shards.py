@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import resource
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,6 +38,10 @@ def shard_name(number: int) -> str:
     return f"shard-{number:05d}.npy"
 
 
+def is_shard_name(name: str) -> bool:
+    return re.fullmatch(r"shard-\d{5,}\.npy", name) is not None
+
+
 @dataclass(frozen=True)
 class Index:
     """What a prepared folder holds; the lists are as in its index.json."""
@@ -58,20 +63,24 @@ class Index:
     def open_shard(self, number: int) -> np.ndarray:
         """A shard, memory-mapped: int16 (T, C); raises ZooError if it is missing or damaged."""
         entry = self.shards[number]
-        path = self.root / entry["name"]
-        try:
-            mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-        except FileNotFoundError:
-            raise ZooError(f"{path}: this shard is missing; prepare the folder anew") from None
-        except OSError as error:
-            raise ZooError(f"{path}: this shard cannot be opened ({error.strerror or error})") from None
-        except (ValueError, EOFError) as error:
-            raise ZooError(f"{path}: this shard is damaged ({error}); prepare the folder anew") from None
-        expected = (entry["frames"], self.channels)
-        if not isinstance(mapped, np.memmap) or mapped.dtype != DTYPE or mapped.shape != expected:
-            found = f"{mapped.dtype} {mapped.shape}" if isinstance(mapped, np.ndarray) else "no array"
-            raise ZooError(f"{path}: this shard is damaged (int16 {expected} expected, found {found})")
-        return np.asarray(mapped)  # slices of a memmap take three times as long to make
+        return open_shard(self.root / entry["name"], entry["frames"], self.channels)
+
+
+def open_shard(path: Path, frames: int, channels: int) -> np.ndarray:
+    """A shard of so many frames and channels, memory-mapped: int16 (T, C); raises ZooError if it is no such one."""
+    try:
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise ZooError(f"{path}: this shard is missing; prepare the folder anew") from None
+    except OSError as error:
+        raise ZooError(f"{path}: this shard cannot be opened ({error.strerror or error})") from None
+    except (ValueError, EOFError) as error:
+        raise ZooError(f"{path}: this shard is damaged ({error}); prepare the folder anew") from None
+    expected = (frames, channels)
+    if not isinstance(mapped, np.memmap) or mapped.dtype != DTYPE or mapped.shape != expected:
+        found = f"{mapped.dtype} {mapped.shape}" if isinstance(mapped, np.ndarray) else "no array"
+        raise ZooError(f"{path}: this shard is damaged (int16 {expected} expected, found {found})")
+    return np.asarray(mapped)  # slices of a memmap take three times as long to make
 
 
 def read_index(root: str | Path) -> Index | None:
@@ -104,6 +113,44 @@ def read_index(root: str | Path) -> Index | None:
         reason = f"{error} is missing" if isinstance(error, KeyError) else error
         raise ZooError(f"{path}: this index is damaged ({reason}); prepare the folder anew") from None
     raise ZooError(f"{path}: has version {version}, this program reads version {VERSION}")
+
+
+def read_head(path: Path, where: str) -> dict[str, Any] | None:
+    """What an index.json says before its lists; None for another program's file.
+
+    Raises ZooError, naming `where` it is, for one of another version.
+    """
+    try:
+        with path.open("rb") as stream:
+            line = stream.readline(1 << 16)
+        head = json.loads(line.rstrip(b"\n").removesuffix(b",") + b"}")
+    except OSError as error:
+        raise ZooError(f"{where}/{path.name}: cannot be read ({error.strerror})") from None
+    except ValueError:
+        return None
+    if not isinstance(head, dict) or head.get("format") != FORMAT:
+        return None
+    if head.get("version") != VERSION:
+        raise ZooError(f"{where}/{path.name}: has version {head.get('version')}, this program reads version {VERSION}")
+    return head
+
+
+def entries(path: Path, key: str) -> Iterator[dict[str, Any]]:
+    """One of the lists of an index.json, a line at a time; raises ZooError where `prepare` has not written it so."""
+    inside = False
+    try:
+        with path.open("rb") as stream:
+            for line in stream:
+                if not inside:
+                    inside = line == b'"%s":[\n' % key.encode()
+                elif not line.startswith(b"{"):
+                    return
+                else:
+                    yield json.loads(line.rstrip(b"\n").removesuffix(b","))
+    except OSError as error:
+        raise ZooError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise ZooError(f"{path}: this index is damaged ({error}); prepare the folder anew") from None
 
 
 def _check(index: Index) -> None:

@@ -20,6 +20,7 @@ from zoo.audio.decoders import ffmpeg
 from zoo.audio.decoders.formats import FFMPEG_SUFFIXES, FORMATS, INSTALL, INTEGER_BITS, SUFFIXES, WRITE_BLOCK, blame
 from zoo.audio.decoders.inspect import FileInfo, inspect
 from zoo.audio.decoders.source import Source
+from zoo.audio.loudspeakers import Downmix, Layout, take
 from zoo.audio.output import describe
 from zoo.audio.samples import mix_channels, quantise, resample, validate
 from zoo.errors import ZooError
@@ -35,6 +36,8 @@ class Audio:
     samples: np.ndarray
     sample_rate: int
     warning: str | None = None
+    layout: Layout = ()
+    """the loudspeakers of the channels; empty where none are meant, or the number of channels was changed"""
 
 
 def probe(path: str | Path) -> FileInfo:
@@ -56,7 +59,14 @@ def _window(source: Source, start: int, n_frames: int, n_samples: int) -> np.nda
 
 
 def _crop(
-    source: Source, start: int, n_samples: int, sample_rate: int, channels: int | None, in_file: int
+    source: Source,
+    start: int,
+    n_samples: int,
+    sample_rate: int,
+    channels: int | None,
+    in_file: int,
+    downmix: Downmix,
+    layout: Layout,
 ) -> np.ndarray:
     from_hz = source.sample_rate
     unit = from_hz // math.gcd(from_hz, sample_rate)  # the fewest frames that are a whole number of output samples
@@ -65,14 +75,20 @@ def _crop(
     n_frames = -(-n_samples * from_hz // sample_rate) + 2 * margin
     samples = _window(source, start - margin, n_frames, in_file)
     if channels is not None and channels < samples.shape[1]:
-        samples = mix_channels(samples, channels)
+        samples = take(samples, channels, downmix=downmix, layout=layout)
     skip = margin * sample_rate // from_hz
     samples = resample(samples, from_hz, sample_rate, n_samples=skip + n_samples)[skip:]
     return samples if channels is None else mix_channels(samples, channels)
 
 
 def read_crop(
-    path: str | Path | FileInfo, start: int, n_samples: int, *, sample_rate: int, channels: int | None = None
+    path: str | Path | FileInfo,
+    start: int,
+    n_samples: int,
+    *,
+    sample_rate: int,
+    channels: int | None = None,
+    downmix: Downmix = "mix",
 ) -> np.ndarray:
     """Exactly `n_samples` at `sample_rate` Hz from frame `start` (at the file's own rate) on: float32 (n_samples, C).
 
@@ -89,7 +105,14 @@ def read_crop(
     source = info.open()
     try:
         return _crop(
-            source, start, n_samples=n_samples, sample_rate=sample_rate, channels=channels, in_file=info.n_samples or 0
+            source,
+            start,
+            n_samples=n_samples,
+            sample_rate=sample_rate,
+            channels=channels,
+            in_file=info.n_samples or 0,
+            downmix=downmix,
+            layout=info.layout,
         )
     finally:
         source.close()
@@ -102,40 +125,57 @@ def read(
     seconds: float | None = None,
     sample_rate: int | None = None,
     channels: int | None = None,
+    downmix: Downmix = "mix",
+    stream: int | None = None,
 ) -> Audio:
     """Reads a file or the part of it from `start_s` on that is `seconds` long (less at its end), decoding only that.
 
-    Integer files are scaled to [-1, 1); `sample_rate` (Hz) and `channels` convert, None keeps the file's own. A part
-    equals that part of the whole file resampled. Raises ZooError, naming the path, if the file is missing, not audio,
-    damaged or empty, or if the part lies outside it.
+    Integer files are scaled to [-1, 1); `sample_rate` (Hz) and `channels` convert, None keeps the file's own;
+    `downmix` says how these become fewer (`zoo.audio.loudspeakers.take`), `stream` chooses among those of a container.
+    A part equals that part of the whole file resampled. Raises ZooError, naming the path, if the file is missing, not
+    audio, damaged or empty, or if the part lies outside it.
     """
     is_whole = start_s == 0 and seconds is None
-    info = inspect(Path(path), count=not is_whole)
+    info = inspect(Path(path), count=not is_whole, stream=stream)
     source = info.open()
     try:
         rate = sample_rate or info.sample_rate
         if rate < 1 or (seconds is not None and seconds <= 0):
             raise ZooError(f"{path}: asked for {seconds} s at {rate} Hz")
         if info.n_samples is None:
-            samples = _whole(source, rate, channels)
-            return Audio(samples, rate, info.warning or source.warning)
+            samples = _whole(source, rate, channels, downmix, info.layout)
+            return Audio(samples, rate, info.warning or source.warning, _kept(info, samples))
         start = round(start_s * info.sample_rate)
         if start_s < 0 or start >= info.n_samples:
             raise ZooError(f"{path}: a part from {start_s} s lies outside the file's {info.seconds:.3f} s")
         n_samples = -(-(info.n_samples - start) * rate // info.sample_rate)
         if seconds is not None:
             n_samples = min(max(round(seconds * rate), 1), n_samples)
-        samples = _crop(source, start, n_samples=n_samples, sample_rate=rate, channels=channels, in_file=info.n_samples)
-        return Audio(samples, rate, info.warning or source.warning)
+        samples = _crop(
+            source,
+            start,
+            n_samples=n_samples,
+            sample_rate=rate,
+            channels=channels,
+            in_file=info.n_samples,
+            downmix=downmix,
+            layout=info.layout,
+        )
+        return Audio(samples, rate, info.warning or source.warning, _kept(info, samples))
     finally:
         source.close()
 
 
-def _whole(source: Source, rate: int, channels: int | None) -> np.ndarray:
+def _kept(info: FileInfo, samples: np.ndarray) -> Layout:
+    return info.layout if samples.shape[1] == info.channels else ()
+
+
+def _whole(source: Source, rate: int, channels: int | None, downmix: Downmix, layout: Layout) -> np.ndarray:
     """All of a source of unknown length, at a rate and with channels (None: its own)."""
     blocks = []
     while len(block := source.read(1 << 16)):
-        blocks.append(block if channels is None or channels >= block.shape[1] else mix_channels(block, channels))
+        fewer = channels is not None and channels < block.shape[1]
+        blocks.append(take(block, channels, downmix=downmix, layout=layout) if fewer and channels else block)
     samples = resample(np.concatenate(blocks), source.sample_rate, rate)
     return samples if channels is None else mix_channels(samples, channels)
 
@@ -173,13 +213,20 @@ def _say(line: str) -> None:
 
 
 def find_files(root: str | Path, *, on_left_out: Callable[[str], None] = _say) -> list[Path]:
+    """The paths of all files that `find_names` finds."""
+    root = Path(root)
+    return [root / name for name in find_names(root, on_left_out=on_left_out)]
+
+
+def find_names(root: Path, *, also: tuple[str, ...] = (), on_left_out: Callable[[str], None] = _say) -> list[str]:
     """Every audio file below `root` by its suffix, links followed, hidden files and folders left out, sorted.
 
-    What is no ordinary file (a pipe, a device) is left out. Folders that cannot be read, and all files together whose
-    decoders are not installed, are told to `on_left_out` in a line each, by default on standard error. Raises ZooError
-    if `root` is missing, is not a folder, cannot be read, or holds no audio.
+    Names are paths below `root` with forward slashes; a million of them take a tenth of the memory of as many paths.
+    What ends in one of `also` is found as well. What is no ordinary file (a pipe, a device) is left out. Folders that
+    cannot be read, and all files together whose decoders are not installed, are told to `on_left_out` in a line each,
+    by default on standard error. Raises ZooError if `root` is missing, is not a folder, cannot be read, or holds no
+    audio.
     """
-    root = Path(root)
     if not root.is_dir():
         raise ZooError(f"{root}: {'is not a folder' if root.exists() else 'no such folder'}")
 
@@ -190,20 +237,29 @@ def find_files(root: str | Path, *, on_left_out: Callable[[str], None] = _say) -
             raise ZooError(line)
         on_left_out(line)
 
-    files = [Path(folder, n) for folder, names in walk(root, closed) for n in names if _suffix(n) in SUFFIXES]
-    files = [file for file in files if not _is_special(file)]
-    undecodable = [] if ffmpeg.is_installed() else [file for file in files if _suffix(file.name) in FFMPEG_SUFFIXES]
+    files = []
+    for folder, names in walk(root, closed):
+        inside = folder[len(str(root)) :].lstrip("/")
+        for name in names:
+            if (_suffix(name) in SUFFIXES or name.lower().endswith(also)) and not _is_special(f"{folder}/{name}"):
+                files.append(f"{inside}/{name}" if inside else name)
+    undecodable = [] if ffmpeg.is_installed() else [file for file in files if _suffix(file) in FFMPEG_SUFFIXES]
     if undecodable:
-        kinds = ", ".join(sorted({_suffix(file.name) for file in undecodable}))
+        kinds = ", ".join(sorted({_suffix(file) for file in undecodable}))
         line = f"{root}: {len(undecodable)} file(s) ({kinds}) need FFmpeg's decoders, which are missing: {INSTALL}"
         if len(undecodable) == len(files):
             raise ZooError(line)
         on_left_out(line)
-        files = [file for file in files if _suffix(file.name) not in FFMPEG_SUFFIXES]
+        files = [file for file in files if _suffix(file) not in FFMPEG_SUFFIXES]
     if not files:
         raise ZooError(f"{root}: holds no audio files")
-    depth = len(root.parts)
-    return sorted(files, key=lambda file: file.parts[depth:])
+    files.sort(key=in_order)
+    return files
+
+
+def in_order(name: str) -> str:
+    """A key that sorts paths with forward slashes by their parts, as a walk through the folders meets them."""
+    return name.replace("/", "\0")
 
 
 def walk(root: Path, on_closed: Callable[[OSError], None]) -> Iterator[tuple[str, list[str]]]:
@@ -225,9 +281,9 @@ def _suffix(name: str) -> str:
     return os.path.splitext(name)[1].lower()
 
 
-def _is_special(path: Path) -> bool:
+def _is_special(path: str) -> bool:
     """Whether it is there and neither a file nor a link that leads nowhere: opening a pipe would wait for a writer."""
     try:
-        return not stat.S_ISREG(path.stat().st_mode)
+        return not stat.S_ISREG(os.stat(path).st_mode)
     except OSError:
         return False

@@ -13,6 +13,7 @@ from zoo.audio.decoders.inspect import FileInfo, inspect
 from zoo.audio.decoders.pcm import PcmSource
 from zoo.audio.decoders.source import Source
 from zoo.audio.decoders.wav import RawFormat
+from zoo.audio.loudspeakers import layout_of
 from zoo.audio.output import describe, standard
 from zoo.audio.places import no_folder
 from zoo.audio.samples import refuse_unusable
@@ -23,7 +24,8 @@ class Reader:
     """Samples of a file or pipe in order; a context manager. Made by `open_reader`.
 
     `n_samples` is what is known before reading (None: nothing is; of a pipe it is what its header promises), `info`
-    what a file is (None: a pipe), `warning` a line on what is missing or was put right, known at the latest at the end.
+    what a file is (None: a pipe), `layout` the loudspeakers of the channels (empty: of none), `warning` a line on what
+    is missing or was put right, known at the latest at the end.
     """
 
     def __init__(self, name: str, connect: Callable[[], tuple[Source, FileInfo | None]]) -> None:
@@ -33,6 +35,7 @@ class Reader:
         self._position = 0
         self.sample_rate: int = self._source.sample_rate  # Hz
         self.channels: int = self._source.channels
+        self.layout = self.info.layout if self.info else layout_of(self.channels)
         self.n_samples: int | None = self._source.n_samples
 
     @property

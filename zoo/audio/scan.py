@@ -27,55 +27,69 @@ from zoo.audio.decoders.pcm import PcmPart
 from zoo.errors import ZooError
 from zoo.saved import user_cache, whole
 
-_VERSION = 1
+_VERSION = 2
 _WORTH_KEEPING_S = 1.0
+_SETTLED_NS = 2_000_000_000
+"""A file that changed less than this before it was examined may have changed again at the same time of its clock."""
 _KINDS: dict[str, Any] = {kind.__name__: kind for kind in (PcmPart, LibraryPart, MpegPart, ContainerPart)}
 
 Scanned = FileInfo | str
 """what a file is, or why it cannot be read"""
 
 
-def scan(root: Path, paths: Sequence[Path], *, advance: Callable[[int], None] = lambda _: None) -> list[Scanned]:
+def scan(
+    root: Path, paths: Sequence[Path], *, stream: int | None = None, advance: Callable[[int], None] = lambda _: None
+) -> list[Scanned]:
     """What each of `paths`, files below `root`, is; those that have not changed since the last time are not opened.
 
-    `advance` is called with a number of files whenever so many more are known.
+    `stream` chooses among the audio streams of containers. `advance` is called with a number of files whenever so many
+    more are known. What a scan that is interrupted has found is kept, too.
     """
     begun = time.monotonic()
-    index = _Index(root)
-    known = [index.get(path) for path in paths]
-    advance(sum(info is not None for info in known))
-    new = [path for path, info in zip(paths, known) if info is None]
-    found = {}
+    index = _Index(root, stream)
+    result: list[Scanned | None] = [index.get(path) for path in paths]
+    new = [number for number, info in enumerate(result) if info is None]
+    advance(len(paths) - len(new))
+
+    def examine(number: int) -> None:
+        path = paths[number]
+        before = stamp(path)
+        result[number] = info = _examine(path, stream)
+        # why a file could not be read may have passed by the next time
+        if before is not None and not isinstance(info, str):
+            index.put(path, before, info)
+
     # in threads: decoders let go of the interpreter, and on network disks the time goes into waiting
-    with ThreadPoolExecutor(min(16, 4 * (os.cpu_count() or 1))) as pool:
-        for path, info in zip(new, pool.map(_examine, new)):
-            found[path] = info
-            advance(1)
-    result = [found[path] if info is None else info for path, info in zip(paths, known)]
-    if new and time.monotonic() - begun > _WORTH_KEEPING_S:
-        index.save(paths, result)
-    return result
-
-
-def _examine(path: Path) -> Scanned:
+    pool = ThreadPoolExecutor(min(16, 4 * (os.cpu_count() or 1)))
     try:
-        return inspect(path)
+        for _ in pool.map(examine, new):
+            advance(1)
+    finally:
+        pool.shutdown(cancel_futures=True)
+        if new and time.monotonic() - begun > _WORTH_KEEPING_S:
+            index.save(paths)
+    return [info for info in result if info is not None]  # which is all
+
+
+def _examine(path: Path, stream: int | None) -> Scanned:
+    try:
+        return inspect(path, stream=stream)
     except ZooError as error:
         return str(error)
 
 
 class _Index:
-    """A file of the user's cache that says what the files of a folder are."""
+    """A file of the user's cache that says what the files of a folder are, as the last scan met them."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, stream: int | None) -> None:
         name = hashlib.sha256(os.fsencode(os.path.realpath(root))).hexdigest()[:24]
         folder = user_cache.folder("audio")
-        self._root = root
-        self._path = folder / f"{name}.json" if folder is not None else None
+        self._root, self._prefix = root, str(root / "x")[:-1]
+        self._path = folder / f"{name}{f'-{stream}' if stream else ''}.json" if folder is not None else None
         self._files: dict[str, list[Any]] = {}
         try:
             stored = json.loads(self._path.read_bytes()) if self._path is not None else {}
-            if stored.get("engines") == _engines():
+            if stored.get("engines") == _engines() and isinstance(stored["files"], dict):
                 self._files = stored["files"]
         except (OSError, ValueError, KeyError, AttributeError):
             pass  # none yet, or damaged: the files themselves will tell
@@ -89,15 +103,17 @@ class _Index:
         except (KeyError, TypeError, ValueError):
             return None
 
-    def save(self, paths: Sequence[Path], infos: Sequence[Scanned]) -> None:
-        """Writes all down, whole or not at all; a cache that cannot be written does no harm."""
+    def put(self, path: Path, stamped: list[int], info: FileInfo) -> None:
+        """Takes down what a file is, which had this stamp before it was examined, unless it may change, or has."""
+        if stamped == stamp(path) and time.time_ns() - stamped[1] > _SETTLED_NS:
+            self._files[self._name(path)] = [*stamped, *_stored(path, info)]
+
+    def save(self, paths: Sequence[Path]) -> None:
+        """Writes down what is known of these files, whole or not at all; one that cannot be written does no harm."""
         if self._path is None:
             return
-        files = {}
-        for path, info in zip(paths, infos):
-            # why a file could not be read may have passed by the next time
-            if not isinstance(info, str) and (stamped := stamp(path)):
-                files[self._name(path)] = [*stamped, *_stored(path, info)]
+        names = map(self._name, paths)
+        files = {name: entry for name in names if (entry := self._files.get(name)) is not None}
         data = json.dumps({"engines": _engines(), "files": files}, separators=(",", ":")).encode()
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -105,6 +121,9 @@ class _Index:
                 stream.write(data)
 
     def _name(self, path: Path) -> str:
+        whole_path = str(path)
+        if whole_path.startswith(self._prefix):
+            return whole_path[len(self._prefix) :]
         return os.path.relpath(path, self._root)
 
 
@@ -121,7 +140,7 @@ def _engines() -> list[str]:
 def stamp(path: Path) -> list[int] | None:
     """Size and time of a file, which change where it does; None where there is none."""
     try:
-        status = path.stat()
+        status = os.stat(path)
     except OSError:
         return None
     return [status.st_size, status.st_mtime_ns] if stat.S_ISREG(status.st_mode) else None

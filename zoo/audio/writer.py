@@ -11,6 +11,7 @@ import numpy as np
 
 from zoo.audio.decoders import formats, wav
 from zoo.audio.decoders.wav import RawFormat
+from zoo.audio.loudspeakers import Layout, mask_of
 from zoo.audio.output import open_output
 from zoo.audio.samples import quantise, refuse_unusable
 from zoo.errors import ZooError
@@ -61,14 +62,16 @@ def open_writer(
     n_samples: int | None = None,
     subtype: str | None = None,
     raw: RawFormat | None = None,
+    layout: Layout = (),
     force: bool = False,
 ) -> Iterator[Writer]:
     """A context manager that yields a `Writer` to a .wav, .flac or .ogg file, or to "-" (standard output: WAV).
 
     Subtypes and rounding are those of `zoo.audio.write` (wav also "PCM_U8", "PCM_32" and "DOUBLE"); with `raw` there is
     no header and any suffix will do. Files appear as `open_output` says. To a pipe the header goes with the first
-    block, and promises `n_samples` if given, else it states no length. Raises ZooError, naming `path`, before any work
-    if the place or the format will not do, and later if writing fails.
+    block, and promises `n_samples` if given, else it states no length. `layout` names the loudspeakers of more than two
+    channels, for wav. Raises ZooError, naming `path`, before any work if the place or the format will not do, and later
+    if writing fails.
     """
     name, is_pipe = _name(path), _is_pipe(path)
     suffix, subtype = (Path(path).suffix.lower(), subtype or "") if raw else check_format(path, subtype)
@@ -79,8 +82,8 @@ def open_writer(
         if raw is not None:
             yield Writer(name, sample_rate, channels, lambda block: _write(stream, wav.encode(block, raw.encoding)))
         elif suffix == ".wav":
-            with _wav_writer(stream, name, RawFormat(sample_rate, channels, wav.SUBTYPES[subtype]), n_samples,
-                             is_pipe=is_pipe) as writer:  # fmt: skip
+            pcm = RawFormat(sample_rate, channels, wav.SUBTYPES[subtype], _mask(layout, channels))
+            with _wav_writer(stream, name, pcm, n_samples, is_pipe=is_pipe) as writer:
                 yield writer
         else:
             with _library_writer(
@@ -98,6 +101,11 @@ def check_format(path: str | Path, subtype: str | None) -> tuple[str, str]:
     if suffix == ".wav" and subtype not in wav.SUBTYPES:
         raise ZooError(f"{_name(path)}: cannot write the subtype '{subtype}', only {', '.join(wav.SUBTYPES)}")
     return suffix, subtype
+
+
+def _mask(layout: Layout, channels: int) -> int | None:
+    """What the header says of loudspeakers: nothing of one or two channels, whose are known."""
+    return mask_of(layout) if channels > 2 and len(layout) == channels else None
 
 
 def _name(path: str | Path) -> str:

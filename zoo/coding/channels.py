@@ -21,26 +21,37 @@ class ChannelLayout:
     """of the source"""
     model_channels: int
     mid_side: bool
+    apart: bool = False
+    """whether more channels than a model of several has are coded one by one, each given to all of the model's"""
 
     def __post_init__(self) -> None:
         if not 1 <= self.channels <= MAX_CHANNELS:
             raise ZooError(f"audio must have 1 to {MAX_CHANNELS} channels, got {self.channels}")
-        if self.model_channels > 1 and self.channels not in (1, self.model_channels):
+        fits = self.channels in (1, self.model_channels) or (self.apart and self.channels > self.model_channels)
+        if self.model_channels > 1 and not fits:
             possible = f"give it 1 or {self.model_channels}"
             raise ZooError(f"audio has {self.channels} channels, this codec {self.model_channels}: {possible}")
 
     @property
     def n_streams(self) -> int:
-        return self.channels if self.model_channels == 1 else 1
+        return self.channels if self.model_channels == 1 or self._one_by_one else 1
+
+    @property
+    def _one_by_one(self) -> bool:
+        return 1 < self.model_channels < self.channels
 
     def split(self, block: np.ndarray) -> np.ndarray:
         """Splits a block (m, channels) into streams (n_streams, m, model_channels)."""
+        if self._one_by_one:
+            return np.repeat(block.T[..., None], self.model_channels, axis=2)
         if self.model_channels > 1:
             return (block if self.channels > 1 else np.repeat(block, self.model_channels, axis=1))[None]
         return (_rotate(block) if self.mid_side else block).T[..., None]
 
     def join(self, streams: np.ndarray) -> np.ndarray:
         """Joins streams (n_streams, m, model_channels) to a block (m, channels)."""
+        if self._one_by_one:
+            return streams.mean(axis=2).T
         if self.model_channels > 1:
             return streams[0] if self.channels > 1 else streams[0].mean(axis=1, keepdims=True)
         block = streams[..., 0].T

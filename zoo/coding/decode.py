@@ -142,7 +142,7 @@ def _n_frames(engine: Engine, header: Header, n_samples: int) -> int:
 def streams_of(engine: Engine, header: Header) -> ChannelLayout:
     """How a file's channels were coded; raises BitstreamError for a header that the codec cannot have written."""
     try:
-        layout = engine.layout(header.channels, header.packet_frames, mid_side=header.mid_side)
+        layout = engine.layout(header.channels, header.packet_frames, mid_side=header.mid_side, apart=True)
     except ZooError as error:
         raise BitstreamError(f"header: {error}") from None
     module = engine.module

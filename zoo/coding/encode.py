@@ -35,10 +35,17 @@ class LatentEncoder:
     """Blocks of a source to latents (n_streams, n, D), packet by packet."""
 
     def __init__(
-        self, engine: Engine, sample_rate: int, channels: int, packet_frames: int, mid_side: bool | None
+        self,
+        engine: Engine,
+        sample_rate: int,
+        channels: int,
+        packet_frames: int,
+        mid_side: bool | None,
+        *,
+        apart: bool = False,
     ) -> None:
         """Raises ZooError where `Engine.layout` does."""
-        self.layout = engine.layout(channels, packet_frames, mid_side=mid_side)
+        self.layout = engine.layout(channels, packet_frames, mid_side=mid_side, apart=apart)
         self._resampler = Resampler(sample_rate, engine.module.sample_rate, channels)
         self._encoder = FrameEncoder(engine.chunks(packet_frames), self.layout.n_streams)
 
@@ -75,13 +82,14 @@ class StreamEncoder:
         policy: LevelPolicy,
         packet_frames: int,
         mid_side: bool | None = None,
+        apart: bool = False,
         on_codes: Callable[[np.ndarray, int], None] | None = None,
         latents: LatentEncoder | None = None,
     ) -> None:
         """`latents` is one that has encoded all of the source already; its packets then go to `push_latents`."""
         self._engine, self._policy = engine, policy
         self._ended, self._whole = False, latents is not None
-        self._latents = latents or LatentEncoder(engine, sample_rate, channels, packet_frames, mid_side)
+        self._latents = latents or LatentEncoder(engine, sample_rate, channels, packet_frames, mid_side, apart=apart)
         self._layout = self._latents.layout
         self._packet_frames = packet_frames
         self._on_codes = on_codes
@@ -205,18 +213,26 @@ def encode_blocks(
     level: int | None = None,
     packet_s: float | None = None,
     mid_side: bool | None = None,
+    apart: bool = False,
     as_stream: bool = False,
     on_codes: Callable[[np.ndarray, int], None] | None = None,
 ) -> StreamEncoder:
     """Codes a whole source; what comes back tells its length, payload and levels.
 
-    With a `bitrate` (kbps of payload) a source is coded when all of it is known, unless `as_stream`. Raises ZooError
-    for a bitrate or level that the codec has not.
+    With a `bitrate` (kbps of payload) a source is coded when all of it is known, unless `as_stream`. `apart` is that of
+    `Engine.layout`. Raises ZooError for a bitrate or level that the codec has not.
     """
     packet_frames = engine.packet_frames(packet_s)
     policy = level_policy(engine, bitrate, level)
     made = functools.partial(
-        StreamEncoder, engine, sample_rate, channels, packet_frames=packet_frames, mid_side=mid_side, on_codes=on_codes
+        StreamEncoder,
+        engine,
+        sample_rate,
+        channels,
+        packet_frames=packet_frames,
+        mid_side=mid_side,
+        apart=apart,
+        on_codes=on_codes,
     )
     if bitrate is None or as_stream:
         encoder = made(policy=policy)
@@ -224,7 +240,7 @@ def encode_blocks(
             if written := encoder.push(block):
                 write(written)
     else:
-        latents = LatentEncoder(engine, sample_rate, channels, packet_frames, mid_side)
+        latents = LatentEncoder(engine, sample_rate, channels, packet_frames, mid_side, apart=apart)
         with StoredLatents() as packets:
             for block in blocks:
                 packets.extend(latents.push(block))

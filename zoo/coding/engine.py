@@ -96,13 +96,17 @@ class Engine(CodecParts):
             raise ZooError(f"packets of {wanted:g} s: choose {shortest_s:.3f} to {longest_s:.1f} s")
         return frames
 
-    def layout(self, channels: int, packet_frames: int, *, mid_side: bool | None = None) -> ChannelLayout:
+    def layout(
+        self, channels: int, packet_frames: int, *, mid_side: bool | None = None, apart: bool = False
+    ) -> ChannelLayout:
         """How a source of so many channels is coded; two channels go as mid and side through a mono codec.
 
+        With `apart`, a codec of several channels takes more of them one by one.
         Raises ZooError if the codec cannot take them, or a packet of them would be larger than MAX_PACKET_CODES.
         """
         possible = channels == 2 and self.module.channels == 1
-        layout = ChannelLayout(channels, self.module.channels, possible if mid_side is None else mid_side and possible)
+        rotated = possible if mid_side is None else mid_side and possible
+        layout = ChannelLayout(channels, self.module.channels, rotated, apart)
         n_codes = layout.n_streams * packet_frames * self.symbols.n_codes(self.symbols.n_levels - 1)
         if n_codes > MAX_PACKET_CODES:
             raise ZooError(f"packets of {packet_frames} frames of {channels} channels hold {n_codes} codes, too many")

@@ -19,7 +19,7 @@ import numpy as np
 from zoo import audio, coding, tokens
 from zoo.audio import open_output, open_reader
 from zoo.bitstream.container import ContainerReader
-from zoo.commands.encode import encode_reader
+from zoo.commands.encode import encode_reader, taking
 from zoo.commands.journal import NAME, Entry, Journal, State, if_unchanged, look_at
 from zoo.commands.options import Encode
 from zoo.commands.sources import find_codec
@@ -164,7 +164,8 @@ class Corpus:
         try:
             state = look_at(job.source, contents=False)
             with open_reader(job.source, stream=self.options.stream) as reader:
-                channels, rate, n_samples = reader.channels, reader.sample_rate, reader.n_samples
+                channels = taking(self.codec, reader, self.options).channels
+                rate, n_samples = reader.sample_rate, reader.n_samples
         except ZooError:
             return Verdict.CHANGED
         header = made.header
@@ -182,9 +183,12 @@ class Corpus:
 
     def _settings_for(self, channels: int) -> dict[str, Any]:
         mid_side = self.options.stereo == "mid_side" and channels == 2 and self.codec.channels == 1
-        return (
-            self._settings | {"mid_side": mid_side} | ({"stream": self.options.stream} if self.options.stream else {})
-        )
+        found = self._settings | {"mid_side": mid_side}
+        if self.options.stream:
+            found["stream"] = self.options.stream
+        if self.options.channels != "each":
+            found["channels"] = self.options.channels
+        return found
 
     def _write_down(self, job: Job, state: State, channels: int, *, with_tokens: bool) -> None:
         self.journal.add(
@@ -223,7 +227,7 @@ class Corpus:
                 if options.tokens:
                     # before the .zac, whose presence says that a file is done
                     tokens.save(job.tokens, tokens.of(encoder, codes), force=True)
-            self._write_down(job, state, reader.channels, with_tokens=options.tokens)
+            self._write_down(job, state, taking(codec, reader, options).channels, with_tokens=options.tokens)
             if reader.warning:
                 report(f"warning: {reader.warning}")
             return Done(encoder.n_samples / reader.sample_rate, encoder.payload_bytes)

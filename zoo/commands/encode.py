@@ -15,6 +15,7 @@ import numpy as np
 
 from zoo import audio, coding, tokens
 from zoo.audio import Reader, check_output, open_output, open_reader
+from zoo.audio.taking import Taken
 from zoo.coding.rate import kbps
 from zoo.commands.options import Encode
 from zoo.commands.sources import check_input, find_codec, raw_format
@@ -52,6 +53,9 @@ def encode(options: Encode) -> None:
                 tokens.save(token_file, tokens.of(encoder, codes), force=options.force)
         if reader.warning:
             print(f"warning: {reader.warning}", file=sys.stderr)
+        taken = taking(codec, reader, options)
+    if not taken.is_usual:
+        report(f"{reader.name}: {taken}")
     seconds = encoder.n_samples / reader.sample_rate
     report(
         f"{reader.name} → {options.output}: {seconds:.1f} s, payload {kbps(encoder.payload_bytes, seconds):.2f} kbps, "
@@ -64,6 +68,11 @@ def encode(options: Encode) -> None:
             report("so short a file cannot mix the codec's levels to come closer")
 
 
+def taking(codec: ReadyCodec, reader: Reader, options: Encode) -> Taken:
+    """What becomes of the channels that a reader has."""
+    return Taken(options.channels, reader.channels, reader.layout, codec.channels)
+
+
 def encode_reader(
     codec: ReadyCodec,
     reader: Reader,
@@ -73,11 +82,12 @@ def encode_reader(
     advance: Callable[[int], None],
 ) -> coding.StreamEncoder:
     """Codes what a reader holds into a stream; its codes, if options.tokens, are appended to `codes`."""
+    taken = taking(codec, reader, options)
 
     def blocks() -> Iterator[np.ndarray]:
         with contextlib.nullcontext(threading.Event()) if reader.seekable else until_interrupted() as stop:
             while not stop.is_set() and len(block := reader.read(BLOCK_SAMPLES)):
-                yield block
+                yield taken(block)
                 advance(len(block))
 
     def write(data: bytes) -> None:
@@ -88,12 +98,13 @@ def encode_reader(
         codec.engine,
         blocks(),
         reader.sample_rate,
-        reader.channels,
+        taken.channels,
         write=write,
         bitrate=options.bitrate,
         level=options.level,
         packet_s=options.packet_s,
         mid_side=options.stereo == "mid_side",
+        apart=taken.apart,
         as_stream=not reader.seekable,
         on_codes=(lambda packet, level: codes.append(packet)) if options.tokens else None,
     )

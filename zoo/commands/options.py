@@ -45,6 +45,9 @@ class Encode:
     """seconds to a packet: shorter ones cost more bits and less delay"""
     stereo: Literal["mid_side", "separate"] = "mid_side"
     """how a codec of one channel gets two"""
+    channels: Literal["each", "mix", "first", "surround"] = "each"
+    """each is coded; they are mixed to as many as the codec has (5.1 and the like by ITU-R BS.775); as many first ones
+    are taken; or surround: as each, and a codec of two channels codes more than two one by one"""
     corpus: bool = False
     """code every audio file below INPUT, each to OUTPUT/same/path.zac; run again, only what is new or has changed"""
     stream: int | None = None
@@ -110,8 +113,9 @@ class Tokenise:
     """operating point, from 0 (lowest rate); None = the codec's default"""
     latents: bool = False
     """latents (float16), not quantised, instead of codes"""
-    channels: Literal["each", "mix", "first"] = "each"
-    """each is coded, as encode does; or they are mixed to as many as the codec has, or its first ones taken"""
+    channels: Literal["each", "mix", "first", "surround"] = "each"
+    """each is coded; they are mixed to as many as the codec has (5.1 and the like by ITU-R BS.775); as many first ones
+    are taken; or surround: as each, and a codec of two channels codes more than two one by one"""
     stereo: Literal["mid_side", "separate"] = "mid_side"
     """how a codec of one channel gets two"""
     packet_s: float = 1.0

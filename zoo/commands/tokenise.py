@@ -15,12 +15,12 @@ from zoo.console import extras
 from zoo.console.command import progress
 from zoo.console.terminal import report
 from zoo.errors import ZooError
+from zoo.library.clips import is_input
+from zoo.library.store import File, Store, is_uri, open_input, open_store
 from zoo.ready import ReadyCodec
 from zoo.tokenise import cluster, formats, local, manifest, plan, shards
-from zoo.tokenise.clips import is_input
 from zoo.tokenise.plan import Plan, Unit
 from zoo.tokenise.rows import Row, Settings
-from zoo.tokenise.store import File, Store, is_uri, open_input, open_store
 from zoo.tokenise.work import Work
 
 SOME_FAILED = 1
@@ -79,6 +79,10 @@ def _conclude(out: Store, made: Plan, codec: ReadyCodec, new: list[int], mine: l
             f"{here.clips} clips, {here.seconds / 3600:.2f} hours, {here.seconds / max(wall_s, 1e-9):.0f}× real time: "
             f"{here.rows} rows in {here.shards} shards, {here.bytes / 1e6:.1f} MB"
         )
+        for said, n in here.taken.items():
+            report(f"{n} clip{'s' * (n > 1)} of {said}")
+        if made.settings.stream:
+            report(f"of containers, audio stream {made.settings.stream} was taken")
     missing = made.n_units - len(plan.done(out))
     if missing:
         report(f"{missing} of {made.n_units} units are left to other parts; the last one writes {manifest.NAME}")
@@ -194,6 +198,7 @@ def _decode(codec: ReadyCodec, parts: list[Row], target: Path, options: Detokeni
             first.channels,
             n_samples=n_samples,
             subtype=options.subtype,
+            layout=tuple(first.layout.split()) if first.channels == first.source_channels else (),
             force=options.force,
         ) as writer:
             for block in shards.decode(codec.engine, parts):

@@ -11,8 +11,8 @@ from typing import Any
 from zoo.console import extras
 from zoo.console.command import use_compilation_cache
 from zoo.errors import ZooError, one_line
+from zoo.library.store import is_uri
 from zoo.tokenise.plan import Unit
-from zoo.tokenise.store import is_uri
 from zoo.tokenise.work import Work, Worker
 
 _BLOCKS = 4096

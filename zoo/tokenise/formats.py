@@ -42,8 +42,8 @@ def to_parquet(rows: Sequence[Row]) -> Files:
     kinds = {
         "key": pa.string(), "source": pa.string(), "part": pa.int32(), "last": pa.bool_(), "samples": pa.int64(),
         "duration": pa.float64(), "sample_rate": pa.int32(), "channels": pa.int32(), "source_channels": pa.int32(),
-        "codec": pa.string(), "level": pa.int32(), "packet_frames": pa.int32(), "mid_side": pa.bool_(),
-        "shape": pa.list_(pa.int32()),
+        "layout": pa.string(), "codec": pa.string(), "level": pa.int32(), "packet_frames": pa.int32(),
+        "mid_side": pa.bool_(), "shape": pa.list_(pa.int32()),
     }  # fmt: skip
     name = values_name(rows[0])
     schema = pa.schema([*kinds.items(), (name, pa.list_(pa.from_numpy_dtype(rows[0].values.dtype)))])
@@ -75,11 +75,12 @@ def from_parquet(path: Path) -> Iterator[Row]:
 
     with pq.ParquetFile(path) as table:
         name = next((name for name in ("codes", "latents") if name in table.schema_arrow.names), None)
-        if name is None or not set(FIELDS) <= set(table.schema_arrow.names):
+        fields = [field for field in FIELDS if field in table.schema_arrow.names]
+        if name is None or not {*FIELDS} - {"layout"} <= {*fields}:
             raise ZooError(f"holds no tokens; its columns: {', '.join(table.schema_arrow.names)}"[:300])
-        for batch in table.iter_batches(batch_size=16, columns=[*FIELDS, name]):
+        for batch in table.iter_batches(batch_size=16, columns=[*fields, name]):
             values = batch.column(name)
-            for index, about in enumerate(batch.select(list(FIELDS)).to_pylist()):
+            for index, about in enumerate(batch.select(fields).to_pylist()):
                 yield from_about(about, values[index].values.to_numpy(zero_copy_only=False))
 
 

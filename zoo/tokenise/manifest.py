@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,9 +12,9 @@ from typing import Any
 
 from zoo.codec import Codec
 from zoo.errors import ZooError, one_line
+from zoo.library.store import Store
 from zoo.tokenise import plan
 from zoo.tokenise.plan import Plan
-from zoo.tokenise.store import Store
 
 NAME, ERRORS, WARNINGS, PAGE = "manifest.json", "errors.jsonl", "warnings.txt", "README.md"
 _AT_ONCE = 16
@@ -31,6 +32,8 @@ class Counts:
     bytes: int
     errors: int
     warnings: int
+    taken: dict[str, int]
+    """what became of clips with more than two channels, and of how many"""
 
 
 def records(out: Store, units: Sequence[int]) -> Iterator[dict[str, Any]]:
@@ -57,6 +60,7 @@ def count(found: Sequence[dict[str, Any]]) -> Counts:
         bytes=sum(shard["bytes"] for shard in shards),
         errors=sum(len(record["errors"]) for record in found),
         warnings=sum(len(record["warnings"]) for record in found),
+        taken=dict(sum((Counter(record.get("taken", {})) for record in found), Counter())),
     )
 
 
@@ -83,6 +87,7 @@ def finish(out: Store, made: Plan, codec: Codec) -> Counts:
         "seconds": counts.seconds,
         "errors": counts.errors,
         "warnings": counts.warnings,
+        "channels": counts.taken,
         "codec_sample_rate": codec.sample_rate,
         "hop_length": codec.hop_length,
         "plan": made.to_json(),

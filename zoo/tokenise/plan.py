@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from zoo.errors import ZooError, one_line
+from zoo.library.store import File, Store
 from zoo.tokenise.formats import Format
 from zoo.tokenise.rows import Settings
-from zoo.tokenise.store import File, Store
 
 NAME = "plan.json"
 RECORDS = ".units"

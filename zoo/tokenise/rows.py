@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from zoo.audio import mix_channels
+from zoo.audio.taking import Channels, Taken
 from zoo.bitstream.layout import Header
 from zoo.coding.encode import LatentEncoder
 from zoo.coding.engine import Engine
 from zoo.errors import ZooError
-from zoo.tokenise.clips import Begin
+from zoo.library.clips import Begin
 from zoo.tokens import Tokens
-
-Channels = Literal["each", "mix", "first"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,8 @@ class Row:
     channels: int
     """that were coded"""
     source_channels: int
+    layout: str
+    """the loudspeakers of more than two source channels, such as "FL FR FC LFE BL BR"; else empty"""
     codec: str
     """the digest of its weights, 32 hexadecimal digits"""
     level: int
@@ -81,8 +81,8 @@ class Row:
 
 
 FIELDS = (
-    "key", "source", "part", "last", "samples", "duration", "sample_rate", "channels", "source_channels", "codec",
-    "level", "packet_frames", "mid_side", "shape",
+    "key", "source", "part", "last", "samples", "duration", "sample_rate", "channels", "source_channels", "layout",
+    "codec", "level", "packet_frames", "mid_side", "shape",
 )  # fmt: skip
 """columns of a row besides its values, in their order"""
 
@@ -90,7 +90,8 @@ FIELDS = (
 def from_about(about: dict[str, Any], values: np.ndarray) -> Row:
     """The inverse of `Row.about`, from flat values; raises ZooError for what is none."""
     try:
-        fields = {name: about[name] for name in FIELDS if name not in ("duration", "shape")}
+        fields = {name: about[name] for name in FIELDS if name not in ("duration", "shape", "layout")}
+        fields["layout"] = about.get("layout", "")  # an earlier version wrote none
         return Row(**fields, values=np.asarray(values).reshape([int(n) for n in about["shape"]]))
     except (KeyError, ValueError, TypeError) as error:
         raise ZooError(f"holds no tokens as this program writes them ({type(error).__name__}: {error})") from None
@@ -122,10 +123,14 @@ class ClipEncoder:
         """Raises ZooError for channels that the codec cannot take."""
         self._engine, self._settings = engine, settings
         self._begin, self._digest = begin, digest
-        wanted = engine.module.channels
-        self._channels = begin.channels if settings.channels == "each" else min(begin.channels, wanted)
+        self.taken = Taken(settings.channels, begin.channels, begin.layout, engine.module.channels)
         self._latents = LatentEncoder(
-            engine, begin.sample_rate, self._channels, settings.packet_frames, mid_side=settings.mid_side
+            engine,
+            begin.sample_rate,
+            self.taken.channels,
+            settings.packet_frames,
+            mid_side=settings.mid_side,
+            apart=self.taken.apart,
         )
         self._packets: list[np.ndarray] = []
         self._n_bytes = 0
@@ -135,7 +140,7 @@ class ClipEncoder:
 
     def push(self, block: np.ndarray) -> Iterator[Row]:
         """The rows that a block completes: none, but of a very long clip."""
-        for latents in self._latents.push(self._taken(block)):
+        for latents in self._latents.push(self.taken(block)):
             yield from self._add(latents)
 
     def finish(self) -> Iterator[Row]:
@@ -143,11 +148,6 @@ class ClipEncoder:
         for latents in self._latents.finish():
             yield from self._add(latents)
         yield self._row(last=True)
-
-    def _taken(self, block: np.ndarray) -> np.ndarray:
-        if self._settings.channels == "first":
-            return block[:, : self._channels]
-        return mix_channels(block, self._channels)
 
     def _add(self, latents: np.ndarray) -> Iterator[Row]:
         values = self._values(latents)
@@ -180,8 +180,9 @@ class ClipEncoder:
             last=last,
             samples=end - self._first_sample,
             sample_rate=begin.sample_rate,
-            channels=self._channels,
+            channels=self.taken.channels,
             source_channels=begin.channels,
+            layout=" ".join(begin.layout) if begin.channels > 2 else "",
             codec=self._digest,
             level=-1 if settings.level is None else settings.level,
             packet_frames=settings.packet_frames,

@@ -12,9 +12,9 @@ from zoo.audio.resampler import Resampler
 from zoo.coding.engine import Engine
 from zoo.coding.stream import FrameDecoder
 from zoo.errors import ZooError
+from zoo.library.store import File, Store
 from zoo.tokenise import formats, manifest, plan
 from zoo.tokenise.rows import Row, check_parts, to_tokens
-from zoo.tokenise.store import File, Store
 
 
 def names_of(store: Store, file: File | None) -> list[str]:
@@ -80,7 +80,7 @@ def decode(engine: Engine, parts: list[Row]) -> Iterator[np.ndarray]:
         return
     check_parts(parts)
     header, n_samples = parts[0].header(), sum(row.samples for row in parts)
-    layout = engine.layout(header.channels, header.packet_frames, mid_side=header.mid_side)
+    layout = engine.layout(header.channels, header.packet_frames, mid_side=header.mid_side, apart=True)
     frames = FrameDecoder(engine.chunks(header.packet_frames), layout.n_streams)
     resampler = Resampler(engine.module.sample_rate, header.sample_rate, header.channels)
     latents = np.concatenate([row.values for row in parts], axis=1)

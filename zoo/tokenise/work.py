@@ -17,12 +17,12 @@ import numpy as np
 from zoo.audio.output import describe
 from zoo.coding.engine import Engine
 from zoo.errors import ZooError
+from zoo.library.clips import Begin, Clip, End, Event, Failed, events
+from zoo.library.store import Store, open_input, open_store
 from zoo.ready import ReadyCodec
 from zoo.tokenise import formats, plan
-from zoo.tokenise.clips import Begin, Clip, End, Event, Failed, events
 from zoo.tokenise.plan import Unit
 from zoo.tokenise.rows import ClipEncoder, Row, Settings
-from zoo.tokenise.store import Store, open_input, open_store
 
 T = TypeVar("T")
 BLOCKS_AHEAD = 64
@@ -66,6 +66,8 @@ class Record:
     shards: list[Shard] = field(default_factory=list)
     errors: list[dict[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    taken: dict[str, int] = field(default_factory=dict)
+    """what became of clips with more than two channels, and of how many"""
 
     def fail(self, key: str, source: str, reason: str) -> None:
         self.errors.append({"key": key, "source": source, "reason": reason})
@@ -135,6 +137,9 @@ def rows_of(stream: Iterator[Event], engine: Engine, work: Work, record: Record)
                     yield from spool.rows()
                     yield from last
                     record.clips += 1
+                    if not encoder.taken.is_usual:
+                        said = str(encoder.taken)
+                        record.taken[said] = record.taken.get(said, 0) + 1
                     encoder = None
                     if event.warning:
                         record.warnings.append(event.warning)

@@ -18,6 +18,7 @@ def test_the_dry_run_counts_every_row(tmp_path, capsys):
     assert dry["rows"] == 300
     assert 0 < dry["decoding_ms"] < dry["all_ms"]
     assert dry["outside_ms"] == pytest.approx(dry["all_ms"] - dry["decoding_ms"])
+    assert dry["outside_cpu_ms"] == pytest.approx(dry["all_cpu_ms"] - dry["decoding_cpu_ms"])
     assert "300 rows of a stub" in capsys.readouterr().out
 
 
@@ -27,3 +28,5 @@ def test_too_little_work_and_no_codec_are_named(tmp_path, capfd):
     assert "give either --ckpt or --model" in said
     options = ["--rows", "0", "--data.root", str(tmp_path), "--model", "autoencoder"]
     assert "1 units of work are too few" in complaint(capfd, tokenise.main, options)
+    said = complaint(capfd, tokenise.main, ["--rows", "0", "--vs", "torch", "--model", "mimi"])
+    assert "--vs torch takes --data.root and a published --model" in said

@@ -8,8 +8,9 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from evaluate.bench import footprint, torch_peers, versus  # noqa: E402
+from evaluate.bench import footprint, tokenise_versus, torch_peers, versus  # noqa: E402
 from evaluate.bench.torch_peers.randomise import OUTPUT_DEVIATION  # noqa: E402
+from tests.audio_files import noise, write  # noqa: E402
 from tests.zoo.published.small import HUB_CONFIGS  # noqa: E402
 from zoo.errors import ZooError  # noqa: E402
 from zoo.published import PublishedModel  # noqa: E402
@@ -114,3 +115,16 @@ def test_memory_of_torch_in_a_process_of_its_own(tmp_path):
 def test_a_model_without_a_reference_says_so():
     with pytest.raises(ZooError, match="there is no torch implementation of hifigan to compare with"):
         torch_peers.build("hifigan", HUB_CONFIGS["hifigan"])
+
+
+@pytest.mark.parametrize("name", ["encodec", "dac"])
+def test_a_folder_is_tokenised_as_torch_does(tmp_path, monkeypatch, name):
+    for n in range(12):
+        write(tmp_path / "in" / f"{n}.wav", noise(8000 + 800 * n, level=0.2, seed=n))
+    monkeypatch.setattr(tokenise_versus, "published_only", lambda _: published(name))
+    found = tokenise_versus.compare(str(tmp_path / "in"), name, workers=1, batch_size=3, repeat=1, limit=None)
+    assert found.codes_equal > 0.999
+    assert (found.files, len(found.torch), len(found.ours)) == (12, 1, 1)
+    assert found.times_faster == found.ours[0] / found.torch[0] > 0
+    with pytest.raises(ZooError, match="2 files are too few to measure with, at 3 in a batch"):
+        tokenise_versus.compare(str(tmp_path / "in"), name, workers=1, batch_size=3, repeat=1, limit=2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 import subprocess
 import sys
@@ -17,9 +16,8 @@ from hypothesis import strategies as st
 from tests.zoo.audio import format_files
 from tests.zoo.audio.format_files import Example, by_ffmpeg, by_soundfile, music, wav, without_tag
 from zoo import audio
-from zoo.audio import inspect, open_reader
+from zoo.audio import open_reader
 from zoo.audio.decoders import ffmpeg
-from zoo.audio.scan import scan
 from zoo.errors import ZooError
 
 
@@ -85,41 +83,6 @@ def test_a_crop_is_that_part_of_the_whole(file):
         block = source.read(100)
         np.testing.assert_allclose(block, whole[max(start, 0) :][: len(block)], rtol=0, atol=1e-6)
     source.close()
-
-
-def test_an_index_gives_what_examining_anew_gives(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("zoo.audio.scan._WORTH_KEEPING_S", 0.0)
-    root = tmp_path / "files"
-    root.mkdir()
-    for example in examples().values():
-        (root / example.name).write_bytes(example.data)
-    (root / "broken.wav").write_bytes(b"no audio")
-    paths = audio.find_files(root)
-    first = scan(root, paths)
-    opened: list[str] = []
-
-    def watched(path: Path) -> audio.FileInfo:
-        opened.append(path.name)
-        return inspect(path)
-
-    monkeypatch.setattr("zoo.audio.scan.inspect", watched)
-    assert scan(root, paths) == first
-    assert opened == ["broken.wav"]  # whose fault may have been mended elsewhere
-    (stored,) = (tmp_path / "cache" / "codec-zoo" / "audio").iterdir()
-    elsewhere = Path(os.path.relpath(root))
-    assert [getattr(info, "n_samples", None) for info in scan(elsewhere, audio.find_files(elsewhere))] == [
-        getattr(info, "n_samples", None) for info in first
-    ]
-    # one that changed is examined anew; so are all once the index is damaged
-    os.utime(root / "pcm_16.wav", ns=(1, 1))
-    opened.clear()
-    scan(root, paths)
-    assert sorted(opened) == ["broken.wav", "pcm_16.wav"]
-    stored.write_text(json.dumps({"engines": [], "files": 3}))
-    opened.clear()
-    scan(root, paths)
-    assert len(opened) == len(paths)
 
 
 @pytest.mark.parametrize(

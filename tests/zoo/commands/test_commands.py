@@ -13,6 +13,8 @@ import numpy as np
 import soundfile
 
 import zoo
+from evaluate.bench.models import random_codec
+from tests.audio_files import noise, write
 from tests.zoo.conftest import RATE, complaint, environment, music
 from zoo.__main__ import main
 
@@ -257,3 +259,41 @@ def test_help_is_quick_and_wrong_arguments_are_one_line(here):
     subprocess.run([sys.executable, "-m", "zoo", "--help"], env=environment(), check=True, capture_output=True)
     assert time.perf_counter() - begin < 6  # (1.5 s on a machine with nothing else to do)
     assert "bitrate" in refused("encode", "song.wav", "x.zac", "--bitrat", "3")
+
+
+def test_more_than_two_channels(here, monkeypatch, capfd):
+    """A codec of two channels refuses six, mixes them, takes the first ones, or codes them one by one, and back."""
+    size = {"latent_dim": 8, "widths": (8, 8), "strides": (5, 8), "dilations": (1,)}
+    stereo = random_codec("vae", sample_rate=8_000, channels=2, **size)
+    for module in ("encode", "decode", "corpus"):
+        monkeypatch.setattr(f"zoo.commands.{module}.find_codec", lambda *_: stereo)
+    Path("lib").mkdir()
+    write(Path("lib/six.wav"), noise(9_000, 6, level=0.1), 8_000)
+    assert "audio has 6 channels, this codec 2: give it 1 or 2" in complaint(capfd, "encode", "lib/six.wav", "x.zac")
+    samples, _ = soundfile.read("lib/six.wav", dtype="float32")
+    gains = np.zeros((6, 2))
+    gains[:, 0], gains[:, 1] = (1, 0, 0.5**0.5, 0, 0.5**0.5, 0), (0, 1, 0.5**0.5, 0, 0, 0.5**0.5)
+    mixed = (samples @ gains / (1 + 2**0.5)).astype(np.float32)
+    wanted = {"mix": (mixed, "mixed to 2 (ITU-R BS.775)"), "first": (samples[:, :2], "the first 2 taken")}
+    for channels, (taken, said) in wanted.items():
+        main(["encode", "lib/six.wav", f"{channels}.zac", "--channels", channels])
+        assert f"six.wav: 6 channels (FL FR FC LFE BL BR), {said}" in capfd.readouterr().err
+        main(["decode", f"{channels}.zac", f"{channels}.wav", "--subtype", "FLOAT"])
+        found, _ = soundfile.read(f"{channels}.wav", dtype="float32")
+        np.testing.assert_allclose(found, stereo.decode(stereo.encode(taken, 8_000)), atol=1e-4)
+    main(["encode", "lib/six.wav", "six.zac", "--channels", "surround", "--bitrate", "60", "--tokens"])
+    main(["encode", "lib/six.wav", "six.zac", "--channels", "surround", "--tokens", "--force"])
+    alone = [stereo.decode(stereo.encode(samples[:, c], 8_000)) for c in range(6)]
+    for coded in ("six.zac", "six.npy"):
+        main(["decode", coded, "six.wav", "--subtype", "FLOAT", "--force"])
+        np.testing.assert_allclose(soundfile.read("six.wav")[0], np.stack(alone, axis=1), atol=1e-5)
+    main(["decode", "six.zac", "part.wav", "--start", "0.5", "--seconds", "0.25", "--subtype", "FLOAT"])
+    np.testing.assert_allclose(soundfile.read("part.wav")[0], soundfile.read("six.wav")[0][4000:6000], atol=1e-4)
+    capfd.readouterr()
+    for channels, n in (("surround", 6), ("mix", 2), ("mix", 2)):
+        main(["encode", "--corpus", "lib", "coded", "--channels", channels])
+        main(["decode", "coded/six.zac", "six.wav", "--force"])
+        assert soundfile.info("six.wav").channels == n
+    said = capfd.readouterr().err
+    assert said.count("was coded with other options and is coded again") == 1
+    assert "1 of 1 files are coded already" in said

@@ -10,7 +10,7 @@ import pytest
 import zoo
 from tests.audio_files import noise, write
 from zoo.__main__ import main
-from zoo.tokenise import store
+from zoo.library import retry
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,7 @@ def codec(place: Path) -> zoo.ReadyCodec:
 def library(here: Path, codec: zoo.ReadyCodec, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Five files of 0.2 to 2.6 s, of three rates, formats and numbers of channels; no request waits to be repeated."""
     monkeypatch.setattr("zoo.commands.tokenise.find_codec", lambda *_: codec)
-    monkeypatch.setattr(store, "PAUSES_S", (0.0,) * 8)
+    monkeypatch.setattr(retry, "PAUSES_S", (0.0,) * 8)
     write(here / "lib" / "a.wav", noise(9_000, 2, seed=1), 11_025)
     write(here / "lib" / "b" / "b.flac", noise(20_800, seed=2), 8_000)
     write(here / "lib" / "b" / "c.ogg", noise(22_050, seed=3), 22_050)

@@ -20,8 +20,8 @@ from zoo.tokenise.work import Spool
 def row(number: int, values: np.ndarray, **changes) -> Row:
     made = {
         "key": f"a.b/{number}.wav", "source": "ü ä", "part": 0, "last": True, "samples": 100 * number,
-        "sample_rate": 8_000, "channels": 2, "source_channels": 6, "codec": "0f" * 16, "level": 3,
-        "packet_frames": 200, "mid_side": True, **changes,
+        "sample_rate": 8_000, "channels": 2, "source_channels": 6, "layout": "FL FR FC LFE SL SR",
+        "codec": "0f" * 16, "level": 3, "packet_frames": 200, "mid_side": True, **changes,
     }  # fmt: skip
     return Row(**made, values=values)
 
@@ -121,3 +121,14 @@ def test_grain_reads_records(tokenise):
     assert len(source) == keys == 5
     assert source[1].key == "b/b.flac"
     assert dataclasses.asdict(source[1])["samples"] == 20_800
+
+
+def test_rows_of_an_earlier_version_say_nothing_of_loudspeakers(tmp_path):
+    about = CODES[1].about()
+    del about["layout"]
+    assert from_about(about, CODES[1].values).layout == ""
+    shard = tmp_path / "a.parquet"
+    shard.write_bytes(WRITERS["parquet"](CODES)[".parquet"])
+    pq = pytest.importorskip("pyarrow.parquet")
+    pq.write_table(pq.read_table(shard).drop_columns(["layout"]), shard)
+    assert [found.layout for found in read(shard)] == [""] * len(CODES)

@@ -17,8 +17,10 @@ from tests.zoo.conftest import complaint
 from tests.zoo.tokenise.conftest import contents
 from zoo.__main__ import main
 from zoo.errors import ZooError
-from zoo.tokenise import read, store
-from zoo.tokenise.store import Local, Remote, open_input, retried
+from zoo.library import retry
+from zoo.library.retry import retried
+from zoo.library.store import Local, Remote, open_input
+from zoo.tokenise import read
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -128,7 +130,7 @@ def test_a_store_that_breaks_down_stops_and_goes_on_where_it_was(tokenise, flaky
 
 
 def test_only_what_may_pass_is_asked_for_again(monkeypatch):
-    monkeypatch.setattr(store, "PAUSES_S", (0.0, 0.0))
+    monkeypatch.setattr(retry, "PAUSES_S", (0.0, 0.0))
     calls = []
 
     class NoCredentialsError(Exception):

@@ -19,7 +19,7 @@ from evaluate.bench.models import random_codec
 from tests.audio_files import noise, write
 from tests.zoo.conftest import complaint
 from tests.zoo.tokenise.conftest import contents
-from zoo import tokens
+from zoo import audio, tokens
 from zoo.__main__ import main
 from zoo.errors import ZooError
 from zoo.nn.bottlenecks import SymbolFormat
@@ -139,19 +139,26 @@ def test_a_long_clip_is_several_rows_in_shards_of_bounded_size(tokenise, library
     assert contents(Path("out-back")) == contents(Path("whole-back"))
 
 
-@pytest.mark.parametrize(("channels", "streams"), [("each", 6), ("mix", 1), ("first", 1)])
-def test_channels(tokenise, library, codec, channels, streams):
+@pytest.mark.parametrize(("channels", "streams"), [("each", 6), ("mix", 1), ("first", 1), ("surround", 6)])
+def test_channels(tokenise, library, codec, channels, streams, capfd):
     tokenise("out", "--channels", channels)
     (row,) = [row for row in rows("out") if row.key == "e.wav"]
     samples = soundfile.read(library / "e.wav", dtype="float32")[0]
-    expected = {"each": samples, "mix": samples.mean(axis=1), "first": samples[:, 0]}[channels]
+    mixed = samples @ np.array([0.5**0.5, 0.5**0.5, 1, 0, 0.5, 0.5]) / (2**0.5 + 2)  # 5.1, as ITU-R BS.775 has it
+    expected = {"each": samples, "surround": samples, "mix": mixed.astype(np.float32), "first": samples[:, 0]}[channels]
     assert (row.values.shape[0], row.channels, row.source_channels) == (streams, streams, 6)
     codes = codec.encode(expected, 8_000).codes
     if channels == "mix":  # whose sum may be rounded otherwise
         assert np.mean(row.values == codes) > 0.999
     else:
         np.testing.assert_array_equal(row.values, codes)
-    assert manifest("out")["plan"]["settings"]["channels"] == channels
+    found = manifest("out")
+    assert found["plan"]["settings"]["channels"] == channels
+    what = {"mix": "mixed to 1 (ITU-R BS.775)", "first": "the first 1 taken"}.get(channels, "each coded")
+    said = f"6 channels (FL FR FC LFE BL BR), {what}"
+    assert found["channels"][said] == 1
+    assert row.layout == "FL FR FC LFE BL BR"
+    assert f"1 clip of {said}" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["000000-000.npy", "000000-000.jsonl"])
@@ -179,6 +186,16 @@ def test_a_codec_of_two_channels(quick, tokenise, library, monkeypatch):
     (one,) = [row for row in rows("each") if row.key == "b/d.wav"]
     mono = soundfile.read(library / "b" / "d.wav", dtype="float32")[0]
     np.testing.assert_array_equal(one.values, stereo.encode(mono, 8_000).codes)
+    # one by one, as six recordings of one channel, and back with their loudspeakers
+    assert tokenise("surround", "--channels", "surround") == 0
+    (row,) = [row for row in rows("surround") if row.key == "e.wav"]
+    alone = [stereo.encode(samples[:, c], 8_000) for c in range(6)]
+    np.testing.assert_array_equal(row.values, np.concatenate([each.codes for each in alone]))
+    main(["detokenise", "surround", "back", "--subtype", "FLOAT"])
+    back = soundfile.read("back/e.wav", dtype="float32")[0]
+    np.testing.assert_allclose(back, np.stack([stereo.decode(each) for each in alone], axis=1), atol=1e-5)
+    assert audio.probe("back/e.wav").layout == ("FL", "FR", "FC", "LFE", "BL", "BR")
+    assert audio.probe("back/b/d.wav").channels == 1
 
 
 def test_a_codec_without_codes_has_latents(tokenise, codec, monkeypatch, capfd):

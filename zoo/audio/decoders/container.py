@@ -12,6 +12,7 @@ import numpy as np
 from zoo.audio.decoders import ffmpeg, promised
 from zoo.audio.decoders.source import skip
 from zoo.audio.decoders.view import Piece, View
+from zoo.audio.loudspeakers import NAMES, Layout, layout_of
 from zoo.audio.resampler import Resampler
 from zoo.audio.samples import mix_channels
 from zoo.errors import ZooError
@@ -46,6 +47,7 @@ class ContainerPart:
     """none: the whole file"""
     seekable: bool = False
     """whether packets are decoded by themselves, and their times count samples"""
+    layout: Layout = ()
 
     @property
     def sequential(self) -> bool:
@@ -72,7 +74,7 @@ def inspect(path: Path, *, stream: int = 0, count: bool = True, pieces: tuple[Pi
     part = ContainerPart(0, 0, None, stream, pieces)
     source = ContainerSource(path, part)
     try:
-        part = replace(part, sample_rate=source.sample_rate, channels=source.channels)
+        part = replace(part, sample_rate=source.sample_rate, channels=source.channels, layout=source.layout)
         described = f"{source.format}, {source.codec}"
         if count:
             n = 0
@@ -96,6 +98,7 @@ class ContainerSource:
 
     sample_rate: int
     channels: int
+    layout: Layout
 
     def __init__(self, path: Path, part: ContainerPart) -> None:
         """Raises ZooError if the file has no such stream, or cannot be opened."""
@@ -223,6 +226,8 @@ class ContainerSource:
         if self._kind is None:
             self._kind = (frame.sample_rate, block.shape[1])
             self.sample_rate, self.channels = self._kind
+            named = tuple(channel.name for channel in frame.layout.channels)
+            self.layout = named if set(named) <= set(NAMES) else layout_of(self.channels)
         self._check_time(frame)
         self._decoded += len(block)
         if self._end is not None and self._decoded > self._end:

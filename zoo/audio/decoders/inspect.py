@@ -14,6 +14,7 @@ from zoo.audio.decoders.formats import INSTALL
 from zoo.audio.decoders.library import LibraryPart
 from zoo.audio.decoders.source import Part, Source
 from zoo.audio.decoders.wav import RawFormat
+from zoo.audio.loudspeakers import Layout
 from zoo.audio.output import describe
 from zoo.audio.places import no_folder
 from zoo.errors import ZooError
@@ -55,6 +56,11 @@ class FileInfo:
     def sequential(self) -> bool:
         """Whether reading from the middle has to decode all that is before."""
         return any(part.sequential for part in self.parts)
+
+    @property
+    def layout(self) -> Layout:
+        """The loudspeakers of the channels, in their order; empty where none are meant."""
+        return self.parts[0].layout
 
     def open(self) -> Source:
         """The samples; raises ZooError if the file cannot be opened, or has changed."""

@@ -14,6 +14,7 @@ import numpy as np
 from zoo.audio.decoders.formats import blame
 from zoo.audio.decoders.source import skip
 from zoo.audio.decoders.view import Piece, View
+from zoo.audio.loudspeakers import Layout, layout_of
 from zoo.errors import ZooError
 
 _COUNTED = 1 << 12  # samples at once: a read that meets damage gives none
@@ -38,6 +39,10 @@ class LibraryPart:
     @property
     def sequential(self) -> bool:
         return self.preroll is None
+
+    @property
+    def layout(self) -> Layout:
+        return layout_of(self.channels)
 
     def open(self, path: Path) -> LibrarySource:
         return LibrarySource(path, self)

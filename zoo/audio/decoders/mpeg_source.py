@@ -12,6 +12,7 @@ import numpy as np
 
 from zoo.audio.decoders import ffmpeg, mpeg
 from zoo.audio.decoders.library import LibraryPart
+from zoo.audio.loudspeakers import Layout, layout_of
 from zoo.errors import ZooError
 
 SUFFIXES = (".mp3", ".mp2", ".mp1", ".mpga")
@@ -37,6 +38,10 @@ class MpegPart:
     skip: int
     """samples that come out before the first one of the input"""
     sequential: bool = False
+
+    @property
+    def layout(self) -> Layout:
+        return layout_of(self.channels)
 
     def open(self, path: Path) -> MpegSource:
         return MpegSource(path, self)

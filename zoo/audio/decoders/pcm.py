@@ -12,6 +12,7 @@ import numpy as np
 
 from zoo.audio.decoders import wav
 from zoo.audio.decoders.wav import RawFormat
+from zoo.audio.loudspeakers import Layout, layout_of
 from zoo.audio.output import describe
 from zoo.errors import ZooError
 
@@ -30,6 +31,12 @@ class PcmPart:
     encoding: str
     offset: int
     sequential: bool = False
+    mask: int | None = None
+    """of the loudspeakers, as WAV has it; None: it is not said"""
+
+    @property
+    def layout(self) -> Layout:
+        return layout_of(self.channels, self.mask)
 
     def open(self, path: Path) -> PcmSource:
         """Raises ZooError if the file cannot be opened."""
@@ -81,7 +88,7 @@ def _wav(path: Path, raw: RawFormat, offset: int, present: int, promised: int | 
         warning = f"{path}: {verb} {n_samples} samples, its header promises {promised // raw.frame_bytes}"
     elif n_bytes % raw.frame_bytes:
         warning = f"{path}: ends within a sample; its last {n_bytes % raw.frame_bytes} bytes are dropped"
-    part = PcmPart(raw.sample_rate, raw.channels, n_samples, raw.encoding, offset)
+    part = PcmPart(raw.sample_rate, raw.channels, n_samples, raw.encoding, offset, mask=raw.mask)
     return Wav(part, None if promised is None else promised // raw.frame_bytes, warning)
 
 

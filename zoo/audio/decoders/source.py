@@ -7,6 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
+from zoo.audio.loudspeakers import Layout
+
 
 class Source(Protocol):
     """Samples of an open part, in order from the last `seek` on."""
@@ -45,6 +47,11 @@ class Part(Protocol):
     @property
     def sequential(self) -> bool:
         """Whether `seek` has to decode from the first sample on."""
+        ...
+
+    @property
+    def layout(self) -> Layout:
+        """The loudspeakers of the channels; empty where none are meant."""
         ...
 
     def open(self, path: Path) -> Source: ...

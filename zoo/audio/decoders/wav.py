@@ -35,6 +35,8 @@ class RawFormat:
     sample_rate: int
     channels: int
     encoding: str = "s16le"
+    mask: int | None = None
+    """of the loudspeakers that the channels belong to; None: it is not said"""
 
     def __post_init__(self) -> None:
         if self.encoding not in SAMPLE_BYTES:
@@ -140,8 +142,9 @@ def _parse_format(body: bytes, name: str) -> RawFormat:
     if len(body) < 16:
         raise ZooError(f"{name}: its WAV header has a format of {len(body)} bytes instead of 16")
     tag, channels, sample_rate, _, frame_bytes, bits = struct.unpack_from("<HHIIHH", body)
+    mask = None
     if tag == _EXTENSIBLE and len(body) >= 40 and body[26:40] == _GUID_TAIL:
-        tag = struct.unpack_from("<H", body, 24)[0]
+        mask, tag = struct.unpack_from("<IH", body, 20)
     # Samples of fewer bits fill the upper ones of their bytes, so that only the bytes count.
     n_bytes = frame_bytes // channels if channels and frame_bytes % channels == 0 else 0
     encodings = {_PCM: {1: "u8", 2: "s16le", 3: "s24le", 4: "s32le"}, _FLOAT: {4: "f32le", 8: "f64le"}}
@@ -149,7 +152,7 @@ def _parse_format(body: bytes, name: str) -> RawFormat:
     if encoding is None or not sample_rate or bits > 8 * n_bytes:
         what = f"format {tag:#x}, {channels} channels, {sample_rate} Hz, {bits} bits in {frame_bytes} bytes"
         raise ZooError(f"{name}: cannot read this kind of WAV ({what})")
-    return RawFormat(sample_rate, channels, encoding)
+    return RawFormat(sample_rate, channels, encoding, mask)
 
 
 def needs_long(raw: RawFormat, n_samples: int | None) -> bool:
@@ -167,8 +170,14 @@ def header(raw: RawFormat, n_samples: int | None, *, long: bool = False) -> byte
     if raw.channels * n_bytes > 0xFFFF or raw.sample_rate * raw.frame_bytes > _UNKNOWN_U32:
         raise ZooError(f"a WAV file cannot hold {raw.channels} channels of {raw.encoding} at {raw.sample_rate} Hz")
     is_float = raw.encoding.startswith("f")
-    fields = (_FLOAT if is_float else _PCM, raw.channels, raw.sample_rate, raw.sample_rate * raw.frame_bytes)
-    fmt = struct.pack("<HHIIHH", *fields, raw.frame_bytes, 8 * n_bytes) + (bytes(2) if is_float else b"")
+    kind = _FLOAT if is_float else _PCM
+    tag = kind if raw.mask is None else _EXTENSIBLE
+    fields = (tag, raw.channels, raw.sample_rate, raw.sample_rate * raw.frame_bytes)
+    fmt = struct.pack("<HHIIHH", *fields, raw.frame_bytes, 8 * n_bytes)
+    if raw.mask is not None:
+        fmt += struct.pack("<HHIH", 22, 8 * n_bytes, raw.mask, kind) + _GUID_TAIL
+    elif is_float:
+        fmt += bytes(2)
     chunks = b"WAVE"
     data_bytes = None if n_samples is None else n_samples * raw.frame_bytes
     rest = 8 + len(fmt) + (12 if is_float else 0) + 8  # bytes between the place of the long sizes and the samples

@@ -1,4 +1,4 @@
-"""Where audio comes from and tokens go: folders, and whatever fsspec knows by a URI (s3://, gs://, hf://, https://).
+"""Where audio comes from, and tokens and shards go: folders, and whatever fsspec knows by a URI (s3://, gs://, hf://, https://).
 
 Paths in a store have forward slashes and are relative to its root. What is written appears whole or not at all;
 requests that fail for a passing reason are repeated, with pauses that grow.
@@ -7,35 +7,27 @@ requests that fail for a passing reason are repeated, with pauses that grow.
 from __future__ import annotations
 
 import contextlib
-import errno
+import hashlib
 import os
-import random
+import shutil
 import stat
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from zoo.audio.files import walk
 from zoo.audio.output import describe
 from zoo.errors import ZooError, one_line
+from zoo.library.retry import is_final, retried, said
 from zoo.saved import whole
 
 T = TypeVar("T")
-PAUSES_S = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
-"""between the attempts at a request to a store, each made longer by up to half"""
 DOWNLOAD_BLOCK = 1 << 24
 """bytes to a request, so that one that fails costs no more"""
-_FINAL = (
-    FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError, ImportError, NotImplementedError,
-    ValueError, TypeError,
-)  # fmt: skip
-_FINAL_NAMES = ("Credential", "Forbidden", "Unauthorized", "AuthenticationError", "NoSuchBucket", "RepositoryNotFound")
-"""parts of the names of errors of libraries that need not be installed, which asking again does not mend"""
-_PASSING_STATUS = (408, 425, 429)
-"""of HTTP: too slow, too early, too many requests"""
+_CHANGES = ("ETag", "etag", "md5Hash", "checksum", "blob_id", "LastModified", "last_modified", "mtime", "created")
+"""what stores call that which changes with a file's contents, or when it is written"""
 _WITH_FOLDERS = {"sftp", "ssh", "ftp", "smb", "hdfs", "webhdfs"}
 """protocols of stores in which a folder must be there before its files"""
 
@@ -46,10 +38,12 @@ class File:
 
     key: str
     bytes: int
+    stamp: int = field(default=0, compare=False)
+    """its time of change in ns, or where a store has none a number that changes with the file; 0 where nothing does"""
 
 
 class Store(Protocol):
-    """What tokenising asks of a place; every method raises ZooError, naming what it could not do."""
+    """What is asked of a place; every method raises ZooError, naming what it could not do."""
 
     name: str
     """the folder or URI, for error texts"""
@@ -66,6 +60,10 @@ class Store(Protocol):
 
     def write(self, key: str, data: bytes) -> None:
         """Writes a file, and the folders above it."""
+        ...
+
+    def put(self, key: str, path: Path) -> None:
+        """Copies a file of this machine, of any size, into the store."""
         ...
 
     def remove(self, key: str) -> None: ...
@@ -94,7 +92,8 @@ def open_input(place: str) -> tuple[Store, File | None]:
         return Remote(place).at()
     path = Path(place.removeprefix("file://"))
     if path.is_file():
-        return Local(str(path.parent)), File(path.name, path.stat().st_size)
+        status = path.stat()
+        return Local(str(path.parent)), File(path.name, status.st_size, status.st_mtime_ns)
     if not path.is_dir():
         raise ZooError(f"{path}: {'is neither a file nor a folder' if path.exists() else 'no such file or folder'}")
     return Local(str(path)), None
@@ -119,7 +118,7 @@ class Local:
                 with contextlib.suppress(OSError):  # a link that leads nowhere
                     status = os.stat(f"{folder}/{name}")
                     if stat.S_ISREG(status.st_mode):
-                        found.append(File(below + name, status.st_size))
+                        found.append(File(below + name, status.st_size, status.st_mtime_ns))
         return _in_order(found)
 
     def children(self, folder: str) -> set[str]:
@@ -144,6 +143,15 @@ class Local:
                 stream.write(data)
         except OSError as error:
             raise ZooError(f"{path}: cannot be written ({describe(error)})") from None
+
+    def put(self, key: str, path: Path) -> None:
+        target = self._root / key
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with whole.place(target, unique=True) as temporary:
+                shutil.copyfile(path, temporary)
+        except OSError as error:
+            raise ZooError(f"{target}: cannot be written ({describe(error)})") from None
 
     def remove(self, key: str) -> None:
         try:
@@ -171,7 +179,7 @@ class Remote:
         except ValueError as error:
             raise ZooError(f"{uri}: no store of this kind is known ({one_line(error)})") from None
         except Exception as error:  # whatever the store's library raises
-            raise ZooError(f"{uri}: cannot be reached ({_said(error)})") from None
+            raise ZooError(f"{uri}: cannot be reached ({said(error)})") from None
         self._root = root.rstrip("/")
         self._makes_folders = protocol in _WITH_FOLDERS
         self._is_web = protocol in ("http", "https")
@@ -186,14 +194,14 @@ class Remote:
         folder, _, name = self._root.rpartition("/")
         self._root = folder
         self.name = self.name.rstrip("/").rpartition("/")[0]
-        return self, File(name, int(info.get("size") or 0))
+        return self, _file(name, info)
 
     def files(self) -> list[File]:
         self._fs.invalidate_cache()
         found = self._try(lambda: self._fs.find(self._root, detail=True), self.name, "read")
         start = len(self._root) + 1
         files = [
-            File(key, int(info.get("size") or 0))
+            _file(key, info)
             for path, info in found.items()
             if info.get("type") == "file" and not _is_hidden(key := path.rstrip("/")[start:])
         ]
@@ -207,7 +215,7 @@ class Remote:
         except FileNotFoundError:
             return set()
         except Exception as error:
-            raise ZooError(f"{self.name}: cannot be read ({_said(error)})") from None
+            raise ZooError(f"{self.name}: cannot be read ({said(error)})") from None
         return {name for path in found if (name := path.rstrip("/").rpartition("/")[2])}
 
     def read(self, key: str) -> bytes:
@@ -217,12 +225,18 @@ class Remote:
     def write(self, key: str, data: bytes) -> None:
         path = f"{self._root}/{key}"
 
-        def put() -> None:
-            if self._makes_folders:
-                self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-            self._fs.pipe_file(path, data)
+        self._write(key, lambda: self._fs.pipe_file(path, data))
 
-        self._try(put, f"{self.name}/{key}", "written")
+    def put(self, key: str, path: Path) -> None:
+        self._write(key, lambda: self._fs.put_file(str(path), f"{self._root}/{key}"))
+
+    def _write(self, key: str, request: Callable[[], object]) -> None:
+        def written() -> None:
+            if self._makes_folders:
+                self._fs.makedirs(f"{self._root}/{key}".rpartition("/")[0], exist_ok=True)
+            request()
+
+        self._try(written, f"{self.name}/{key}", "written")
 
     def remove(self, key: str) -> None:
         def remove() -> None:
@@ -262,41 +276,19 @@ class Remote:
             return retried(request)
         except FileNotFoundError as error:
             if error.__cause__ is not None and not is_final(error.__cause__):
-                raise ZooError(f"{name}: cannot be {verb} ({_said(error.__cause__)})") from None
-            said = _said(error)
-            raise ZooError(f"{name}: there is nothing there" + (f" ({said})" if said not in name else "")) from None
+                raise ZooError(f"{name}: cannot be {verb} ({said(error.__cause__)})") from None
+            why = said(error)
+            raise ZooError(f"{name}: there is nothing there" + (f" ({why})" if why not in name else "")) from None
         except Exception as error:  # whatever the store's library raises
-            raise ZooError(f"{name}: cannot be {verb} ({_said(error)})") from None
+            raise ZooError(f"{name}: cannot be {verb} ({said(error)})") from None
 
 
-def retried(request: Callable[[], T]) -> T:
-    """What a request gives, repeated while it fails for a reason that may pass; raises its last error."""
-    for pause in (*PAUSES_S, None):
-        try:
-            return request()
-        except Exception as error:
-            if pause is None or is_final(error):
-                raise
-            time.sleep(pause * random.uniform(1, 1.5))
-    raise AssertionError("unreachable")
-
-
-def is_final(error: BaseException) -> bool:
-    """Whether asking again would give the same error."""
-    if isinstance(error, FileNotFoundError) and error.__cause__ is not None:
-        return is_final(error.__cause__)  # fsspec says so of a web server that cannot be reached, too
-    status = getattr(error, "status", None)
-    if isinstance(status, int) and 400 <= status < 500:  # of HTTP: the request is wrong
-        return status not in _PASSING_STATUS
-    names = " ".join(kind.__name__ for kind in type(error).__mro__)
-    no_space = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return isinstance(error, _FINAL) or no_space or any(part in names for part in _FINAL_NAMES)
-
-
-def _said(error: BaseException) -> str:
-    kind = type(error).__name__
-    text = describe(error) if isinstance(error, OSError) else one_line(error)
-    return text if isinstance(error, OSError) or kind == text else f"{kind}: {text}"
+def _file(key: str, info: dict[str, Any]) -> File:
+    """A file as a store describes it: each has another name for what changes with the contents."""
+    stamp: Any = next((info[name] for name in _CHANGES if info.get(name) is not None), 0)
+    if not isinstance(stamp, int):
+        stamp = int.from_bytes(hashlib.sha256(str(stamp).encode()).digest()[:7])
+    return File(key, int(info.get("size") or 0), stamp)
 
 
 def _is_hidden(key: str) -> bool:

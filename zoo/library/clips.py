@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from zoo.audio import SUFFIXES, open_reader
+from zoo.audio.loudspeakers import Layout
 from zoo.console import extras
 from zoo.console.terminal import printable
 from zoo.errors import ZooError, one_line
-from zoo.tokenise.store import File, Store
+from zoo.library.store import File, Store
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 PARQUET = (".parquet",)
@@ -48,6 +49,8 @@ class Begin:
     clip: Clip
     sample_rate: int
     channels: int
+    layout: Layout = ()
+    """the loudspeakers of the channels; empty where none are meant"""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,11 @@ Event = Begin | End | Failed | np.ndarray
 def is_input(key: str) -> bool:
     """Whether a file may hold audio, by the end of its name: archives that are not read too, to be complained of."""
     return key.lower().endswith((*SUFFIXES, *TARS, *PARQUET, *OTHER_ARCHIVES))
+
+
+def is_archive(key: str) -> bool:
+    """Whether a file holds others, or a table with audio, by the end of its name."""
+    return key.lower().endswith((*TARS, *PARQUET))
 
 
 def events(store: Store, file: File, *, stream: int | None = None) -> Iterator[Event]:
@@ -101,7 +109,7 @@ def _samples(clip: Clip, path: Path, stream: int | None) -> Iterator[Event]:
         yield failed(error)
         return
     with reader:
-        yield Begin(clip, reader.sample_rate, reader.channels)
+        yield Begin(clip, reader.sample_rate, reader.channels, reader.layout)
         while True:
             try:
                 block = reader.read(BLOCK_SAMPLES)
