@@ -52,6 +52,7 @@ class Encoder(nn.Module):
     weights: Sequence[float]
     width: int
     n_blocks: int
+    linear: bool
     dtype: Dtype
 
     @nn.nowrap
@@ -76,8 +77,7 @@ class Encoder(nn.Module):
         envelope = self.bands.envelope(jnp.log2(unweighted + _SILENCE))
         # relative to the steps, so that what is learnt of loud sounds is known of soft ones
         scale = self.bands.spread(jnp.exp2(self.bands.log_steps(envelope, jnp.zeros(()))))
-        linear = Conv1d(spectrum.shape[-1], use_bias=False, kernel_init=_identity, masked=False, name="linear")
-        coefficients = linear(spectrum) + scale * run(correct, _softened(spectrum / scale), mask)
+        coefficients = _linear(spectrum, self.linear) + scale * run(correct, _softened(spectrum / scale), mask)
         powers = jnp.log2(powers + SCALE**2 * _SILENCE)
         log_step = jnp.zeros_like(coefficients[..., :1])
         return jnp.concatenate([powers, envelope, coefficients, log_step], axis=-1)
@@ -100,6 +100,7 @@ class Decoder(nn.Module):
     weights: Sequence[float]
     width: int
     n_blocks: int
+    linear: bool
     dtype: Dtype
 
     @nn.nowrap
@@ -125,8 +126,7 @@ class Decoder(nn.Module):
         below = 0.25 * jnp.maximum(powers - 2 * log_steps, -16.0)
         features = jnp.concatenate([_softened(coded / step), below, log_steps.mean(-1, keepdims=True)], axis=-1)
         correction = run(stack, features, mask)
-        linear = Conv1d(n, use_bias=False, kernel_init=_identity, masked=False, name="linear")
-        coefficients = linear(coded) + step * correction[..., :n]
+        coefficients = _linear(coded, self.linear) + step * correction[..., :n]
         gains = self._gains(powers, coded, step) * jnp.exp(jnp.clip(correction[..., n:], -4.0, 2.0))
         signs = _signs(run(noise, jax.lax.stop_gradient(latent), mask), n)
         return run(audio, coefficients + gains * signs, mask)
@@ -155,6 +155,17 @@ def _stack(name: str, n: int, width: int, n_blocks: int, dtype: Dtype) -> Layers
     yield LayerNorm(dtype=dtype, name=f"{name}_norm")
     yield Conv1d(n, kernel_init=nn.initializers.zeros, dtype=dtype, masked=False, name=f"{name}_head")
     yield jnp.float32
+
+
+def _linear(x: jax.Array, learnt: bool) -> jax.Array:
+    """Mixes coefficients (B, F, M · C) by a matrix that begins as the identity; not `learnt`, it stays so.
+
+    To be called while a module is compact: the matrix is one of its parameters.
+    """
+    if not learnt:
+        return x
+    mixed: jax.Array = Conv1d(x.shape[-1], use_bias=False, kernel_init=_identity, masked=False, name="linear")(x)
+    return mixed
 
 
 def _softened(x: jax.Array) -> jax.Array:
@@ -234,6 +245,7 @@ def spectral(
     default_level: int = 11,
     tilt: float = 0.75,
     shaping: float = 0.5,
+    linear: bool = True,
     dtype: Dtype = jnp.float32,
 ) -> Codec:
     """MDCT codec with learnt corrections, context-coded at `n_levels` steps from `coarsest` to `finest`, and noise
@@ -241,6 +253,7 @@ def spectral(
 
     Steps are in tenths of an orthonormal transform's coefficients at 1 kHz, where the mean power of bands is -48 dB;
     they grow with frequency to the power `tilt`, and with the spectrum's envelope to the power `shaping`.
+    `linear` paths are learnt matrices over all coefficients of a frame, which grow with the square of their number.
     """
     if not 0 <= default_level < n_levels or not 0 < finest <= coarsest:
         raise ValueError(f"default_level {default_level} must be one of {n_levels} levels, and finest <= coarsest")
@@ -249,9 +262,9 @@ def spectral(
     steps = tuple(float(step) for step in np.geomspace(coarsest, finest, n_levels))
     grid = SpectralGrid(bands, steps, default_level)
     return Codec.from_parts(
-        Encoder(hop_length, bands, weighting, width, n_blocks, dtype),
+        Encoder(hop_length, bands, weighting, width, n_blocks, linear, dtype),
         grid,
-        Decoder(hop_length, grid, weighting, width, n_blocks, dtype),
+        Decoder(hop_length, grid, weighting, width, n_blocks, linear, dtype),
         sample_rate=sample_rate,
         hop_length=hop_length,
         channels=channels,

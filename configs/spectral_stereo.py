@@ -1,0 +1,18 @@
+"""Spectral codec with noise substitution, 44.1 kHz stereo.
+
+    python -m train --model spectral_stereo --data.root DIR
+
+Frames are as long as those of `spectral`; matrices over the 1,764 coefficients of a frame would be most of the model,
+and are left out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from configs.spectral import CONFIG as MONO
+from configs.spectral import Spectral
+
+CONFIG = dataclasses.replace(
+    MONO, model=Spectral(sample_rate=44_100, channels=2, hop_length=882, linear=False, default_level=11), batch_size=4
+)
