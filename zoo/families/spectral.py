@@ -42,8 +42,9 @@ from zoo.nn.layers import (
 SCALE = 10.0
 """of coefficients at 1 kHz in the latent: a step of 1 is one of 0.1 of an orthonormal transform's coefficients"""
 _SILENCE = 1e-9  # power, about -90 dB below full scale
+_CHANCE = 2.0**-16  # -48 dB
 _REACH = 12
-"""frames on either side that the envelope is a mean of: about as many as the ConvNeXt stack sees"""
+"""frames on either side that the envelope is a mean of"""
 
 
 class Encoder(nn.Module):
@@ -66,19 +67,21 @@ class Encoder(nn.Module):
     def inputs(self, frames: Span) -> Span:
         """The samples on which `frames` depend."""
         transform, correct, mean = self._parts()
-        return inputs_of(transform, inputs_of(correct, frames) | inputs_of(mean, frames))
+        return inputs_of(transform, inputs_of(mean, inputs_of(correct, frames)))
 
     @nn.compact
     def __call__(self, audio: jax.Array, mask: jax.Array | None = None) -> jax.Array:
         transform, correct, mean = self._parts(self.bands.n_bins)
         spectrum = run(transform, audio, mask)
         powers = self.bands.means(jnp.square(spectrum))
-        unweighted = run(mean, powers, mask) / self.bands.means(jnp.square(self._weights)[None, None])
+        around = run(mean, powers, mask)
+        unweighted = around / self.bands.means(jnp.square(self._weights)[None, None])
         envelope = self.bands.envelope(jnp.log2(unweighted + _SILENCE))
         # relative to the steps, so that what is learnt of loud sounds is known of soft ones
         scale = self.bands.spread(jnp.exp2(self.bands.log_steps(envelope, jnp.zeros(()))))
         coefficients = _linear(spectrum, self.linear) + scale * run(correct, _softened(spectrum / scale), mask)
-        powers = jnp.log2(powers + SCALE**2 * _SILENCE)
+        # a band of a few coefficients may be nearly 0 by chance, where a logarithm makes much of rounding errors
+        powers = jnp.log2(powers + _CHANCE * around + SCALE**2 * _SILENCE)
         log_step = jnp.zeros_like(coefficients[..., :1])
         return jnp.concatenate([powers, envelope, coefficients, log_step], axis=-1)
 
