@@ -20,7 +20,7 @@ IN_MEMORY = 64 << 20
 """bytes of latents that are kept in memory, about ten minutes of mono; more go to a temporary file"""
 N_SIZED = 6
 """packets that are sized before a file is coded, spread over it"""
-SAFE = 0.6
+SAFE = 0.8
 """share of the target that the lowest level may be expected to cost: above it, each packet is sized at each level"""
 
 

@@ -15,8 +15,8 @@ from zoo.errors import ZooError
 RESERVOIR_S = 4.0
 """How many seconds' worth of bits that quiet passages left are kept for later ones."""
 
-_KEPT = 1.5
-"""times as much as expected is kept for packets at their lowest level"""
+_CHANCE = 0.5
+"""share of what a packet is expected to cost by which its cost may be another"""
 
 Sizes = Callable[[int], float]
 """bytes that a packet takes at a level"""
@@ -88,11 +88,12 @@ class Steered:
     """
 
     def __init__(self, expected: np.ndarray, target: float) -> None:
-        n, n_levels = expected.shape
         self._expected = expected
         # of each packet and all that follow, and of nothing after the last
-        self._rest = np.concatenate([np.cumsum(expected[::-1], axis=0)[::-1], np.zeros((1, n_levels))])
-        self._rank = np.argsort(spread(n))
+        self._rest = _from_here_on(expected)
+        # at the lowest level, and by how much packets may cost more by chance
+        self._kept = self._rest[:, 0] + _CHANCE * np.sqrt(_from_here_on(np.square(expected[:, :1]))[:, 0])
+        self._rank = np.argsort(spread(len(expected)))
         self._left = target
         self._seen = np.full(2, 0.1 * target)  # expected and spent: as if a tenth had come as expected
         self._next = 0
@@ -108,8 +109,8 @@ class Steered:
             level += int((self._rank[p] + 0.5) / n < share)
         if p == n - 1:
             level = n_levels - 1
-        limit = self._left - _KEPT * self._rest[p + 1, 0] * dearer
-        if _KEPT**2 * self._expected[p, level] * dearer > limit and sizes(level) > limit:
+        limit = self._left - self._kept[p + 1] * dearer
+        if (1 + 2 * _CHANCE) * self._expected[p, level] * dearer > limit and sizes(level) > limit:
             level = highest(sizes, level, limit)
         self._level = level
         return level
@@ -119,6 +120,11 @@ class Steered:
         self._seen[0] += self._expected[self._next, self._level]
         self._seen[1] += n_bytes
         self._next += 1
+
+
+def _from_here_on(values: np.ndarray) -> np.ndarray:
+    """Sums (n + 1, …) of values (n, …) from each on, the last of which is 0."""
+    return np.concatenate([np.cumsum(values[::-1], axis=0)[::-1], np.zeros_like(values[:1])])
 
 
 def affordable(costs: np.ndarray, limit: float) -> int:
