@@ -22,7 +22,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
 "$work/venv/bin/pip" install --quiet --disable-pip-version-check \
-    torch==2.13.0 numpy==2.4.6 einops==0.8.2 packaging diffusers==0.42.1
+    torch==2.13.0 numpy==2.4.6 einops==0.8.2 packaging==26.4 diffusers==0.42.1
 # It asks for Python 3.10 and gigabytes that these classes do not need.
 "$work/venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --ignore-requires-python \
     stable-audio-tools==0.0.20

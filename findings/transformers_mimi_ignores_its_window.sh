@@ -6,8 +6,8 @@
 #   attn_implementation. Published Mimi has 250, which is 10 s at the transformers' 25 frames per second.
 # What happens: in 4.57.3 the mask is that of causal attention without a window, for "eager" and "sdpa", which is the
 #   default: a frame depends on all before it. Nothing warns. So codes of a longer clip are not those of a model that
-#   keeps to its window. 5.3.0 keeps to it, as does 5.24.0; 4.57.6, 5.0.0 and 5.2.0 do not. (By its source, 4.57.3 hands the window
-#   to FlashAttention; this script has no GPU and doesn't try it.)
+#   keeps to its window. 5.3.0 keeps to it, as does 5.24.0; 4.57.6, 5.0.0 and 5.2.0 do not. (By its source, 4.57.3 hands
+#   the window to FlashAttention; this script has no GPU and doesn't try it.)
 # Output seen:
 #   transformers 4.57.3, eager: the last of 24 frames depends on the last 24, largest effect beyond the window 2.7
 #   transformers 4.57.3, sdpa: the last of 24 frames depends on the last 24, largest effect beyond the window 2.7
