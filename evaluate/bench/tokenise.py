@@ -155,9 +155,7 @@ def compare(options: Options) -> list[Speed]:
     found = []
     for n, using in ((1, cores[:1]), (n_workers, cores)):
         with tempfile.TemporaryDirectory(prefix="zoo-") as folder, _on(using):
-            work, units = planned(options.data.root, folder, codec, load, at_least=8 * n_workers)
-            if len(units) < 4 * n_workers:
-                raise ZooError(f"{options.data.root}: {len(units)} units of work are too few for {n_workers} workers")
+            work, units = planned(options.data.root, folder, codec, load, workers=n_workers)
             found.append(Speed(n, len(using), speed(work, units, n)))
     return found
 

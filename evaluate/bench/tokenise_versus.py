@@ -113,10 +113,8 @@ def _our_speed(source: str, out: str, codec: ReadyCodec, weights: Path, workers:
 
     load = functools.partial(zoo.load, str(weights))
     work, units = tokenise_work.planned(
-        source, out, codec, load, level=codec.n_levels - 1, channels="mix", at_least=8 * workers
+        source, out, codec, load, level=codec.n_levels - 1, channels="mix", workers=workers
     )
-    if len(units) < 4 * workers:
-        raise ZooError(f"{source}: {len(units)} units of work are too few for {workers} workers")
     return tokenise_work.speed(work, units, workers)
 
 

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from zoo.errors import ZooError
+
 if TYPE_CHECKING:
     from zoo.audio.taking import Channels
     from zoo.ready import ReadyCodec
@@ -21,9 +23,12 @@ def planned(
     *,
     level: int | None = None,
     channels: Channels = "each",
-    at_least: int = 1,
+    workers: int = 0,
 ) -> tuple[Work, list[Unit]]:
-    """All of a folder cut into units, more than the usual ones where these are fewer than `at_least`."""
+    """All of a folder cut into units, about eight to each of `workers` where the usual ones are fewer.
+
+    Raises ZooError where there are not even four to each.
+    """
     from zoo.library.clips import is_input
     from zoo.library.store import open_input
     from zoo.tokenise import plan
@@ -33,9 +38,11 @@ def planned(
     store, _ = open_input(source)
     files = [file for file in store.files() if is_input(file.key)]
     unit_bytes, ends = plan.units_of(files, None)
-    if len(ends) < at_least:
+    if len(ends) < 8 * workers:
         cost = sum(file.bytes + plan.FILE_BYTES for file in files)
-        _, ends = plan.units_of(files, min(unit_bytes, cost // at_least))
+        _, ends = plan.units_of(files, min(unit_bytes, cost // (8 * workers)))
+    if len(ends) < 4 * workers:
+        raise ZooError(f"{source}: {len(ends)} units of work are too few for {workers} workers")
     settings = Settings(
         level=codec.engine.level(level),
         channels=channels,

@@ -13,10 +13,10 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, BinaryIO, overload
 
-from zoo.audio import SUFFIXES
 from zoo.audio.files import find_names, in_order
 from zoo.errors import ZooError
 from zoo.library.clips import PARQUET, TARS
+from zoo.library.copies import audio_of
 from zoo.library.store import Store
 
 
@@ -81,8 +81,7 @@ def of_folder(root: Path) -> Listing:
 
 def of_store(store: Store) -> Listing:
     """All audio files and archives of them in a store; raises ZooError where there is none."""
-    endings = (*SUFFIXES, *TARS, *PARQUET)
-    found = Listing(Source(f.key, f.bytes, f.stamp) for f in store.files() if f.key.lower().endswith(endings))
+    found = Listing(Source(file.key, file.bytes, file.stamp) for file in audio_of(store.files()))
     if not found:
         raise ZooError(f"{store.name}: holds no audio files, nor tar archives or Parquet of them")
     return found

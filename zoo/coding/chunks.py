@@ -117,8 +117,7 @@ class Chunks:
     @functools.cached_property
     def _contents(self) -> Any:
         symbols: SymbolFormat = self.module.bottleneck.symbols()
-        zeros = np.array([symbols.codebook_sizes]) // 2
-        zeros[:, : symbols.n_unsigned] = 0
+        zeros = symbols.zeros[None]
         worth = np.ones(zeros.shape, np.float32)
         worth[:, : symbols.n_unsigned] = 0.2  # they are easily foretold
 

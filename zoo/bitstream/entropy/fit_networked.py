@@ -111,7 +111,7 @@ def _with_tables(symbols: SymbolFormat, parts: Parts, arrays: dict[str, np.ndarr
 
 def _of_dims(symbols: SymbolFormat, packets: list[np.ndarray]) -> np.ndarray:
     """How large the magnitudes of each dimension are, how often they are not zero, and where it stands (3, Q)."""
-    n_dims, centres = symbols.n_codebooks, ordered.centres(symbols)
+    n_dims, centres = symbols.n_codebooks, symbols.zeros
     total, nonzero, n = np.zeros(n_dims), np.zeros(n_dims), 0
     for codes in packets:
         magnitudes = np.minimum(np.abs(codes.astype(np.int32) - centres), 1023)
@@ -130,7 +130,7 @@ def _walk(
     symbols: SymbolFormat, packets: list[np.ndarray], of_dims: np.ndarray
 ) -> Iterator[tuple[Surroundings, contexts.Pass, np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
     """Surroundings, pass, tokens, which symbols are negative, have a sign, and are coded, of all passes and packets."""
-    classes, centres = ordered.tokens(symbols), ordered.centres(symbols)
+    classes, centres = ordered.tokens(symbols), symbols.zeros
     for packet in packets:
         for start in range(0, len(packet), _BATCH):
             numbers = packet[start : start + _BATCH].astype(np.int32) - centres
@@ -154,7 +154,7 @@ def _tables(
     scores, observed, sign_scores, negatives = [np.zeros((2, 0), np.float32)], [np.zeros(0, np.uint8)], [], []
     band_counts = np.zeros(n_bands + 1)
     for packet in packets:
-        bands = ordered.bands_used(packet.astype(np.int32) - ordered.centres(symbols))
+        bands = ordered.bands_used(packet.astype(np.int32) - symbols.zeros)
         band_counts += np.bincount(bands, minlength=n_bands + 1)
     for around, step, tokens, negative, signed, chosen in _walk(symbols, packets, arrays["of_dims"][row]):
         found = networks.sizes(around.inputs(step), step.kind)

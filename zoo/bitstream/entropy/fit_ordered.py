@@ -31,7 +31,7 @@ def fit(symbols: SymbolFormat, parts: list[list[np.ndarray]]) -> dict[str, np.nd
 
 
 def _fit_level(symbols: SymbolFormat, packets: list[np.ndarray]) -> dict[str, np.ndarray]:
-    n_dims, classes, centres = symbols.n_codebooks, ordered.tokens(symbols), ordered.centres(symbols)
+    n_dims, classes, centres = symbols.n_codebooks, ordered.tokens(symbols), symbols.zeros
     found = [classes.of[np.abs(codes - centres)] for codes in packets]
     bands = [ordered.bands_used(part) for part in found]
     n_bands = ordered.n_bands(n_dims)

@@ -38,13 +38,6 @@ def n_bands(n_dims: int) -> int:
     return -(-n_dims // BAND_DIMS)
 
 
-def centres(symbols: SymbolFormat) -> np.ndarray:
-    """The symbol int32 (Q,) that stands for zero."""
-    middles = np.array(symbols.codebook_sizes, np.int32) // 2
-    middles[: symbols.n_unsigned] = 0
-    return middles
-
-
 def tokens(symbols: SymbolFormat) -> contexts.Tokens:
     sizes, n = symbols.codebook_sizes, symbols.n_unsigned
     return contexts.tokens(max([1, *(size - 1 for size in sizes[:n]), *(size // 2 for size in sizes[n:])]))
@@ -80,7 +73,7 @@ class ScalarCoder:
     def __init__(self, symbols: SymbolFormat, arrays: dict[str, np.ndarray]) -> None:
         self._arrays = arrays
         self._tokens = tokens(symbols)
-        self._centres = centres(symbols)
+        self._centres = symbols.zeros
         self._sizes = np.array(symbols.codebook_sizes, np.int32)
         self._per_level = symbols.tables_per_level
         self._model = functools.cache(

@@ -66,6 +66,13 @@ class SymbolFormat:
         return len(self.codebook_sizes)
 
     @property
+    def zeros(self) -> np.ndarray:
+        """The symbols int32 (n_codebooks,) that stand for zero, of ordered codes."""
+        middles = np.array(self.codebook_sizes, np.int32) // 2
+        middles[: self.n_unsigned] = 0
+        return middles
+
+    @property
     def level_is_codebooks(self) -> bool:
         """Whether levels differ in their number of codebooks."""
         return self.n_levels > 1 and not self.tables_per_level

@@ -93,7 +93,7 @@ class SpectralGrid(nn.Module):
             losses["log_rate"] = jnp.log(mean_frames(bits, mask) + 8.0)
         zero = mean_frames((indices == 0).astype(jnp.float32).mean(-1), mask).mean()
         return Quantised(
-            self._latent(band_symbols, envelope, quantised, level),
+            self._latent(band_symbols, envelope, quantised, log_steps, level),
             codes,
             losses,
             {"nonzero": 1.0 - zero},
@@ -101,9 +101,10 @@ class SpectralGrid(nn.Module):
 
     def dequantise(self, codes: jax.Array, level: Any = None) -> jax.Array:
         powers, envelope, indices, _ = self.parts(codes)
-        step = self.bands.spread(jnp.exp2(self._log_steps(envelope, level)))
+        log_steps = self._log_steps(envelope, level)
+        step = self.bands.spread(jnp.exp2(log_steps))
         values = (indices - self.codebook_size // 2).astype(jnp.float32) * step
-        return self._latent(powers, envelope, values, level)
+        return self._latent(powers, envelope, values, log_steps, level)
 
     @nn.nowrap
     def parts(self, latent: jax.Array) -> list[jax.Array]:
@@ -117,11 +118,14 @@ class SpectralGrid(nn.Module):
         _, envelope, _, log_step = self.parts(latent)
         return self.bands.log_steps(envelope, log_step)
 
-    def _latent(self, powers: jax.Array, envelope: jax.Array, coefficients: jax.Array, level: Any) -> jax.Array:
-        """The latent of symbols of powers and of the envelope."""
+    def _latent(
+        self, powers: jax.Array, envelope: jax.Array, coefficients: jax.Array, log_steps: jax.Array, level: Any
+    ) -> jax.Array:
+        """The latent of symbols of powers and of the envelope, whose steps are known."""
         log_step = jnp.broadcast_to(self._log_step(level), (*coefficients.shape[:2], 1))
-        known = self._known(powers, self._log_steps(envelope, level))
-        return jnp.concatenate([known, self.bands.decoded(envelope), coefficients, log_step], axis=-1)
+        return jnp.concatenate(
+            [self._known(powers, log_steps), self.bands.decoded(envelope), coefficients, log_step], axis=-1
+        )
 
     def _log_steps(self, envelope: jax.Array, level: Any) -> jax.Array:
         """Log2 of the steps (B, F, n_bands) where the symbols of the envelope are known."""
