@@ -15,7 +15,7 @@ from evaluate.metrics import si_sdr_db
 from zoo import generating
 from zoo.denoising import denoise
 from zoo.generating import ReadyPrior, Sampling, burg
-from zoo.generating.restoring import find_gap
+from zoo.generating.gaps import find_gap
 from zoo.ready import ReadyCodec
 
 SNR_DB = 5.0

@@ -12,9 +12,9 @@ import numpy as np
 from evaluate import metrics
 from zoo import generating
 from zoo.generating import ReadyPrior, Sampling, burg
-from zoo.generating.restoring import find_gap
+from zoo.generating.gaps import find_gap
 
-FLOW, BURG, LINEAR, CODED = "flow", "Burg", "linear", "codec"
+FILL, BURG, LINEAR, CODED = "fill", "Burg", "linear", "codec"
 Filler = Callable[[np.ndarray, int, float, float], np.ndarray]
 """of a recording (T, C), its rate, and where its gap begins and how long it is in seconds: all of it (T, C)"""
 
@@ -71,12 +71,12 @@ def evaluate(
 
 
 def fillers(prior: ReadyPrior, sampling: Sampling) -> dict[str, Filler]:
-    """The prior, and what it is compared with."""
+    """What `zoo.generating.fill` does, and what it is compared with."""
 
-    def by_prior(samples: np.ndarray, rate: int, start_s: float, seconds: float) -> np.ndarray:
+    def by_fill(samples: np.ndarray, rate: int, start_s: float, seconds: float) -> np.ndarray:
         return generating.fill(prior, samples, rate, start_s=start_s, seconds=seconds, sampling=sampling)[0]
 
-    return {FLOW: by_prior, BURG: by_extrapolation, LINEAR: by_line}
+    return {FILL: by_fill, BURG: by_extrapolation, LINEAR: by_line}
 
 
 def by_extrapolation(samples: np.ndarray, rate: int, start_s: float, seconds: float) -> np.ndarray:

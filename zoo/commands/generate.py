@@ -17,7 +17,7 @@ from zoo.console.command import progress
 from zoo.console.terminal import report
 from zoo.errors import CheckpointError, ZooError
 from zoo.generating import ReadyPrior, Sampling
-from zoo.generating.restoring import find_gap
+from zoo.generating.gaps import find_gap
 from zoo.saved import checkpoint, runs
 
 NEW_S, MORE_S = 10.0, 5.0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-ORDER = 512
+ORDER = 1024
 CONTEXT, LEAST_CONTEXT = 8, 4096
 """samples from which coefficients are found: for each of them, and at least"""
 

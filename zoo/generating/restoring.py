@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,49 +9,14 @@ import numpy as np
 from zoo import arguments, audio
 from zoo.coding.channels import ChannelLayout
 from zoo.errors import ZooError
-from zoo.generating import burg, latents
+from zoo.generating import burg, latents, steering
+from zoo.generating.gaps import Gap, find_gap
 from zoo.generating.operations import Sampling, as_clip, checked
 from zoo.generating.ready import ReadyPrior
 
-SEAM_S = 0.04
-"""of the gap, at each of its ends, in which what was before goes over into what is new"""
+SEAM_S = 0.004
+"""of the gap, at each of its ends, in which what is predicted goes over into what is new"""
 _MARGIN_FRAMES = 8
-
-
-@dataclass(frozen=True)
-class Gap:
-    """The samples [start, stop) of a clip of `n_samples` that are to be replaced."""
-
-    start: int
-    stop: int
-    n_samples: int
-
-    @property
-    def length(self) -> int:
-        return self.stop - self.start
-
-
-def find_gap(n_samples: int, sample_rate: int, start_s: float, seconds: float, name: str = "audio") -> Gap:
-    """The gap of `seconds` from `start_s` on; raises ZooError where it is none, or not within the clip.
-
-    One that reaches its end is none either: nothing is known of what comes after it.
-    """
-    total_s = n_samples / sample_rate
-    start_s, seconds = arguments.number(start_s, "start"), arguments.number(seconds, "seconds")
-    if not (seconds > 0 and start_s >= 0):
-        raise ZooError(f"{name}: a gap of {seconds:g} s from {start_s:g} s on is none")
-    if seconds >= total_s:
-        raise ZooError(f"{name}: a gap of {seconds:g} s is longer than the {total_s:.3f} s that there are")
-    start, stop = round(start_s * sample_rate), round((start_s + seconds) * sample_rate)
-    if stop >= n_samples:
-        where = "outside" if start >= n_samples else "at the very end of"
-        raise ZooError(
-            f"{name}: a gap from {start_s:g} to {start_s + seconds:g} s lies {where} its {total_s:.3f} s: to go on "
-            "behind an end is --continue"
-        )
-    if stop <= start:
-        raise ZooError(f"{name}: a gap of {seconds:g} s holds no sample")
-    return Gap(start, stop, n_samples)
 
 
 def fill(
@@ -108,30 +72,44 @@ def _patches(prior: ReadyPrior, clip: np.ndarray, rate: int, gap: Gap, numbers: 
     """What is new in a gap, (n, length, C)."""
     module, window = prior.codec.module, prior.module.window
     frame = rate / module.frame_rate_hz  # samples of the clip
-    margin = _MARGIN_FRAMES + module.encoder_context.before + module.encoder_context.after
-    beside = round((window + margin) * frame)
+    heard = module.encoder_context.before + module.encoder_context.after
+    beside = max(round((window + _MARGIN_FRAMES + heard) * frame), burg.CONTEXT * burg.ORDER)
     first, last = max(0, gap.start - beside), min(gap.n_samples, gap.stop + beside)
     inner = Gap(gap.start - first, gap.stop - first, last - first)
     stretch = clip[first:last].copy()
-    reach = round((module.encoder_context.before + module.encoder_context.after + 2) * frame)
-    stretch[inner.start : inner.stop] = _provisional(stretch, inner, reach)
-    layout = ChannelLayout(clip.shape[1], module.channels, mid_side=clip.shape[1] == 2 and module.channels == 1)
-    streams = layout.split(audio.resample(stretch, rate, module.sample_rate))
-    ratio = module.sample_rate / rate
-    length = streams.shape[1]
-    at_rate = Gap(int(inner.start * ratio), min(length, int(np.ceil(inner.stop * ratio))), length)
+    reach = max(round((heard + 2) * frame), round(steering.FAR_S * rate) + steering.window_size(rate))
+    stretch[inner.start : inner.stop] = _predicted(stretch, inner, reach)
+    generated = steering.needs_generated(inner, rate)
     patches = []
     for i in numbers:
-        decoded = np.stack([_regenerated(prior, stream, at_rate, how, i, s) for s, stream in enumerate(streams)])
-        whole = audio.resample(layout.join(decoded), module.sample_rate, rate, n_samples=len(stretch))
-        patches.append(_seamless(whole[inner.start : inner.stop], stretch, inner, rate))
+        whole = _generated(prior, stretch, rate, inner, how, i) if generated else None
+        # of all channels the same: those that are alike stay so
+        noise = np.random.default_rng((how.seed, i)).standard_normal(len(stretch))
+        patch = [
+            steering.steer(stretch[:, c], inner, rate, noise, None if whole is None else whole[:, c])
+            for c in range(stretch.shape[1])
+        ]
+        patches.append(_seamless(np.stack(patch, axis=1), stretch, inner, rate))
     return np.stack(patches)
 
 
-def _provisional(stretch: np.ndarray, gap: Gap, reach: int) -> np.ndarray:
-    """The gap as its surroundings go on, as far as frames beside it hear of it, (length, C); silence beyond.
+def _generated(prior: ReadyPrior, stretch: np.ndarray, rate: int, gap: Gap, how: Sampling, number: int) -> np.ndarray:
+    """A stretch (T, C) as the codec has it, with new latents where the gap is."""
+    module, channels = prior.codec.module, stretch.shape[1]
+    layout = ChannelLayout(channels, module.channels, mid_side=channels == 2 and module.channels == 1)
+    streams = layout.split(audio.resample(stretch, rate, module.sample_rate))
+    ratio = module.sample_rate / rate
+    length = streams.shape[1]
+    at_rate = Gap(int(gap.start * ratio), min(length, int(np.ceil(gap.stop * ratio))), length)
+    decoded = np.stack([_regenerated(prior, stream, at_rate, how, number, s) for s, stream in enumerate(streams)])
+    return audio.resample(layout.join(decoded), module.sample_rate, rate, n_samples=len(stretch))
 
-    So that what the encoder makes of those is nearly what it would make of the whole.
+
+def _predicted(stretch: np.ndarray, gap: Gap, reach: int) -> np.ndarray:
+    """The gap as its surroundings go on, (length, C), from each side for `reach` samples; silence beyond.
+
+    As far as frames of the codec hear of it that are beside the gap, so that what the encoder makes of those is nearly
+    what it would make of the whole.
     """
     n = min(reach, gap.length)
     out = np.zeros((gap.length, stretch.shape[1]), np.float32)
@@ -168,17 +146,12 @@ def _regenerated(prior: ReadyPrior, stream: np.ndarray, gap: Gap, how: Sampling,
 
 
 def _seamless(patch: np.ndarray, stretch: np.ndarray, gap: Gap, rate: int) -> np.ndarray:
-    """A patch (length, C) whose ends go over into what the recording beside it would go on as."""
+    """A patch (length, C) whose ends begin as the stretch (T, C) predicts the gap, next to which something is known."""
     n = min(max(1, round(SEAM_S * rate)), gap.length // 2)
-    out = patch.astype(np.float32, copy=True)
-    if not n:
-        return out
-    falling = burg.fade(n)[::-1]
-    for channel in range(out.shape[1]):
-        if len(before := stretch[: gap.start, channel]):
-            out[:n, channel] += falling * (burg.extrapolate(before, n) - out[:n, channel])
-        if len(after := stretch[gap.stop :, channel]):
-            rising = falling[::-1]
-            backwards = burg.extrapolate(after[::-1], n)[::-1]
-            out[-n:, channel] += rising * (backwards - out[-n:, channel])
+    out, predicted = patch.astype(np.float32), stretch[gap.start : gap.stop]
+    falling = burg.fade(n)[::-1, None]
+    if n and gap.start:
+        out[:n] += falling * (predicted[:n] - out[:n])
+    if n and gap.stop < gap.n_samples:
+        out[-n:] += falling[::-1] * (predicted[-n:] - out[-n:])
     return np.clip(out, -1, 1)

@@ -14,6 +14,7 @@ from evaluate.generate.pieces import Library
 from tests.complaint import complaint
 from tests.zoo.conftest import place, sound  # noqa: F401
 from tests.zoo.generating.conftest import prior, runs  # noqa: F401
+from zoo.generating import Sampling
 
 pytestmark = pytest.mark.usefixtures("quick_module")
 
@@ -39,7 +40,7 @@ def test_all_that_is_measured_is_written(runs, recordings, tmp_path, capsys):  #
                          "copies, 0.1 s late"}  # fmt: skip
     assert rows["the other half of the real sounds"]["share_kernel"] == 1
     assert rows["copies, 0.1 s late"]["nearest"] < rows["flow"]["nearest"]
-    assert {row["system"] for row in content["gaps"]} == {"flow", "Burg", "linear", "codec"}
+    assert {row["system"] for row in content["gaps"]} == {"fill", "Burg", "linear", "codec"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "generate.json", "generate.csv", "gaps.csv", "generate.md"
     }  # fmt: skip
@@ -88,3 +89,11 @@ def test_extrapolation_closes_a_gap_in_a_tone_better_than_a_line():
     rows = gaps.evaluate(ways, [clip.astype(np.float32)], 8000, [0.05])
     found = {row.system: row.mel for row in rows}
     assert found[gaps.BURG] < 0.5 * found[gaps.LINEAR]
+
+
+def test_noise_in_a_gap_is_nearer_than_its_extrapolation(prior):  # noqa: F811
+    clip = 0.1 * np.random.default_rng(0).standard_normal((8000, 1)).astype(np.float32)
+    rows = gaps.evaluate(gaps.fillers(prior, Sampling()), [clip], 8000, [0.05, 0.15])
+    found = {(row.system, row.gap_ms): row.mel for row in rows}
+    for gap_ms in (50.0, 150.0):
+        assert found[gaps.FILL, gap_ms] < 0.8 * found[gaps.BURG, gap_ms]

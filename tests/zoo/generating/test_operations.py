@@ -75,6 +75,19 @@ def test_nothing_changes_outside_a_gap_and_nothing_is_known_of_what_was_in_it(pr
     np.testing.assert_array_equal(again[0, start:stop], found[1, start:stop])
 
 
+@pytest.mark.parametrize("n_samples", [60, 300, 3000])
+def test_a_short_gap_asks_no_model_however_little_is_known_beside_it(prior, monkeypatch, n_samples):
+    monkeypatch.setattr(latents, "encode", lambda codec, clip: pytest.fail("a prior was asked"))
+    mono = sound(n_samples)
+    start_s, seconds = n_samples / RATE / 3, min(n_samples / RATE / 20, 0.15)
+    found = generating.fill(prior, np.repeat(mono, 2, axis=1), start_s=start_s, seconds=seconds, n=2, sampling=FEW)
+    assert np.isfinite(found).all()
+    # two channels that are alike stay so
+    np.testing.assert_array_equal(found[..., 0], found[..., 1])
+    again = generating.fill(prior, mono, start_s=start_s, seconds=seconds, first=1, sampling=FEW)
+    np.testing.assert_array_equal(again[0, :, 0], found[1, :, 0])
+
+
 def test_seams_are_smooth(prior):
     t = np.arange(4000) / RATE
     clip = (0.5 * np.sin(2 * np.pi * 300 * t)).astype(np.float32)
