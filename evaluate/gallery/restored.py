@@ -120,8 +120,8 @@ def filled(prior: ReadyPrior, run: str, sources: Sequence[Source], seed: int) ->
     place = [Mark(start_s, start_s + gap_s, "gap")]
     return Section(
         "Filled",
-        f"The prior filled a gap of {gap_s:g} s without looking at what was there; outside of it every sample is as it "
-        "was. Beside it, autoregressive extrapolation from both sides (Burg).",
+        f"A gap of {gap_s:g} s was filled without looking at what was there; outside of it every sample is as it was. "
+        "Beside it, autoregressive extrapolation from both sides (Burg).",
         [generate(run, seed, ("--fill", source.path), start=start_s, seconds=gap_s)],
         [
             Example(

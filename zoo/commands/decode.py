@@ -9,6 +9,7 @@ from typing import BinaryIO
 from zoo import coding, tokens
 from zoo.audio import check_format, check_output, open_writer
 from zoo.bitstream.container import ContainerReader
+from zoo.commands.clipping import Peak
 from zoo.commands.options import Decode
 from zoo.commands.sources import find_codec, open_input
 from zoo.console.command import progress
@@ -22,7 +23,8 @@ def decode(options: Decode) -> None:
         if value is not None and not 0 <= value < float("inf"):
             raise ZooError(f"--{name} {value:g} is no time")
     is_part = options.start > 0 or options.seconds is not None
-    check_format(options.output, options.subtype)
+    _, subtype = check_format(options.output, options.subtype)
+    peak = Peak()
     check_output(options.output, force=options.force)
     with ExitStack() as stack:
         stream = stack.enter_context(open_input(options.input))
@@ -56,10 +58,11 @@ def decode(options: Decode) -> None:
             )
             with progress(n_samples, "decoding") as advance:
                 for block in blocks:
-                    writer.write(block)
+                    writer.write(peak.of(block))
                     advance(len(block))
         except BitstreamError as error:
             raise BitstreamError(f"{options.input}: {error}") from None
+    peak.warn(options.output, subtype)
     packet_s = reader.header.packet_frames / codec.module.frame_rate_hz
     for index in damaged:
         report(f"{options.input}: packet {index}, from {index * packet_s:.2f} s on, is damaged and silent")

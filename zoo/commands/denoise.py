@@ -8,6 +8,7 @@ import threading
 import time
 
 from zoo.audio import check_format, check_output, open_reader, open_writer
+from zoo.commands.clipping import Peak
 from zoo.commands.encode import BLOCK_SAMPLES, until_interrupted
 from zoo.commands.options import Denoise
 from zoo.commands.sources import check_input, find_run, raw_format
@@ -19,10 +20,10 @@ from zoo.denoising import StreamDenoiser
 def denoise(options: Denoise) -> None:
     """Cleans one file or pipe; raises ZooError for input that cannot be used."""
     check_input(options.input)
-    check_format(options.output, options.subtype)
+    _, subtype = check_format(options.output, options.subtype)
     check_output(options.output, force=options.force)
     codec = find_run(options.ckpt)
-    begin = time.perf_counter()
+    begin, peak = time.perf_counter(), Peak()
     with open_reader(options.input, raw=raw_format(options.raw), stream=options.stream) as reader:
         cleaner = StreamDenoiser(
             codec.engine,
@@ -50,11 +51,12 @@ def denoise(options: Denoise) -> None:
             contextlib.nullcontext(threading.Event()) if reader.seekable else until_interrupted() as stop,
         ):
             while not stop.is_set() and len(block := reader.read(BLOCK_SAMPLES)):
-                writer.write(cleaner.push(block))
+                writer.write(peak.of(cleaner.push(block)))
                 advance(len(block))
-            writer.write(cleaner.finish())
+            writer.write(peak.of(cleaner.finish()))
         if reader.warning:
             print(f"warning: {reader.warning}", file=sys.stderr)
+    peak.warn(options.output, subtype)
     seconds = writer.n_samples / reader.sample_rate
     report(
         f"{reader.name} → {options.output}: {seconds:.1f} s, {seconds / (time.perf_counter() - begin):.0f}× real time"

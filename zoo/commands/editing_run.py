@@ -14,6 +14,7 @@ import numpy as np
 
 from zoo.audio import check_format, check_output, open_writer
 from zoo.audio.places import no_folder
+from zoo.commands.clipping import Peak
 from zoo.commands.editing_inputs import Input, check_apart, open_input
 from zoo.commands.editing_options import Edit, Eq, Gain, Pitch, Stretch
 from zoo.commands.encode import until_interrupted
@@ -23,8 +24,6 @@ from zoo.console.terminal import report
 from zoo.editing.aligned import BLOCK_SAMPLES
 from zoo.editing.through import LatentEditor
 from zoo.ready import ReadyCodec
-
-UNCLIPPED = ("FLOAT", "DOUBLE", "VORBIS", "OPUS")
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,19 +77,16 @@ def edit(options: Edit, inputs: list[str], output: str, work: Callable[[Setting]
         rate, channels = max(r.sample_rate for r in readers), max(r.channels for r in readers)
         writer = stack.enter_context(open_writer(output, rate, channels, subtype=options.subtype, force=options.force))
         advance = stack.enter_context(progress(None, type(options).__name__.lower()))
-        peak = 0.0
+        peak = Peak()
         for block in work(Setting(readers, rate, channels, codec)):
-            peak = max(peak, float(np.abs(block).max(initial=0)))
-            writer.write(block)
+            writer.write(peak.of(block))
             advance(len(block))
     for reader in readers:
         if (reader.sample_rate, reader.channels) != (rate, channels):
             report(f"{reader.name}: {_format(reader.sample_rate, reader.channels)} → {_format(rate, channels)}")
         if reader.warning:
             print(f"warning: {reader.warning}", file=sys.stderr)
-    if peak > 1 and subtype not in UNCLIPPED:
-        over_db = 20 * np.log10(peak)
-        print(f"warning: {output}: peaks are {over_db:.1f} dB above full scale, and clipped", file=sys.stderr)
+    peak.warn(output, subtype)
     seconds = writer.n_samples / rate
     names = " + ".join(reader.name for reader in readers)
     report(f"{names} → {output}: {seconds:.1f} s, {seconds / (time.perf_counter() - begin):.0f}× real time")

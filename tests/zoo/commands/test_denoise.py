@@ -27,6 +27,18 @@ def test_a_file_comes_out_as_long_as_it_went_in(here, capsys):
     assert "was not trained to denoise" in said.err
 
 
+def test_what_had_to_be_clipped_is_told(here, capsys):
+    options = ["--mix", "0", "--eq", "220:+20"]
+    main(["denoise", "song.wav", "loud.wav", *options])
+    loud, _ = soundfile.read("loud.wav")
+    assert np.abs(loud).max() == pytest.approx(1, abs=1e-4)
+    said = capsys.readouterr().err
+    main(["denoise", "song.wav", "loud.wav", "--subtype", "FLOAT", "--force", *options])
+    over_db = 20 * np.log10(np.abs(soundfile.read("loud.wav")[0]).max())
+    assert f"warning: loud.wav: peaks are {over_db:.1f} dB above full scale, and clipped" in said
+    assert "clipped" not in capsys.readouterr().err
+
+
 def test_a_pipe_gives_what_a_file_gives(here):
     main(["denoise", "song.wav", "clean.wav"])
     command = [sys.executable, "-m", "zoo", "denoise", "-", "-"]
