@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zoo import loading
+from zoo import loading, shipped
 from zoo.arguments import as_path
 from zoo.errors import CheckpointError, ZooError
 from zoo.generating import solver
@@ -113,6 +113,10 @@ def load(path: str | Path, codec: str | Path | None = None) -> ReadyPrior:
     `codec` names. Raises CheckpointError for a path that holds no prior, and ZooError for a codec that is another one.
     """
     place = as_path(path)
+    if shipped.is_name(str(place)):
+        raise CheckpointError(
+            f"{place} is a codec of the package, no prior: that of a run is trained by --model latent_flow"
+        )
     if not Path(place).exists():
         raise CheckpointError(f"no prior at {place}: there is no such file or folder")
     found = runs.find(place)

@@ -114,13 +114,11 @@ def _context(
     n_after = gap.n_samples - gap.stop
     before = (starts >= margin - gap.start) & (starts + n <= margin)
     after = (starts >= margin + gap.length) & (starts + n <= margin + gap.length + n_after)
-    found = [
-        np.log(
-            np.mean(np.square(np.abs(np.fft.rfft(base[starts[some][:, None] + np.arange(n)] * _window(n)))), 0) + _TINY
-        )
-        for side, some in zip(sides, (before, after))
-        if side
-    ]
+    found = []
+    for side, some in zip(sides, (before, after)):
+        if side:
+            frames = base[starts[some][:, None] + np.arange(n)] * _window(n)
+            found.append(np.log(np.square(np.abs(np.fft.rfft(frames))).mean(axis=0) + _TINY))
     return found[0], found[-1]
 
 

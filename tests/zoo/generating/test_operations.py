@@ -10,7 +10,7 @@ import pytest
 import zoo
 from tests.zoo.conftest import RATE, make, sound
 from tests.zoo.generating.conftest import LABELS, WINDOW
-from zoo import generating
+from zoo import generating, shipped
 from zoo.errors import CheckpointError, ZooError
 from zoo.generating import Sampling, latents
 
@@ -160,13 +160,16 @@ def test_a_run_holds_its_codec_and_any_other_is_refused(runs, prior, tmp_path):
         generating.load(runs / "flow", tmp_path / "other")
 
 
-def test_a_prior_is_no_codec_and_a_codec_no_prior(runs, tmp_path):
+def test_a_prior_is_no_codec_and_a_codec_no_prior(runs, tmp_path, monkeypatch):
     with pytest.raises(CheckpointError, match="'latent_flow' is no codec"):
         zoo.load(runs / "flow")
     with pytest.raises(CheckpointError, match="'vae' is no model of latents"):
         generating.load(runs / "tiny")
     with pytest.raises(CheckpointError, match="no prior at"):
         generating.load(tmp_path / "nothing")
+    monkeypatch.setattr(shipped, "names", lambda: ("codec_24khz",))
+    with pytest.raises(CheckpointError, match="codec_24khz is a codec of the package, no prior"):
+        generating.load("codec_24khz")
     assert [model.name for model in zoo.models(runs) if model.at_hand and "flow" in model.name] == []
 
 
