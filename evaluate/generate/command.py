@@ -48,9 +48,6 @@ class Options:
     steps: int = 32
     """evaluations of the network for a sound"""
     guidance: float = 1.0
-    temperature: float = 1.0
-    gap_temperature: float = 1.0
-    """of what is put into gaps"""
     labelled: bool = True
     """sounds are made with the labels of the real ones, as many of each"""
     seed: int = 0
@@ -82,7 +79,7 @@ def run(options: Options) -> None:
     if not 0.1 <= seconds <= 60:
         raise ZooError(f"--seconds must lie between 0.1 and 60, got {seconds:g}")
     vectors = features.create(options.features, prior.module.codec_hash)
-    sampling = Sampling(None, options.seed, options.steps, options.guidance, options.temperature)
+    sampling = Sampling(None, options.seed, options.steps, options.guidance)
     drawn = sounds.draw(options.data.root, seconds, options.n, options.nearest, prior, options.seed)
     with progress(drawn.work, "measuring") as advance:
         rows = sounds.measure(prior, drawn, vectors, sampling, labelled=options.labelled, advance=advance)
@@ -94,7 +91,7 @@ def run(options: Options) -> None:
         places = library.draw(options.gap_clips, options.seed + 1)
         n_samples = round(library.seconds * prior.sample_rate)
         clips = sounds.cut(places, n_samples, prior.sample_rate, prior.codec.channels)
-        how = Sampling(None, options.seed, options.steps, 1.0, options.gap_temperature)
+        how = Sampling(None, options.seed, options.steps)
         with progress(len(clips) * len(options.gaps_ms), "filling gaps") as advance:
             found = gaps.evaluate(
                 gaps.fillers(prior, how),

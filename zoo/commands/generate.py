@@ -46,7 +46,7 @@ def generate(options: Generate) -> None:
     files = [folder / f"{kind}_{i:03d}.wav" for i in range(options.n)]
     _check_folder(folder, files, force=options.force)
     plan = _plan(options, kind, source)
-    sampling = Sampling(options.label, options.seed, options.steps, options.guidance, options.temperature)
+    sampling = Sampling(options.label, options.seed, options.steps, options.guidance)
     prior = generating.load(options.ckpt or _only_prior(), options.codec)
     prior.label_number(options.label)
     with _created(folder), progress(options.n, "generating") as advance:

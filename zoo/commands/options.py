@@ -283,7 +283,5 @@ class Generate:
     """evaluations of the network: more are better, and slower"""
     guidance: float = 1.0
     """above 1 the label is followed more closely, and sounds are more alike; twice the time"""
-    temperature: float = 1.0
-    """deviation of the noise to begin with: below 1 only what is likely"""
     force: bool = False
     """overwrite what exists"""

@@ -27,8 +27,6 @@ class Sampling:
     """evaluations of the network"""
     guidance: float = 1.0
     """how much more than a sound of any class the class is followed; 1 = as it was learnt"""
-    temperature: float = 1.0
-    """deviation of the noise to begin with: below 1, what is likely"""
 
     def __post_init__(self) -> None:
         if arguments.whole(self.steps, "steps") < 1:
@@ -37,8 +35,6 @@ class Sampling:
             raise ZooError(f"seed must not be negative, got {self.seed}")
         if not 0 <= arguments.number(self.guidance, "guidance") < 1e3:
             raise ZooError(f"guidance must lie in [0, 1000), got {self.guidance:g}")
-        if not 0 <= arguments.number(self.temperature, "temperature") < 1e3:
-            raise ZooError(f"temperature must lie in [0, 1000), got {self.temperature:g}")
 
     def key(self, number: int, stream: int = 0) -> jax.Array:
         """The key of a stream of sound `number`."""
@@ -50,7 +46,6 @@ class Sampling:
             "label": self.label,
             "steps": self.steps,
             "guidance": self.guidance,
-            "temperature": self.temperature,
         }
 
 

@@ -65,15 +65,14 @@ class ReadyPrior:
         label: str | None = None,
         steps: int = 32,
         guidance: float = 1.0,
-        temperature: float = 1.0,
         begin: tuple[np.ndarray, float] | None = None,
         context: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> np.ndarray:
         """Latents (n_frames, D) of one new sound, a function of the key.
 
         `begin` is latents (n_frames, D) and the time, in [0, 1), at which they are mixed with noise to begin with;
-        `context` latents (n_frames, D) and which frames of them (n_frames,) are known. `temperature` is the noise's
-        deviation. A prior's window is computed at a time; of longer sounds, windows that overlap by half.
+        `context` latents (n_frames, D) and which frames of them (n_frames,) are known. A prior's window is computed at
+        a time; of longer sounds, windows that overlap by half.
         """
         module = self.module
         number = self.label_number(label)
@@ -81,7 +80,7 @@ class ReadyPrior:
         shape = length, module.components
         # frames keep their noise in a longer sound
         keys = jax.vmap(lambda frame: jax.random.fold_in(key, frame))(jnp.arange(length))
-        noise = temperature * jax.vmap(lambda one: jax.random.normal(one, shape[1:]))(keys)
+        noise = jax.vmap(lambda one: jax.random.normal(one, shape[1:]))(keys)
         known, start, first = np.zeros(length, bool), np.zeros(shape, np.float32), 0.0
         values = np.zeros(shape, np.float32)
         # of a sound that is shorter than a window the rest does not count; else it is generated, and cut off
