@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,15 +17,15 @@ from zoo.commands.sources import check_input, the_only
 from zoo.console.command import progress
 from zoo.console.terminal import report
 from zoo.errors import CheckpointError, ZooError
-from zoo.generating import ReadyPrior, Sampling
+from zoo.generating import ReadyPrior, Sampling, steering
 from zoo.generating.gaps import find_gap
 from zoo.saved import checkpoint, runs
 
 NEW_S, MORE_S = 10.0, 5.0
 """seconds of a new sound, and of a continuation, where nobody asks for others"""
 
-Make = Callable[[ReadyPrior, Sampling, int], tuple[np.ndarray, int]]
-"""of a prior, the way to sample, and a number: that sound (T, C), and its rate"""
+Make = Callable[[Any, Sampling, int], tuple[np.ndarray, int]]
+"""of a prior (None where none is needed), the way to sample, and a number: that sound (T, C), and its rate"""
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class _Plan:
     source: str | None
     make: Make
     subtype: str | None = None
+    needs_prior: bool = True
 
 
 def generate(options: Generate) -> None:
@@ -47,15 +49,14 @@ def generate(options: Generate) -> None:
     _check_folder(folder, files, force=options.force)
     plan = _plan(options, kind, source)
     sampling = Sampling(options.label, options.seed, options.steps, options.guidance)
-    prior = generating.load(options.ckpt or _only_prior(), options.codec)
-    prior.label_number(options.label)
+    prior = _prior(options) if plan.needs_prior or options.ckpt is not None else None
     with _created(folder), progress(options.n, "generating") as advance:
         for i, file in enumerate(files):
             samples, rate = plan.make(prior, sampling, i)
             audio.write(file, samples, rate, subtype=plan.subtype)
             advance(1)
     made = str(files[0]) if len(files) == 1 else f"{len(files)} files in {folder}"
-    report(f"{source or prior.metadata['path']} → {made}")
+    report(f"{source or ('' if prior is None else prior.metadata['path'])} → {made}")
 
 
 def _kind(options: Generate) -> tuple[str, str | None]:
@@ -115,7 +116,7 @@ def _plan(options: Generate, kind: str, source: str | None) -> _Plan:
             exact_subtype(samples),
         )
     start_s, gap_s = options.start or 0.0, options.seconds or 0.0
-    find_gap(len(samples), rate, start_s, gap_s, source)
+    gap = find_gap(len(samples), rate, start_s, gap_s, source)
     return _Plan(
         kind,
         source,
@@ -124,6 +125,7 @@ def _plan(options: Generate, kind: str, source: str | None) -> _Plan:
             rate,
         ),
         exact_subtype(samples),
+        needs_prior=steering.needs_generated(gap, rate),
     )
 
 
@@ -134,6 +136,12 @@ def exact_subtype(samples: np.ndarray) -> str:
         if np.array_equal(steps, np.round(steps)) and samples.max() < 1.0 and samples.min() >= -1.0:
             return name
     return "FLOAT"
+
+
+def _prior(options: Generate) -> ReadyPrior:
+    prior = generating.load(options.ckpt or _only_prior(), options.codec)
+    prior.label_number(options.label)
+    return prior
 
 
 def _check_folder(folder: Path, files: list[Path], *, force: bool) -> None:

@@ -250,6 +250,7 @@ class Generate:
       python -m zoo generate out --ckpt runs/latent_flow --from in.wav --strength 0.4      variations
       python -m zoo generate out --ckpt runs/latent_flow --continue in.wav --seconds 5
       python -m zoo generate out --ckpt runs/latent_flow --fill in.wav --start 3 --seconds 1.5
+      python -m zoo generate out --fill in.wav --start 3 --seconds 0.1      so short a gap needs no prior
 
     A recording that is continued or filled keeps its rate, its channels and, outside what is new, all its samples. New
     sounds and variations have those of the prior's codec.

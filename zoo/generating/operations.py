@@ -101,12 +101,15 @@ def vary(
     )
 
 
-def checked(prior: ReadyPrior, n: int, sampling: Sampling | None) -> Sampling:
-    """The way to sample; raises ZooError for a number of sounds that is none, and a label that the prior never saw."""
+def checked(prior: ReadyPrior | None, n: int, sampling: Sampling | None) -> Sampling:
+    """The way to sample; raises ZooError for n below 1, and for a label that the prior was not trained on."""
     if arguments.whole(n, "n") < 1:
         raise ZooError(f"n must be at least 1, got {n}")
     how = sampling or Sampling()
-    prior.label_number(how.label)
+    if prior is not None:
+        prior.label_number(how.label)
+    elif how.label is not None:
+        raise ZooError(f"label {how.label}: without a prior there are no labels")
     return how
 
 

@@ -20,7 +20,7 @@ _MARGIN_FRAMES = 8
 
 
 def fill(
-    prior: ReadyPrior,
+    prior: ReadyPrior | None,
     samples: Any,
     sample_rate: int | None = None,
     *,
@@ -32,12 +32,14 @@ def fill(
 ) -> np.ndarray:
     """Audio float32 (n, T, C) with n fillings of its gap, at its own rate and with its own channels.
 
-    Outside the gap all samples are those of `samples`, (T,) or (T, C); what was in it is not looked at. Raises ZooError
-    for a gap that is not within the audio.
+    Outside the gap all samples are those of `samples`, (T,) or (T, C); what was in it is not looked at. A gap of up to
+    0.2 s needs no prior. Raises ZooError for a gap that is not within the audio, and a longer one where there is none.
     """
     how = checked(prior, n, sampling)
     clip = as_clip(samples)
-    rate = prior.sample_rate if sample_rate is None else arguments.sample_rate(sample_rate)
+    if prior is None and sample_rate is None:
+        raise ZooError("without a prior, sample_rate must be given")
+    rate = prior.sample_rate if prior and sample_rate is None else arguments.sample_rate(sample_rate)
     gap = find_gap(len(clip), rate, start_s, seconds)
     found = np.repeat(clip[None], n, axis=0)
     found[:, gap.start : gap.stop] = _patches(prior, clip, rate, gap, range(first, first + n), how)
@@ -68,21 +70,29 @@ def extend(
     return found
 
 
-def _patches(prior: ReadyPrior, clip: np.ndarray, rate: int, gap: Gap, numbers: range, how: Sampling) -> np.ndarray:
+def _patches(
+    prior: ReadyPrior | None, clip: np.ndarray, rate: int, gap: Gap, numbers: range, how: Sampling
+) -> np.ndarray:
     """What is new in a gap, (n, length, C)."""
-    module, window = prior.codec.module, prior.module.window
-    frame = rate / module.frame_rate_hz  # samples of the clip
-    heard = module.encoder_context.before + module.encoder_context.after
-    beside = max(round((window + _MARGIN_FRAMES + heard) * frame), burg.CONTEXT * burg.ORDER)
+    generator = prior if steering.needs_generated(gap, rate) else None
+    if generator is None and steering.needs_generated(gap, rate):
+        raise ZooError(
+            f"a gap of {gap.length / rate:g} s is too long to be filled by what is around it: it needs a prior"
+        )
+    beside, reach = burg.CONTEXT * burg.ORDER, round(steering.FAR_S * rate) + steering.window_size(rate)
+    if generator is not None:
+        module = generator.codec.module
+        frame = rate / module.frame_rate_hz  # samples of the clip
+        seen = module.encoder_context.before + module.encoder_context.after
+        beside = max(round((generator.module.window + _MARGIN_FRAMES + seen) * frame), beside)
+        reach = max(round((seen + 2) * frame), reach)
     first, last = max(0, gap.start - beside), min(gap.n_samples, gap.stop + beside)
     inner = Gap(gap.start - first, gap.stop - first, last - first)
     stretch = clip[first:last].copy()
-    reach = max(round((heard + 2) * frame), round(steering.FAR_S * rate) + steering.window_size(rate))
     stretch[inner.start : inner.stop] = _predicted(stretch, inner, reach)
-    generated = steering.needs_generated(inner, rate)
     patches = []
     for i in numbers:
-        whole = _generated(prior, stretch, rate, inner, how, i) if generated else None
+        whole = None if generator is None else _generated(generator, stretch, rate, inner, how, i)
         # of all channels the same: those that are alike stay so
         noise = np.random.default_rng((how.seed, i)).standard_normal(len(stretch))
         patch = [

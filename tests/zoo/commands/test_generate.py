@@ -34,6 +34,16 @@ def test_new_sounds_are_written_and_not_written_over(there, capfd):
     assert (there / "out" / "sound_001.wav").read_bytes() == first
 
 
+def test_a_short_gap_needs_no_prior(here, capfd):
+    gap = ("--fill", "song.wav", "--start", "1")
+    assert "no prior" in complaint(capfd, "generate", "out", *gap, "--seconds", "0.5")
+    assert not (here / "out").exists()
+    assert "labels" in complaint(capfd, "generate", "out", *gap, "--seconds", "0.1", "--label", "music")
+    main(["generate", "out", *gap, "--seconds", "0.1"])
+    before, after = (soundfile.read(path)[0] for path in ("song.wav", "out/filled_000.wav"))
+    assert 0.2 < np.std(after[11_025:12_127]) / np.std(before[11_025:12_127]) < 2
+
+
 @pytest.mark.parametrize("source", ["song.wav", "loud.flac"])
 def test_a_filled_file_is_what_it_was_outside_the_gap(there, source):
     main(["generate", "out", *FEW, "--fill", source, "--start", "0.3", "--seconds", "0.1"])
