@@ -21,6 +21,7 @@ from train.step.step import make_step
 from train.step.tasks import make_task
 from zoo.bitstream.entropy import Fitter
 from zoo.random_weights import random_like
+from zoo.verify import DIFFERENT_CODES
 
 SMALL = {
     "autoencoder": {
@@ -212,6 +213,27 @@ def test_the_codec_keeps_its_promises(codec, quick):
     if codec.symbols.codebook_sizes:
         assert len(np.unique(codec.encode(audio).codes)) > 2
     zoo.verify_codec(codec, audio)
+
+
+@pytest.mark.skipif(jax.device_count() < 4, reason="needs four devices")
+def test_codes_are_those_of_one_device_and_of_no_compiler(codec):
+    if not codec.symbols.codebook_sizes:
+        pytest.skip("it has no codes")
+    clips = noise(4, LENGTH // 2, 1)
+
+    def codes(variables, audio):
+        return codec.module.apply(
+            variables, codec.module.apply(variables, audio, method="encode"), method="quantise"
+        ).codes
+
+    one = np.asarray(jit(codes)(codec.variables, clips))
+    mesh = jax.make_mesh((4,), ("data",), devices=jax.devices()[:4])
+    everywhere, split = (jax.NamedSharding(mesh, jax.P(*axes)) for axes in ((), ("data",)))
+    several = jit(codes, in_shardings=(everywhere, split))(codec.variables, clips)
+    assert len(several.sharding.device_set) == 4
+    assert len(np.unique(one)) > 2
+    for other in (several, codes(codec.variables, clips[:1])):
+        assert np.mean(one[: len(other)] != other) <= DIFFERENT_CODES
 
 
 @pytest.mark.skipif(jax.device_count() < 4, reason="needs four devices")

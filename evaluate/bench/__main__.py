@@ -1,4 +1,4 @@
-"""`python -m evaluate.bench`, `python -m evaluate.bench features` and `python -m evaluate.bench tokenise`."""
+"""`python -m evaluate.bench`, alone or with `codes`, `features` or `tokenise`."""
 
 import sys
 
@@ -9,6 +9,10 @@ if __name__ == "__main__":
         main(sys.argv[2:])
     elif sys.argv[1:2] == ["tokenise"]:
         from evaluate.bench.tokenise import main
+
+        main(sys.argv[2:])
+    elif sys.argv[1:2] == ["codes"]:
+        from evaluate.bench.codes import main
 
         main(sys.argv[2:])
     else:

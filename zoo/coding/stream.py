@@ -149,7 +149,7 @@ class FrameDecoder:
 
 def packets_to_warm_up(module: Codec, chunk_frames: int) -> int | None:
     """The packets before a frame's own after which a decoder gives what it gives from the start; None: all."""
-    if module.recurrent:
+    if module.recurrent or module.decodes_whole:
         return None
     context = module.decoder_context
     return -(-(context.before + context.after) // chunk_frames)

@@ -305,6 +305,14 @@ def test_vq_with_fewer_codebooks_is_a_prefix():
         np.testing.assert_allclose(short.latent, cut, atol=1e-5)
 
 
+def test_vq_computes_no_more_codebooks_than_the_level_asks_for():
+    full = compiled(VQ)(init(VQ), VQ_LATENT, level=1)
+    broken = jax.tree.map(lambda stages: stages.at[2:].set(jnp.nan), init(VQ))  # the product of NaN and 0 is NaN
+    found = compiled(VQ)(broken, VQ_LATENT, level=1)
+    np.testing.assert_array_equal(found.codes, full.codes)
+    np.testing.assert_array_equal(found.latent, full.latent)
+
+
 def stages_used(quantised):
     """How many codebooks each example used, seen from what came out."""
     every = np.stack([compiled(VQ)(init(VQ), VQ_LATENT, level=level).latent for level in range(4)])

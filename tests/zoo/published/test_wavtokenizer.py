@@ -19,6 +19,7 @@ from zoo.published import load
 from zoo.published import wavtokenizer as family
 from zoo.published.keymap import flatten, from_params, to_params
 from zoo.published.wavtokenizer import whole
+from zoo.random_weights import random_variables
 
 N_CLIPS = 3
 HOP = 8
@@ -65,6 +66,18 @@ def test_all_of_a_stream_comes_at_its_end_and_its_latency_says_so(tmp_path, monk
     (tmp_path / "a.zac").write_bytes(blob)
     main(["info", "a.zac", "--ckpt", "model"])
     assert "latency  the whole clip" in capsys.readouterr().out
+
+
+def test_a_part_takes_the_whole_clip_without_layers_that_remember_too():
+    model = {**ready().metadata["model"], "n_lstm": 0}
+    module = zoo.create("wavtokenizer", **model)
+    codec = zoo.ReadyCodec(
+        module, random_variables(module), ready().entropy, {"family": "wavtokenizer", "model": model}
+    )
+    assert not module.recurrent
+    blob = codec.compress(golden()["audio_0"], packet_s=0.02)
+    part = decode_range(codec.engine, ContainerReader(io.BytesIO(blob)), 400, 560)
+    np.testing.assert_array_equal(np.concatenate(list(part)), codec.decompress(blob).audio[400:560])
 
 
 def test_frames_that_were_lost_are_silent_and_not_attended_to():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import operator
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -87,36 +88,54 @@ class ResidualVQ(CodebookLevels, nn.Module):
         self, latent: jax.Array, mask: jax.Array | None = None, *, keys: jax.Array | None = None, level: Any = None
     ) -> Quantised:
         batch = latent.shape[0]
-        used = jnp.broadcast_to(self.n_used(level), (batch,))
-        if keys is not None:
-            used = jax.vmap(self._draw_codebooks)(keys)
+        if keys is None:
+            return self._evaluate(latent, jnp.broadcast_to(self.n_used(level), (batch,)))
+        used = jax.vmap(self._draw_codebooks)(keys)
         residual, total = latent, jnp.zeros_like(latent)
         codes, inputs, codebook_loss, commitment_loss = [], [], jnp.zeros(batch), jnp.zeros(batch)
         for q in range(self.n_codebooks):
-            projected = residual @ self.project_in[q]
-            if self.bias_in is not None:
-                projected = projected + self.bias_in[q][None, None]
-            entries = self.codebooks[q]
-            index = nearest_entry(projected, entries)
-            chosen = _lookup(entries, index)
+            stage: _Stages = jax.tree.map(operator.itemgetter(q), self._stages)
+            index, projected, chosen = stage.choose(residual)
             active = (q < used).astype(jnp.float32)
             # the mean counts the stages that an example uses, so dropout does not change the weights
             share = active / used
             codebook_loss += share * _squared_error(chosen, jax.lax.stop_gradient(projected), mask)
             commitment_loss += share * _squared_error(projected, jax.lax.stop_gradient(chosen), mask)
-            straight = projected + jax.lax.stop_gradient(chosen - projected)
-            step = (straight @ self.project_out[q] + self.bias[q][None, None]) * active[:, None, None]
+            step = stage.step(projected, chosen) * active[:, None, None]
             total, residual = total + step, residual - step
             codes.append(index)
             inputs.append(jax.lax.stop_gradient(projected))
         stacked = jnp.stack(codes, axis=-1).astype(jnp.int32)
-        if keys is None:
-            return Quantised(total, stacked, {}, {})
         losses = {"codebook": codebook_loss, "commitment": commitment_loss}
         asked = jnp.arange(self.n_codebooks)[None, None] < used[:, None, None]
         asked = jnp.broadcast_to(asked if mask is None else asked & mask[..., None], stacked.shape)
         use = CodebookUse(self._counts(stacked, asked), jnp.stack(inputs, axis=2), asked)
         return Quantised(total, stacked, losses, {}, use)
+
+    @property
+    def _stages(self) -> _Stages:
+        return _Stages(self.project_in, self.project_out, self.codebooks, self.bias, self.bias_in)
+
+    def _evaluate(self, latent: jax.Array, used: jax.Array) -> Quantised:
+        """What the first `used` (B,) stages make of a latent; no more are computed than the largest of them."""
+
+        def run(state: tuple[jax.Array, jax.Array], here: tuple[jax.Array, _Stages]) -> Any:
+            (total, residual), (q, stage) = state, here
+
+            def compute() -> tuple[jax.Array, jax.Array]:
+                index, projected, chosen = stage.choose(residual)
+                active = (q < used).astype(jnp.float32)
+                return index.astype(jnp.int32), stage.step(projected, chosen) * active[:, None, None]
+
+            def leave_out() -> tuple[jax.Array, jax.Array]:
+                return jnp.zeros(latent.shape[:2], jnp.int32), jnp.zeros_like(latent)
+
+            index, step = jax.lax.cond(q < used.max(), compute, leave_out)
+            return (total + step, residual - step), index
+
+        start = jnp.zeros_like(latent), latent
+        (total, _), codes = jax.lax.scan(run, start, (jnp.arange(self.n_codebooks), self._stages))
+        return Quantised(total, codes.transpose(1, 2, 0), {}, {})
 
     def dequantise(self, codes: jax.Array, level: Any = None) -> jax.Array:
         """Latent of codes (B, F, q) with any q up to n_codebooks; stages above `level` are left out."""
@@ -137,6 +156,29 @@ class ResidualVQ(CodebookLevels, nn.Module):
             return jnp.zeros(self.codebook_size).at[column.reshape(-1)].add(weight.reshape(-1).astype(jnp.float32))
 
         return jax.vmap(count, in_axes=2)(codes, asked)
+
+
+class _Stages(NamedTuple):
+    """Parameters of one stage, or of all of them along a first axis."""
+
+    project_in: jax.Array
+    project_out: jax.Array
+    entries: jax.Array
+    bias: jax.Array
+    bias_in: jax.Array | None
+
+    def choose(self, residual: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Of what is left (B, F, D): indices (B, F) of the nearest entries, projection (B, F, k), and the entries."""
+        projected = residual @ self.project_in
+        if self.bias_in is not None:
+            projected = projected + self.bias_in[None, None]
+        index = nearest_entry(projected, self.entries)
+        return index, projected, _lookup(self.entries, index)
+
+    def step(self, projected: jax.Array, chosen: jax.Array) -> jax.Array:
+        """The part of the latent (B, F, D) that the chosen entries stand for; its gradient is that of `projected`."""
+        straight = projected + jax.lax.stop_gradient(chosen - projected)
+        return straight @ self.project_out + self.bias[None, None]
 
 
 def _lookup(entries: jax.Array, index: jax.Array) -> jax.Array:
