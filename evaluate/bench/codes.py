@@ -1,4 +1,4 @@
-"""`python -m evaluate.bench codes`: how many codes change with what nobody hears, such as how they are computed."""
+"""`python -m evaluate.bench codes`: how many codes change with differences too small to be heard, such as rounding."""
 
 from __future__ import annotations
 
