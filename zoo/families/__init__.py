@@ -31,6 +31,7 @@ PUBLISHED = (
     "qwen3_tts",
     "vibevoice",
     "same",
+    "neucodec",
 )
 """what others have published"""
 PRIORS = ("latent_flow",)

@@ -1,8 +1,9 @@
 """The published models that are known by name, and the facts about them.
 
 Licences are those of the weights, as their authors give them: in the README of descript-audio-codec (MIT), on the
-models' cards (Mimi, Pocket TTS, SNAC, WavTokenizer, Vocos, EnCodec 48 kHz, Stable Audio Open), in audiocraft's
-LICENSE_weights (EnCodec 32 kHz). For EnCodec 24 kHz neither card nor README says more than that the code is MIT.
+models' cards (Mimi, Pocket TTS, SNAC, WavTokenizer, Vocos, EnCodec 48 kHz, Stable Audio Open, NeuCodec, X-Codec2), in
+audiocraft's LICENSE_weights (EnCodec 32 kHz). For EnCodec 24 kHz neither card nor README says more than that the code
+is MIT.
 """
 
 from __future__ import annotations
@@ -137,6 +138,17 @@ _SAME = {
 }  # fmt: skip
 """of encoder and decoder"""
 
+_XCODEC2 = {
+    "downsampling_ratios": [2, 2, 4, 4, 5], "encoder_hidden_size": 48, "hidden_size": 1024, "intermediate_size": 4096,
+    "num_hidden_layers": 12, "num_attention_heads": 16, "num_key_value_heads": 16, "head_dim": 64,
+    "quantization_dim": 2048, "quantization_levels": [4, 4, 4, 4, 4, 4, 4, 4], "semantic_model_config": {
+        "model_type": "wav2vec2-bert", "hidden_size": 1024, "num_hidden_layers": 16, "num_attention_heads": 16,
+        "intermediate_size": 4096, "feature_projection_input_dim": 160, "left_max_position_embeddings": 64,
+        "right_max_position_embeddings": 8, "conv_depthwise_kernel_size": 31,
+    },
+}  # fmt: skip
+"""and NeuCodec"""
+
 KNOWN = (
     _dac(16, 16_000, (0.5, 6.0), 74_100_000, n_codebooks=12,
          downsampling_ratios=[2, 4, 5, 8], upsampling_ratios=[8, 5, 4, 2]),
@@ -256,6 +268,14 @@ KNOWN = (
             "latent_dim": 256, "downsampling_ratio": 4096, "io_channels": 2,
         },
     }),
+    PublishedModel("neuphonic/neucodec", "neucodec", sample_rate=24_000, channels=1, bitrates_kbps=(0.8, 0.8),
+                   parameters=187_700_000, licence="Apache 2.0", config={
+        "model_type": "neucodec", "input_sampling_rate": 16_000, "output_sampling_rate": 24_000, **_XCODEC2,
+    }),
+    PublishedModel("HKUSTAudio/xcodec2-hf", "neucodec", sample_rate=16_000, channels=1, bitrates_kbps=(0.8, 0.8),
+                   parameters=187_000_000, licence="CC-BY-NC 4.0", config={
+        "model_type": "xcodec2", "sampling_rate": 16_000, **_XCODEC2,
+    }),
 )  # fmt: skip
 """In the order of `zoo.models()`."""
 
@@ -280,6 +300,8 @@ def family_of(config: dict[str, Any]) -> str | None:
         "pocket_tts_audio_tokenizer": "pocket_tts_audio_tokenizer",
         "qwen3_tts_tokenizer_12hz": "qwen3_tts",
         "vibevoice_acoustic_tokenizer": "vibevoice",
+        "neucodec": "neucodec",
+        "xcodec2": "neucodec",
     }
     for key in ("_class_name", "model_type"):
         if isinstance(name := config.get(key), str) and name in named:

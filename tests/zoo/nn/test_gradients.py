@@ -68,7 +68,7 @@ CODECS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 """A small codec of every registered family that encodes."""
-ONLY_DECODE = {"hifigan"}
+ONLY_DECODE = {"hifigan", "neucodec"}
 
 # optimisations take longer than they save here
 jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})

@@ -128,11 +128,16 @@ class Decoder(Network):
         return x
 
     def _audio(self, head: jax.Array, mask: jax.Array | None) -> jax.Array:
-        magnitude, phase = jnp.split(head.astype(jnp.float32), 2, axis=-1)
-        magnitude = jnp.minimum(jnp.exp(magnitude), _LARGEST_MAGNITUDE)
-        spectrum = jax.lax.complex(magnitude * jnp.cos(phase), magnitude * jnp.sin(phase))
-        audio = dsp.istft(spectrum, self.n_fft, self.hop_length, mask=mask)
-        return apply_mask(audio[..., None], mask)
+        return spectrum_to_audio(head, self.n_fft, self.hop_length, mask)
+
+
+def spectrum_to_audio(head: jax.Array, n_fft: int, hop_length: int, mask: jax.Array | None) -> jax.Array:
+    """Audio (B, F · hop_length, 1) of logarithms of magnitudes, and after them phases, (B, F, n_fft + 2)."""
+    magnitude, phase = jnp.split(head.astype(jnp.float32), 2, axis=-1)
+    magnitude = jnp.minimum(jnp.exp(magnitude), _LARGEST_MAGNITUDE)
+    spectrum = jax.lax.complex(magnitude * jnp.cos(phase), magnitude * jnp.sin(phase))
+    audio = dsp.istft(spectrum, n_fft, hop_length, mask=mask)
+    return apply_mask(audio[..., None], mask)
 
 
 def _mirrored(x: jax.Array, start: jax.Array, end: jax.Array, n_fft: int, hop_length: int) -> jax.Array:

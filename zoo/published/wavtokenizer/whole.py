@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -11,6 +13,7 @@ from zoo.nn.layers import Conv1d, Dtype, Layers, Residual, Span, apply_mask, per
 _BLOCK = 512
 """frames that attend at once: memory grows with the clip, and not with its square"""
 _UNHEARD = -1e30
+Bias = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 class WholeClip(nn.Module):
@@ -70,20 +73,33 @@ class Attention(WholeClip):
     def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
         batch, length, channels = x.shape
         normed = GroupNorm(self.n_groups, dtype=self.dtype, name="norm")(x, mask)
-        query, key, value = (Conv1d(dtype=self.dtype, masked=False, name=name)(normed) for name in ("q", "k", "v"))
-        query = query * jnp.asarray(channels**-0.5, self.dtype)
+        query, key, value = (
+            Conv1d(dtype=self.dtype, masked=False, name=name)(normed)[:, :, None] for name in ("q", "k", "v")
+        )
         valid = jnp.ones((batch, length), bool) if mask is None else mask
+        y = attend(query * jnp.asarray(channels**-0.5, self.dtype), key, value, valid)
+        return x + Conv1d(dtype=self.dtype, masked=False, name="out")(y.reshape(x.shape))
 
-        def attend(query: jax.Array) -> jax.Array:
-            scores = jnp.einsum("bqc,bkc->bqk", query, key).astype(jnp.float32)
-            weights = jax.nn.softmax(jnp.where(valid[:, None], scores, _UNHEARD), axis=-1)
-            return jnp.einsum("bqk,bkc->bqc", weights.astype(self.dtype), value)
 
-        if length <= _BLOCK:
-            y = attend(query)
-        else:
-            n = -(-length // _BLOCK)
-            blocks = jnp.pad(query, ((0, 0), (0, n * _BLOCK - length), (0, 0))).reshape(batch, n, _BLOCK, channels)
-            y = jnp.moveaxis(jax.lax.map(attend, jnp.moveaxis(blocks, 1, 0)), 0, 1).reshape(batch, -1, channels)
-            y = y[:, :length]
-        return x + Conv1d(dtype=self.dtype, masked=False, name="out")(y)
+def attend(query: jax.Array, key: jax.Array, value: jax.Array, valid: jax.Array, bias: Bias | None = None) -> jax.Array:
+    """Attention (B, T, H, D) of every step of a clip to all its steps, which are those that are `valid` (B, T).
+
+    Queries are scaled. `bias` says what is added to the scores of some queries (B, n, H, D), the first of which is step
+    `first`, with all T keys: (B, H, n, T). Many queries are taken `_BLOCK` at a time.
+    """
+    length = query.shape[1]
+
+    def attended(query: jax.Array, first: jax.Array) -> jax.Array:
+        scores = jnp.einsum("bqhd,bkhd->bhqk", query, key).astype(jnp.float32)
+        if bias is not None:
+            scores = scores + bias(query, first)
+        weights = jax.nn.softmax(jnp.where(valid[:, None, None], scores, _UNHEARD), axis=-1)
+        return jnp.einsum("bhqk,bkhd->bqhd", weights.astype(value.dtype), value)
+
+    if length <= _BLOCK:
+        return attended(query, jnp.int32(0))
+    n = -(-length // _BLOCK)
+    padded = jnp.pad(query, ((0, 0), (0, n * _BLOCK - length), (0, 0), (0, 0)))
+    blocks = jnp.moveaxis(padded.reshape(len(query), n, _BLOCK, *query.shape[2:]), 1, 0)
+    y = jax.lax.map(lambda block: attended(*block), (blocks, _BLOCK * jnp.arange(n)))
+    return jnp.moveaxis(y, 0, 1).reshape(padded.shape)[:, :length]
