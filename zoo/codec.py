@@ -61,9 +61,9 @@ class Codec(nn.Module):
     """A codec: three submodules and the numbers that tie samples to frames.
 
     `lead` samples of silence are put before and at least as many after a clip, so that transforms whose windows
-    overlap by half (hop_length // 2 of lead) reach its first and last sample; T samples give
-    ceil((T + 2·lead) / hop_length) frames, or the next multiple of `frame_multiple`. Shapes: audio (B, T, channels) in
-    [-1, 1], latent (B, F, D), codes (B, F, Q).
+    overlap by half (hop_length // 2 of lead) reach its first and last sample, and `tail` more after it; T samples give
+    ceil((T + 2·lead + tail) / hop_length) frames, or the next multiple of `frame_multiple`. Shapes: audio
+    (B, T, channels) in [-1, 1], latent (B, F, D), codes (B, F, Q).
 
     On the padded time line, where sample t of a clip stands at t + lead, frame f is the samples from f * hop_length on.
     The contexts are tight, on both sides of a frame: a window that reaches that much further gives the frame itself.
@@ -83,6 +83,8 @@ class Codec(nn.Module):
     channels: int = 1
     lead: int = 0
     """samples"""
+    tail: int = 0
+    """samples"""
     frame_multiple: int = 1
     """clips have a multiple of so many frames, and what is computed at once as well: a window of attention, say"""
     recurrent: bool = False
@@ -91,6 +93,8 @@ class Codec(nn.Module):
     """frames of a clip's beginning that must be computed at once: causal layers that mirror it depend on its future"""
     decodes_whole: bool = False
     """whether a clip is decoded all at once, since attention or norms reach over all of it, beyond `decoder_context`"""
+    encodes_whole: bool = False
+    """whether a clip is encoded all at once, for the same reasons, beyond `encoder_context`"""
 
     @classmethod
     def from_parts(
@@ -128,7 +132,7 @@ class Codec(nn.Module):
         A hop, and what encoder and decoder look ahead: for causal convolutions between two STFTs, a window. Infinity
         where it takes the whole clip, however long.
         """
-        if self.decodes_whole:
+        if self.decodes_whole or self.encodes_whole:
             return math.inf
         samples = range(self.hop_length * self.frame_multiple)
 
@@ -146,11 +150,11 @@ class Codec(nn.Module):
     def n_frames(self, n_samples: Any) -> Any:
         """Latent frames of a clip of `n_samples` (an int or an integer array)."""
         multiple = self.frame_multiple
-        return -(-(n_samples + 2 * self.lead) // (self.hop_length * multiple)) * multiple
+        return -(-(n_samples + 2 * self.lead + self.tail) // (self.hop_length * multiple)) * multiple
 
     def max_samples(self, n_frames: int) -> int:
         """Longest clip that `n_frames` frames hold."""
-        return n_frames * self.hop_length - 2 * self.lead
+        return n_frames * self.hop_length - 2 * self.lead - self.tail
 
     @nn.nowrap
     def example(self) -> tuple[jax.Array]:

@@ -199,15 +199,15 @@ class ReadyCodec(coding.CodecParts):
         """Most seconds from a sample's going into a stream encoder to its coming out of a stream decoder.
 
         A packet, what encoder and decoder look ahead, and the end of a frame of which it is not yet known how far the
-        clip fills it; resampling, where there is any, adds a few milliseconds. Infinity for a codec that decodes whole
-        clips.
+        clip fills it; resampling, where there is any, adds a few milliseconds. Infinity for a codec that encodes or
+        decodes whole clips.
         """
         module = self.module
-        if module.decodes_whole:
+        if module.decodes_whole or module.encodes_whole:
             return math.inf
         ahead = module.encoder_context.after + max(module.decoder_context.after, module.frame_multiple)
         frames = self.packet_frames(packet_s) + ahead
-        return (frames * module.hop_length + 2 * module.lead) / self.sample_rate
+        return (frames * module.hop_length + 2 * module.lead + module.tail) / self.sample_rate
 
     def count_bytes(self, encoded: Encoded) -> int:
         """Bytes of all codes after entropy coding, in packets as `compress` makes them, without the container."""

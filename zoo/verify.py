@@ -242,7 +242,7 @@ class _Verification:
             ("encoder", encoded, self.module.encoder_context, hop, self.module.channels, 0.3, self.module.lead),
             ("decoder", decoded, self.module.decoder_context, 1, latent.shape[-1], float(latent.std()) + 1e-3, 0),
         ):
-            if name == "decoder" and self.module.decodes_whole:
+            if self.module.decodes_whole if name == "decoder" else self.module.encodes_whole:
                 continue  # there is no context that would be enough
             reach = 2 * (context.before + context.after) + self._shortest
             middle = -(-reach // multiple) * multiple

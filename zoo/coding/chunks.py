@@ -68,6 +68,15 @@ class Chunks:
         audio = self._decode_whole(self._variables, padded[None], mask[None])[0]
         return np.asarray(audio)[: len(latent) * self.module.hop_length]
 
+    def encode_whole(self, audio: np.ndarray) -> np.ndarray:
+        """Latents (F, D) of all of a clip (F · hop, C) at once; padded, so that few lengths are compiled."""
+        hop, multiple = self.module.hop_length, self.module.frame_multiple
+        n_frames = len(audio) // hop
+        padded_frames = -(-_rounded_up(n_frames) // multiple) * multiple
+        padded = np.pad(audio, ((0, padded_frames * hop - len(audio)), (0, 0)))
+        mask = np.arange(padded_frames)[None] < n_frames
+        return np.asarray(self._encode_whole(self._variables, padded[None], mask)[0])[:n_frames]
+
     def encoder_carry(self) -> Carry:
         """What the encoder's layers remember before the first frame: nothing."""
         context = self.module.encoder_context
@@ -151,6 +160,10 @@ class Chunks:
             return audio[0, start:end].astype(jnp.float32), left.get("carry", {})
 
         return jax.jit(run)
+
+    @functools.cached_property
+    def _encode_whole(self) -> Any:
+        return jax.jit(functools.partial(self.module.apply, method="encode_frames"))
 
     @functools.cached_property
     def _decode_whole(self) -> Any:

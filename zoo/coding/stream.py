@@ -15,7 +15,10 @@ from zoo.coding.chunks import Carry, Chunks
 
 
 class FrameEncoder:
-    """Latents of `n_streams` clips of equal length that come in blocks, chunk by chunk."""
+    """Latents of `n_streams` clips of equal length that come in blocks, chunk by chunk.
+
+    Only a codec that encodes whole clips keeps all of them until the end.
+    """
 
     def __init__(self, chunks: Chunks, n_streams: int) -> None:
         module = chunks.module
@@ -26,12 +29,16 @@ class FrameEncoder:
         # from the first sample of the next chunk's window on
         self._buffer = np.zeros((n_streams, lead, module.channels), np.float32)
         self._next = 0  # chunk
-        self._carries: list[Carry] = [chunks.encoder_carry()] * n_streams
+        self._carries: list[Carry] = [] if module.encodes_whole else [chunks.encoder_carry()] * n_streams
+        self._kept: list[np.ndarray] = []  # of a codec that encodes whole clips
         self.n_samples = 0
 
     def push(self, audio: np.ndarray) -> list[np.ndarray]:
         """Latents (n_streams, chunk_frames, D) of each chunk that `audio` (n_streams, m, C) completes."""
         self.n_samples += audio.shape[1]
+        if self._module.encodes_whole:
+            self._kept.append(audio)
+            return []
         self._buffer = np.concatenate([self._buffer, audio], axis=1)
         done = []
         while self._buffer.shape[1] >= self._window * self._hop:
@@ -42,11 +49,24 @@ class FrameEncoder:
         """The remaining chunks; the last one has as many frames as are left. No samples at all give no frames."""
         done = []
         total = self._module.n_frames(self.n_samples) if self.n_samples else 0
+        if self._module.encodes_whole:
+            return self._whole(total)
         while (left := total - self._next * self._chunks.chunk_frames) > 0:
             missing = self._window * self._hop - self._buffer.shape[1]
             self._buffer = np.pad(self._buffer, ((0, 0), (0, max(missing, 0)), (0, 0)))
             done.append(self._run(n_frames=total)[:, :left])
         return done
+
+    def _whole(self, n_frames: int) -> list[np.ndarray]:
+        if not n_frames or not self._kept:
+            return []
+        clips = np.concatenate(self._kept, axis=1)
+        self._kept = []
+        missing = n_frames * self._hop - self._module.lead - self.n_samples
+        padded = np.pad(clips, ((0, 0), (self._module.lead, missing), (0, 0)))
+        latents = np.stack([self._chunks.encode_whole(clip) for clip in padded])
+        step = self._chunks.chunk_frames
+        return [latents[:, first : first + step] for first in range(0, n_frames, step)]
 
     @property
     def _window(self) -> int:
@@ -103,7 +123,7 @@ class FrameDecoder:
             self._decode_next()
         # a clip of so many frames is longer than this, whatever its last frame holds
         module = self._module
-        certain = (self._n_frames - module.frame_multiple) * module.hop_length - 2 * module.lead
+        certain = (self._n_frames - module.frame_multiple) * module.hop_length - 2 * module.lead - module.tail
         return self._take(certain)
 
     def finish(self, n_samples: int) -> np.ndarray:

@@ -84,7 +84,7 @@ def _zac_info(path: str, ckpt: str | None) -> list[str]:
             "from": str(codec.metadata.get("path")),
             "packet": f"{packet_s:.3f} s; warm-up {_packets(warm_up)}",
             "latency": "the whole clip"
-            if module.decodes_whole
+            if module.decodes_whole or module.encodes_whole
             else f"{1000 * module.algorithmic_latency_samples / module.sample_rate:.1f} ms of the model, "
             f"{1000 * codec.stream_latency_s(packet_s):.0f} ms streamed in these packets",
         }

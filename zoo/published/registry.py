@@ -269,11 +269,11 @@ KNOWN = (
         },
     }),
     PublishedModel("neuphonic/neucodec", "neucodec", sample_rate=24_000, channels=1, bitrates_kbps=(0.8, 0.8),
-                   parameters=187_700_000, licence="Apache 2.0", config={
+                   parameters=629_900_000, licence="Apache 2.0", config={
         "model_type": "neucodec", "input_sampling_rate": 16_000, "output_sampling_rate": 24_000, **_XCODEC2,
     }),
     PublishedModel("HKUSTAudio/xcodec2-hf", "neucodec", sample_rate=16_000, channels=1, bitrates_kbps=(0.8, 0.8),
-                   parameters=187_000_000, licence="CC-BY-NC 4.0", config={
+                   parameters=629_300_000, licence="CC-BY-NC 4.0", config={
         "model_type": "xcodec2", "sampling_rate": 16_000, **_XCODEC2,
     }),
 )  # fmt: skip

@@ -149,6 +149,48 @@ class WavTokenizer(FromLibrary):
         return audio
 
 
+class NeuCodec(FromLibrary):
+    """transformers' NeuCodecModel or Xcodec2Model, from codes to audio: their features need torchaudio."""
+
+    encodes = False
+    model, settings = "NeuCodecModel", "NeuCodecConfig"
+
+    def __init__(self, config: dict[str, Any], folder: Path | None = None) -> None:
+        self._is_xcodec2 = config.get("model_type") == "xcodec2"
+        super().__init__(config, folder)
+
+    def make(self) -> nn.Module:
+        name = "Xcodec2" if self._is_xcodec2 else "NeuCodec"
+        module: nn.Module = self._class(f"{name}Model")(self._class(f"{name}Config")(**self.config))
+        return module
+
+    def load(self, folder: Path) -> nn.Module:
+        module: nn.Module = self._class("AutoModel").from_pretrained(folder)
+        return module
+
+    @property
+    def hop_length(self) -> int:
+        return int(self.module.config.hop_length)
+
+    @property
+    def output(self) -> nn.Module:
+        layer: nn.Module = self.module.acoustic_decoder.head.linear
+        return layer
+
+    def example(self, batch_size: int, n_samples: int) -> np.ndarray:
+        n_codes = int(np.prod(self.config["quantization_levels"]))
+        # X-Codec2 has a sample of silence after each clip
+        frames = -(-(n_samples + self._is_xcodec2) // self.hop_length)
+        return np.random.default_rng(0).integers(0, n_codes, (batch_size, frames, 1), np.int32)
+
+    def native(self, frames: np.ndarray) -> Any:
+        return super().native(frames).long()
+
+    def _decode(self, native: Any) -> torch.Tensor:
+        audio: torch.Tensor = self.module.decode(native).audio_values
+        return audio
+
+
 class VibeVoice(FromLibrary):
     """transformers' VibeVoiceAcousticTokenizerModel; its latents are as the encoder gives them, without noise."""
 

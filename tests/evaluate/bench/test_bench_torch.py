@@ -38,8 +38,10 @@ SNAC = {
 MODELS = {
     "dac": (DAC, 1), "encodec": (ENCODEC, 1), "segmented": (SEGMENTED, 2), "snac": (SNAC, 1),
     "oobleck": (HUB_CONFIGS["oobleck"], 2), "vocos": (HUB_CONFIGS["vocos"], 1),
+    "neucodec": (HUB_CONFIGS["neucodec"], 1),
     **{name: (HUB_CONFIGS[name], 1) for name in ("pocket_tts_audio_tokenizer", "wavtokenizer", "vibevoice")},
 }  # fmt: skip
+ONLY_DECODE = ("vocos", "neucodec")
 CONTINUOUS = ("oobleck", "vibevoice", "vocos", "pocket_tts_audio_tokenizer")
 NEEDS = {"snac": "snac", "oobleck": "diffusers", "vocos": "vocos"}
 
@@ -49,7 +51,7 @@ def published(name: str) -> PublishedModel:
     family = "encodec" if name == "segmented" else name
     if family in NEEDS:
         pytest.importorskip("einops" if family == "vocos" else NEEDS[family])
-    if family == "vibevoice":
+    if family in ("vibevoice", "neucodec"):
         pytest.importorskip("transformers", "5.24")
     bitrates = None if family in CONTINUOUS else (1.0, 2.0)
     return PublishedModel(f"someone/{name}", family, 8000, channels, bitrates, 1, "MIT", config)
@@ -60,8 +62,8 @@ def test_ours_is_what_torch_computes(name, monkeypatch):
     monkeypatch.setattr(footprint, "measure", lambda job: 1.0)
     (found,) = versus.compare(published(name), seconds=0.3, batch_sizes=[2], repeat=1)
     assert found.agreement.is_close, found.agreement
-    assert (found.agreement.codes_equal is None) == (name in CONTINUOUS)
-    assert set(found.encode) == (set() if name == "vocos" else {"torch", "whole", "chunks"})
+    assert (found.agreement.codes_equal is None) == (name in (*CONTINUOUS, *ONLY_DECODE))
+    assert set(found.encode) == (set() if name in ONLY_DECODE else {"torch", "whole", "chunks"})
     assert min(timing.best_s for timing in found.decode.values()) > 0
 
 

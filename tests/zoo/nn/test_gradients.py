@@ -66,9 +66,15 @@ CODECS: dict[str, dict[str, Any]] = {
         "sample_rate": 8000, "latent_dim": 8, "n_filters": 2, "ratios": (4,), "n_lstm": 0, "codebook_size": 16,
         "width": 8, "hidden": 12, "n_blocks": 1, "n_groups": 2,
     },
+    "neucodec": {
+        "sample_rate": 12_000, "input_rate": 8000, "ratios": (4,), "levels": (4, 3), "width": 32, "hidden": 8,
+        "n_layers": 1, "n_heads": 1, "head_dim": 8, "encoder_width": 2, "n_mels": 3, "semantic_width": 8,
+        "semantic_hidden": 8, "semantic_layers": 1, "semantic_heads": 1, "semantic_kernel_size": 3, "semantic_left": 3,
+        "semantic_right": 2,
+    },
 }  # fmt: skip
 """A small codec of every registered family that encodes."""
-ONLY_DECODE = {"hifigan", "neucodec"}
+ONLY_DECODE = {"hifigan"}
 
 # optimisations take longer than they save here
 jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})

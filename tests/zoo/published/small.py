@@ -121,9 +121,9 @@ HUB_CONFIGS: dict[str, dict[str, Any]] = {
     "neucodec": {
         "model_type": "neucodec", "input_sampling_rate": 16_000, "output_sampling_rate": 24_000,
         "downsampling_ratios": [4, 5], "encoder_hidden_size": 2, "hidden_size": 32, "intermediate_size": 24,
-        "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 8,
+        "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 8,
         "quantization_dim": 48, "quantization_levels": [4, 4, 3], "semantic_model_config": {
-            "model_type": "wav2vec2-bert", "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
+            "model_type": "wav2vec2-bert", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
             "intermediate_size": 20, "feature_projection_input_dim": 8, "left_max_position_embeddings": 5,
             "right_max_position_embeddings": 2, "conv_depthwise_kernel_size": 5,
         },

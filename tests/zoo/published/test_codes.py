@@ -12,6 +12,7 @@ MODELS = {
     "encodec": ("music", "transformers"),
     "mimi": ("small", "transformers"),
     "wavtokenizer": ("small", "transformers"),
+    "neucodec": ("neucodec", "transformers"),
 }
 """Golden file and its layout for families whose latents are vector quantised: one of each kind of encoder."""
 

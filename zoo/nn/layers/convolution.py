@@ -144,6 +144,7 @@ class DepthwiseConv1d(nn.Module):
     dtype: Dtype = jnp.float32
     causal: bool = False
     dilation: int = 1
+    use_bias: bool = True
 
     @nn.nowrap
     def inputs(self, span: Span) -> Span:
@@ -157,13 +158,13 @@ class DepthwiseConv1d(nn.Module):
     def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
         channels, length = x.shape[-1], x.shape[1]
         kernel = self.param("kernel", _depthwise_init, (self.kernel_size, channels), jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros, (channels,), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (channels,), jnp.float32) if self.use_bias else None
         x = pad_time(apply_mask(x, mask).astype(self.dtype), *self._padding())
         y = x[:, :length] * per_channel(kernel[0], self.dtype)
         for tap in range(1, self.kernel_size):
             start = tap * self.dilation
             y = y + x[:, start : start + length] * per_channel(kernel[tap], self.dtype)
-        return y + per_channel(bias, self.dtype)
+        return y if bias is None else y + per_channel(bias, self.dtype)
 
 
 def _sample_by_sample(x: jax.Array, kernel: jax.Array) -> jax.Array:

@@ -22,6 +22,7 @@ MODELS = {
     "dac": "DacModel",
     "encodec": "EncodecModel",
     "mimi": "MimiModel",
+    "neucodec": "NeuCodecModel",
     "pocket_tts_audio_tokenizer": "PocketTTSAudioTokenizerModel",
     "vibevoice": "VibeVoiceAcousticTokenizerModel",
     "wavtokenizer": "WavTokenizerModel",
