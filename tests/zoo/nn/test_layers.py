@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from zoo.nn import layers
 from zoo.nn.layers import convolution
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 # every new size is compiled: few of them, and no search for a smaller failure
 few = settings(max_examples=8, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
 
