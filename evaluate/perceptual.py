@@ -85,8 +85,9 @@ def stoi(reference: np.ndarray, estimate: np.ndarray) -> float | None:
 
     Hears: whether the envelopes of 15 third-octave bands (150 Hz to 4.3 kHz) go together over stretches of 0.38 s,
     that is, whether words can be understood. Misses: quality beyond being understood; gain; everything above 4.3 kHz
-    and below 130 Hz; frames of the reference 40 dB below its loudest are left out, so noise in pauses does not count.
-    Range: about 0 (nothing is understood) to 1, identity; speech codecs crowd between some 0.9 and 1, so the third
+    and below 130 Hz; frames of the reference 40 dB below its loudest, which is some 33 dB below the mean of speech. Noise
+    in pauses that is louder than that counts as much as words do: another noise of the same level, or none, takes 0.2
+    off a recording whose speech is untouched (`findings/pystoi_counts_pauses.sh`, pystoi 0.4.1). Range: about 0 (nothing is understood) to 1, identity; speech codecs crowd between some 0.9 and 1, so the third
     digit matters. Source: Taal et al., "An algorithm for intelligibility prediction of time-frequency weighted noisy
     speech", 2011; the package pystoi. Cost: 0.02 to 0.05 s for each 10 s and channel.
     """
