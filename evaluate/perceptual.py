@@ -34,9 +34,9 @@ _LOCK = threading.Lock()
 def visqol(reference: np.ndarray, estimate: np.ndarray) -> float | None:
     """ViSQOL's mean opinion score in audio mode of two (T,) at 48 kHz; None below 0.96 s.
 
-    Hears: how alike the two look on a gammatone spectrogram (32 bands, 50 Hz to 15 kHz, 80 ms windows every 20 ms),
+    Measures: how alike the two look on a gammatone spectrogram (32 bands, 50 Hz to 15 kHz, 80 ms windows every 20 ms),
     patch by patch after alignment in time and matching of level, mapped by a support vector machine to listening tests
-    of music codecs. Misses: a gain of the estimate, phase, what lies above 15 kHz, the stereo image, anything shorter
+    of music codecs. Blind to: a gain of the estimate, phase, what lies above 15 kHz, the stereo image, anything shorter
     than some 20 ms such as pre-echo; it follows bandwidth above all (a clean low-pass costs more than audible noise in
     band), hardly separates what is nearly transparent, and puts what is badly damaged in no reliable order. Its floor
     is absolute, so that the level of a pair decides as well: of 30 pairs at -15 to -22 dBFS RMS (noise, a low-pass, a
@@ -57,8 +57,8 @@ def visqol(reference: np.ndarray, estimate: np.ndarray) -> float | None:
 def pesq(reference: np.ndarray, estimate: np.ndarray) -> float | None:
     """Wide-band PESQ's mean opinion score of two (T,) at 16 kHz; None below 0.25 s or where it finds no utterance.
 
-    Hears: the loudness differences of speech over Bark bands up to 8 kHz, after aligning each utterance in time and
-    matching level, additions weighing more than losses; made for telephone codecs and packet loss. Misses: everything
+    Measures: the loudness differences of speech over Bark bands up to 8 kHz, after aligning each utterance in time and
+    matching level, additions weighing more than losses; made for telephone codecs and packet loss. Blind to: everything
     above 8 kHz, so a full-band codec and a wide-band one score the same; timing and level; naturalness and identity of
     a voice (generative codecs are judged too hard); music. Range: some 1.01 to 4.644, the score of identity. Source:
     ITU-T P.862.2, 2007 (Rix et al., "Perceptual evaluation of speech quality", 2001), its reference code in the
@@ -83,12 +83,14 @@ def pesq(reference: np.ndarray, estimate: np.ndarray) -> float | None:
 def stoi(reference: np.ndarray, estimate: np.ndarray) -> float | None:
     """Short-time objective intelligibility of two (T,) at 10 kHz; None where less than 0.4 s of it is not silence.
 
-    Hears: whether the envelopes of 15 third-octave bands (150 Hz to 4.3 kHz) go together over stretches of 0.38 s,
-    that is, whether words can be understood. Misses: quality beyond being understood; gain; everything above 4.3 kHz
-    and below 130 Hz; frames of the reference 40 dB below its loudest are left out, so noise in pauses does not count.
-    Range: about 0 (nothing is understood) to 1, identity; speech codecs crowd between some 0.9 and 1, so the third
-    digit matters. Source: Taal et al., "An algorithm for intelligibility prediction of time-frequency weighted noisy
-    speech", 2011; the package pystoi. Cost: 0.02 to 0.05 s for each 10 s and channel.
+    Measures: whether the envelopes of 15 third-octave bands (150 Hz to 4.3 kHz) go together over stretches of 0.38 s,
+    that is, whether words can be understood. Blind to: quality beyond being understood; gain; everything above 4.3 kHz
+    and below 130 Hz. Frames of the reference 40 dB below its loudest, which is some 33 dB below the mean of speech, are
+    left out; noise in pauses above that counts as much as words do, and another noise of the same level takes 0.2 off a
+    recording whose words are untouched (`findings/pystoi_counts_pauses.sh`, pystoi 0.4.1). Range: about 0 (nothing is
+    understood) to 1, identity; speech codecs crowd between some 0.9 and 1, so the third digit matters. Source: Taal et
+    al., "An algorithm for intelligibility prediction of time-frequency weighted noisy speech", 2011; the package
+    pystoi. Cost: 0.02 to 0.05 s for each 10 s and channel.
     """
     return _intelligibility(reference, estimate, extended=False)
 
@@ -96,8 +98,8 @@ def stoi(reference: np.ndarray, estimate: np.ndarray) -> float | None:
 def estoi(reference: np.ndarray, estimate: np.ndarray) -> float | None:
     """Extended STOI of two (T,) at 10 kHz; None where less than 0.4 s of it is not silence.
 
-    Hears: as `stoi`, but compares whole spectro-temporal patches of 0.38 s, each normalised over time and over bands:
-    fluctuating disturbances and smeared spectra count too. Misses: what `stoi` misses, but spreads codecs further
+    Measures: as `stoi`, but whole spectro-temporal patches of 0.38 s, each normalised over time and over bands:
+    fluctuating disturbances and smeared spectra count too. Blind to: what `stoi` misses, but spreads codecs further
     apart. Range: about 0 to 1, identity; below `stoi` for the same clip. Source: Jensen and Taal, "An algorithm for
     predicting the intelligibility of speech masked by modulated noise maskers", 2016; the package pystoi, whose tiny
     random dither is seeded here so that equal input gives an equal score. Cost: 0.1 to 0.15 s for each 10 s and

@@ -5,9 +5,10 @@ import gc
 import os
 import tempfile
 
-# XLA's older emitters compile two to three times as fast as those that it would take
+from tests import compiler
+
 os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4 --xla_cpu_use_fusion_emitters=false"
+    os.environ.get("XLA_FLAGS", "") + f" --xla_force_host_platform_device_count=4 {compiler.SOONER}"
 )
 # what tests, workers and the processes that they start have in common is compiled once, and kept for this run alone;
 # workers find the folder in their environment

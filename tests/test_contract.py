@@ -65,7 +65,7 @@ HOP, LENGTH, BATCH = 40, 640, 4
 CROP = 24 * HOP
 
 # optimisations take longer than they save here
-QUICK = {"xla_backend_optimization_level": 0}
+QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 jit = functools.partial(jax.jit, compiler_options=QUICK)
 
 

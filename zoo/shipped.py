@@ -25,6 +25,7 @@ MAX_BYTES, MAX_BYTES_IN_ALL = 20_000_000, 60_000_000
 """How large one of them may be, and all together: they are part of every installation."""
 FORMER: dict[str, tuple[str, str]] = {
     "77ad068b216efce0c09c0f03d5bab1fa": ("codec_24khz", "0.1.0, before its steps followed the spectrum"),
+    "ca09465d5e8fc2807e4f2096baae6846": ("codec_24khz", "0.1.0, before its last 18,000 steps of training"),
 }
 """Codecs of earlier releases that this one has no more: {digest, hexadecimal: (name, the last release that had it)}."""
 

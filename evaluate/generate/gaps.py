@@ -41,7 +41,7 @@ def evaluate(
     on_clip: Callable[[], None] = lambda: None,
     coded: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> list[GapRow]:
-    """A row for each gap and filler; the gap is in the middle of every clip (T, C), and nobody hears what was in it.
+    """A row for each gap and filler; the gap is in the middle of every clip (T, C); no filler is given what it held.
 
     But for `coded`, which gives a clip as the prior's codec has it: nothing that is decoded can come much nearer.
     """

@@ -16,6 +16,7 @@ import pytest
 import soundfile
 
 import zoo
+from tests import compiler
 
 ROOT = Path(__file__).parents[2]
 TINY = """
@@ -50,7 +51,7 @@ def folder(tmp_path: Path) -> Path:
 def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Runs a Python command as a user would, but on one device, with its programs compiled in haste."""
     env = dict(os.environ, PYTHONPATH=str(ROOT), JAX_PLATFORMS="cpu", JAX_DISABLE_MOST_OPTIMIZATIONS="1")
-    env["XLA_FLAGS"] = "--xla_cpu_use_fusion_emitters=false"
+    env["XLA_FLAGS"] = compiler.SOONER
     return subprocess.run([sys.executable, *map(str, command)], cwd=cwd, env=env, capture_output=True, text=True)
 
 

@@ -18,6 +18,8 @@ import zoo
 from zoo.bitstream.entropy import Fitter
 from zoo.errors import ZooError
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 RATE = 16_000
 
 # optimisations take longer than they save here

@@ -118,8 +118,8 @@ def _generated(prior: ReadyPrior, stretch: np.ndarray, rate: int, gap: Gap, how:
 def _predicted(stretch: np.ndarray, gap: Gap, reach: int) -> np.ndarray:
     """The gap as its surroundings go on, (length, C), from each side for `reach` samples; silence beyond.
 
-    As far as frames of the codec hear of it that are beside the gap, so that what the encoder makes of those is nearly
-    what it would make of the whole.
+    For as long as frames of the codec beside it depend on it, so that what the encoder makes of those is nearly what it
+    would make of the whole.
     """
     n = min(reach, gap.length)
     out = np.zeros((gap.length, stretch.shape[1]), np.float32)

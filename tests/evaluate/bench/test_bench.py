@@ -14,6 +14,8 @@ from evaluate.bench.hardware import cpu_model, describe, hardware
 from tests.complaint import complaint
 from zoo.errors import ZooError
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 TINY_DAC = {
     "sample_rate": 8000, "encoder_width": 4, "encoder_rates": [2, 4], "decoder_width": 16, "decoder_rates": [4, 2],
     "latent_dim": 8, "n_codebooks": 3, "codebook_size": 16, "code_dim": 4,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import json
 
 import pytest
 import soundfile
 
-from evaluate.bench import tokenise
+from evaluate.bench import models, tokenise
 from tests.audio_files import noise
 from tests.complaint import complaint
+
+pytestmark = pytest.mark.usefixtures("quick_module")
 
 
 def test_the_dry_run_counts_every_row(tmp_path, capsys):
@@ -22,7 +25,9 @@ def test_the_dry_run_counts_every_row(tmp_path, capsys):
     assert "300 rows of a stub" in capsys.readouterr().out
 
 
-def test_too_little_work_and_no_codec_are_named(tmp_path, capfd):
+def test_too_little_work_and_no_codec_are_named(tmp_path, capfd, monkeypatch):
+    small = functools.partial(models.random_codec, width=8, n_blocks=1)  # the family's own takes long to initialise
+    monkeypatch.setattr(models, "random_codec", small)
     soundfile.write(tmp_path / "a.wav", noise(800), 8000)
     said = complaint(capfd, tokenise.main, ["--rows", "0", "--data.root", str(tmp_path)])
     assert "give either --ckpt or --model" in said

@@ -90,6 +90,7 @@ def start(
     """
     from configs import loading
     from configs.base import Distributed
+    from tests import compiler
 
     port = port or free_port()
     compiled = os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(Path(config.workdir).parent / "compiled")
@@ -98,8 +99,7 @@ def start(
         together = Distributed(f"localhost:{port}", processes, place, timeout_s=120) if processes > 1 else Distributed()
         described = json.dumps(loading.to_dict(dataclasses.replace(config, distributed=together)))
         environment = os.environ | {
-            # the emitters that compile sooner, as in tests/conftest.py
-            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} --xla_cpu_use_fusion_emitters=false",
+            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} {compiler.SOONER}",
             "JAX_PLATFORMS": "cpu",
             "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
             # what they have in common is compiled once

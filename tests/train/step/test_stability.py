@@ -11,7 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.train.run.together import differences, tiny
+from configs.base import Config
+from tests.train.run import together
+from tests.train.run.together import differences
 from train.devices import parallel
 from train.step import balancer, codebooks
 from train.step.clipping import clip_by_percentile
@@ -27,8 +29,24 @@ from zoo.nn.bottlenecks.residual_vq import fit_residual_vq
 from zoo.nn.layers import ConvNeXtBlock
 from zoo.saved.orbax_read import flat
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 RNG = np.random.default_rng(0)
+
+
+def tiny(workdir: Path, **changes: Any) -> Config:
+    """The configuration of several processes, with fewer layers and what compiles sooner.
+
+    That other layers and losses are the same on several devices, tests/test_contract.py asserts of each family.
+    """
+    config = together.tiny(workdir, **changes)
+    return dataclasses.replace(
+        config,
+        model=dataclasses.replace(config.model, encoder_blocks=0, decoder_blocks=0),
+        loss=dataclasses.replace(config.loss, audible_mel=0.0, waveform_l1=15.0),
+        discriminator=dataclasses.replace(config.discriminator, fft_sizes=()),
+    )
 
 
 # --- balancer
@@ -129,7 +147,7 @@ def test_a_fitted_quantiser_explains_more_with_every_stage() -> None:
 def test_all_devices_begin_with_the_same_codebooks(tmp_path: Path) -> None:
     """Even where they add up differently, as GPUs do from one time to the next."""
     task, mesh = CodecTask(tiny(tmp_path)), parallel.make_mesh()
-    state = parallel.replicate(create_state(task, 0), mesh)
+    state = parallel.replicate(_begun(task), mesh)
 
     def differing(params: Any, latents: jax.Array, key: jax.Array) -> Any:
         return jax.tree.map(lambda x: x + 1e-3 * jax.lax.axis_index("data"), params)

@@ -10,6 +10,7 @@ import types
 from pathlib import Path
 
 import numpy as np
+import pytest
 import soundfile
 
 import zoo
@@ -17,6 +18,8 @@ from evaluate.bench.models import random_codec
 from tests.audio_files import noise, write
 from tests.zoo.conftest import RATE, complaint, environment, music
 from zoo.__main__ import main
+
+pytestmark = pytest.mark.usefixtures("quick_module")
 
 
 def refused(*arguments: str) -> str:

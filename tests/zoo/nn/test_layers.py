@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from zoo.nn import layers
 from zoo.nn.layers import convolution
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 # every new size is compiled: few of them, and no search for a smaller failure
 few = settings(max_examples=8, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
 
@@ -78,11 +80,25 @@ def test_convolution_over_time_and_frequency_is_the_textbook_one(size, stride):
     variables = randomised(module, x)
     padding = [((size[0] - 1) // 2, size[0] // 2), ((size[1] - stride) // 2, -((stride - size[1]) // 2))]
     kernel, bias = variables["params"]["kernel"], variables["params"]["bias"]
-    layout = ("NHWC", "HWIO", "NHWC")
-    expected = jax.lax.conv_general_dilated(x, kernel, (1, stride), padding, dimension_numbers=layout)
-    result = jit(module.apply)(variables, x)
-    assert result.shape == (2, 5, 12 // stride, 4)
-    np.testing.assert_allclose(result, expected + bias[None, None, None], atol=5e-5)
+
+    def textbook(x, kernel, bias):
+        layout = ("NHWC", "HWIO", "NHWC")
+        y = jax.lax.conv_general_dilated(x, kernel, (1, stride), padding, dimension_numbers=layout)
+        return y + bias[None, None, None]
+
+    def convolved(x, kernel, bias):
+        return module.apply({"params": {"kernel": kernel, "bias": bias}}, x)
+
+    def with_gradients(function, on_y):
+        y, pull_back = jax.vjp(function, x, kernel, bias)
+        return y, *pull_back(on_y)
+
+    on_y = noise(2, 5, 12 // stride, 4, seed=1)
+    expected = with_gradients(textbook, on_y)
+    found = jit(lambda on_y: with_gradients(convolved, on_y))(on_y)
+    for one, other in zip(found, expected, strict=True):
+        assert one.shape == other.shape
+        np.testing.assert_allclose(one, other, atol=1e-4)
 
 
 @pytest.mark.parametrize(("stride", "frames", "channels"), [(1, 4, 1), (2, 1, 3), (5, 3, 2), (4, 6, 2)])

@@ -18,6 +18,8 @@ from zoo.coding.stream import Chunks, FrameDecoder, FrameEncoder, packets_to_war
 from zoo.nn.bottlenecks import FSQ
 from zoo.nn.layers import LSTM, Conv1d, apply_mask, carrying
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 RATE, HOP, DIM = 8_000, 10, 4
 
 

@@ -122,7 +122,7 @@ def test_it_learns():
 
     optimiser = optax.adam(3e-3)
 
-    @jax.jit
+    @jit
     def step(params, state):
         value, gradients = jax.value_and_grad(loss)(params)
         updates, state = optimiser.update(gradients, state)

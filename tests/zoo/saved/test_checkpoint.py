@@ -118,7 +118,10 @@ def test_metadata_says_where_the_data_stood(saved):
 
 
 # reads that orbax had begun when another failed end as "exceptions ignored", some of them later
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+    pytest.mark.usefixtures("quick_module"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 def refused(path: Path, named: Path | None = None) -> str:

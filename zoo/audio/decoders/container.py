@@ -117,7 +117,9 @@ class ContainerSource:
             self._view = View(self._path, self._part.pieces) if self._part.pieces else None
             # a name with a colon is a protocol's otherwise; and playlists would open other files
             name = self._view or f"file:{self._path}"
-            self._container = av.open(name, metadata_errors="replace", options={"format_whitelist": _FORMATS})
+            # tags that are not UTF-8 are no errors; since PyAV 19 they never are, and it has no word for it
+            lenient: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+            self._container = av.open(name, options={"format_whitelist": _FORMATS}, **lenient)
         streams = self._container.streams.audio
         if self._part.stream >= len(streams):
             self.close()

@@ -30,7 +30,8 @@ from zoo.nn.layers.blocks import (
     expand,
     snake,
 )
-from zoo.nn.layers.convolution import Conv1d, Conv2d, ConvTranspose1d, DepthwiseConv1d
+from zoo.nn.layers.convolution import Conv1d, ConvTranspose1d, DepthwiseConv1d
+from zoo.nn.layers.convolution_2d import Conv2d
 from zoo.nn.layers.edges import Edge, Span, apply_mask, pad_time
 from zoo.nn.layers.memory import LSTM, Remembering, carrying
 from zoo.nn.layers.network import Layers, Network, Residual, Sum, Transform, asking, inputs_of, run

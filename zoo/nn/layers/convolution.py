@@ -63,36 +63,6 @@ class Conv1d(nn.Module):
         return y if bias is None else y + per_channel(bias, self.dtype)
 
 
-class Conv2d(nn.Module):
-    """Convolution over time and frequency of (B, F, K, C), zero-padded to F frames and K / stride bins.
-
-    The stride, over frequency only, must divide K and the kernel's width; it is computed as space-to-depth, because the
-    gradient of a strided convolution takes a path on XLA:CPU that is a hundred times slower.
-    """
-
-    features: int
-    kernel_size: tuple[int, int]
-    stride: int = 1
-    dtype: Dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        batch, _, bins, channels = x.shape
-        (height, width), stride = self.kernel_size, self.stride
-        if width % stride or bins % stride:
-            raise ValueError(f"stride {stride} must divide the kernel's width {width} and the {bins} bins")
-        init = nn.initializers.lecun_normal()
-        kernel = self.param("kernel", init, (height, width, channels, self.features), jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
-        above, left = (height - 1) // 2, (width - stride) // 2
-        padding = ((0, 0), (above, height - 1 - above), (left, width - stride - left), (0, 0))
-        x = jnp.pad(x.astype(self.dtype), padding)
-        x = x.reshape(batch, x.shape[1], -1, stride * channels)
-        kernel = kernel.astype(self.dtype).reshape(height, width // stride, stride * channels, self.features)
-        y = jax.lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-        return y + per_channel(bias, self.dtype)[None]
-
-
 class ConvTranspose1d(nn.Module):
     """Transposed convolution (B, F, C) -> (B, F * stride, features) with a kernel of twice the stride.
 
