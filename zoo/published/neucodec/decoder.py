@@ -1,8 +1,8 @@
 """The decoder: residual blocks and a transformer at the frame rate, and an inverse STFT.
 
-All of it is heard from everywhere: norms are over the clip, and every frame attends to every other. Attention knows
+Every sample depends on every frame: norms are over the clip, and every frame attends to every other. Attention knows
 nothing of positions: the authors turn queries and keys by an angle that depends on the number of the head, not on that
-of the frame, which their products do not feel, so that there are no such turns here.
+of the frame, which cancels in their products, so that there are no such turns here.
 """
 
 from __future__ import annotations

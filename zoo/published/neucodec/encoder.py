@@ -24,7 +24,7 @@ class EncoderSpec:
     sample_rate: int
     """Hz, of what is to be encoded"""
     input_rate: int
-    """Hz, of what the encoder hears"""
+    """Hz, of the encoder's own input"""
     ratios: tuple[int, ...]
     """their product is a frame, at `input_rate`"""
     width: int
@@ -46,7 +46,7 @@ class Encoder(nn.Module):
     """Audio (B, F · hop_length, 1) to bounded latents (B, F, D), in units that `JointFSQ` rounds, of whole clips.
 
     Where windows begin with their frame, the last ones reach beyond the clip: another frame of silence follows it,
-    which the acoustic encoder hears, too.
+    which the acoustic encoder is given, too.
     """
 
     spec: EncoderSpec

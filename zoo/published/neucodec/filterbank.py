@@ -1,4 +1,4 @@
-"""What the semantic encoder hears: Kaldi's logarithmic mel energies, every two windows side by side, and resampling."""
+"""The semantic encoder's input: Kaldi's logarithmic mel energies, every two windows side by side, and resampling."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def features(audio: jax.Array, mask: jax.Array | None, sample_rate: int, hop_len
 def resampled(audio: jax.Array, up: int, down: int) -> jax.Array:
     """Audio (B, T, 1), T a multiple of `down`, at up / down of its sample rate: (B, T · up / down, 1).
 
-    Sample m is heard where sample m · down / up was; beyond the ends is silence. The filter is a sinc in a Kaiser
+    Sample m lies where sample m · down / up was; beyond the ends is silence. The filter is a sinc in a Kaiser
     window. `up` and `down` have no common divisor.
     """
     if up == down:

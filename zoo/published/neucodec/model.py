@@ -5,7 +5,7 @@ Both have two encoders, whose features are quantised together: convolutions on t
 STFT. Norms and attention reach over the whole clip, in either direction: codes are there when a clip has ended, audio
 when the last packet is there, and memory grows with the clip's length.
 
-NeuCodec hears 16 kHz and gives out 24 kHz. It is a codec of 24 kHz here, whose encoder resamples
+NeuCodec's encoder is for 16 kHz, its decoder for 24 kHz. It is a codec of 24 kHz here, whose encoder resamples
 (`filterbank.resampled`), and clips are padded with zeros to whole frames first: the published code has no frame for
 what is beyond the last whole one. X-Codec2 has a sample of silence after each clip, and so a frame more where the clip
 fills its last one, as published.

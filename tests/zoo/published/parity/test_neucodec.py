@@ -172,7 +172,7 @@ def check(model, codec: zoo.ReadyCodec, n_samples: int) -> None:
     print(f"{n_samples}: latent {np.abs(latent - wanted['latent']).max():.1e},", end=" ")
     print(f"{len(np.unique(codes))} kinds of {len(codes)} codes, {np.mean(codes != wanted['codes'])} differ,", end=" ")
     print(f"audio {np.abs(out - wanted['out']).max() / np.abs(wanted['out']).max():.1e} of its peak")
-    close(latent, wanted["latent"], 5e-4)  # in float32 the reference itself is no nearer to what it is in float64
+    close(latent, wanted["latent"], 5e-4)  # of sixteen layers in float32: up to 1.3e-4 was seen
     np.testing.assert_array_equal(codes, wanted["codes"])
     close(out, wanted["out"])
 
