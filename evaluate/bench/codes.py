@@ -117,8 +117,7 @@ def measure(name: str, codec: ReadyCodec, clips: Sequence[np.ndarray], error: fl
 
 def render(changes: Sequence[Changes], error: float = 1e-6) -> Table:
     """The rich table: codes in a thousand."""
-    from rich import box
-    from rich.table import Table
+    from evaluate.bench.by_system import table_by_system
 
     columns: dict[str, Callable[[Changes], str]] = {
         "codes": lambda found: f"{found.codes:,}",
@@ -127,13 +126,7 @@ def render(changes: Sequence[Changes], error: float = 1e-6) -> Table:
         "error of\nlatents": lambda found: f"{found.latent_error:.0e}",
         "bfloat16\n‰": lambda found: "–" if found.bfloat16 is None else f"{found.bfloat16:.3g}",
     }
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("system", vertical="bottom")
-    for heading in columns:
-        table.add_column(heading, justify="right", vertical="bottom")
-    for found in changes:
-        table.add_row(found.system, *(show(found) for show in columns.values()))
-    return table
+    return table_by_system(columns, [(found.system, [show(found) for show in columns.values()]) for found in changes])
 
 
 def _clips(codec: ReadyCodec, options: Options) -> list[np.ndarray]:

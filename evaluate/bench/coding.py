@@ -211,8 +211,7 @@ def measure(
 
 def render(speeds: Sequence[Speed]) -> Table:
     """The rich table; audio seconds per wall second unless the unit says otherwise."""
-    from rich import box
-    from rich.table import Table
+    from evaluate.bench.by_system import table_by_system
 
     first = speeds[0]
     title = f"{first.device} · {first.batch_size} × {first.seconds:g} s of audio"
@@ -236,13 +235,8 @@ def render(speeds: Sequence[Speed]) -> Table:
     absent = [] if several else ["clips"]
     absent += [heading for heading, show in columns.items() if all(show(speed) == UNKNOWN for speed in speeds)]
     columns = {heading: show for heading, show in columns.items() if heading not in absent}
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("system", vertical="bottom")
-    for heading in columns:
-        table.add_column(heading, justify="right", vertical="bottom")
-    for speed in speeds:
-        table.add_row(speed.system, *(show(speed) for show in columns.values()))
-    return table
+    rows = [(speed.system, [show(speed) for show in columns.values()]) for speed in speeds]
+    return table_by_system(columns, rows, title)
 
 
 def _factor(factor: float | None) -> str:
