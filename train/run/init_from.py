@@ -16,8 +16,9 @@ import numpy as np
 import zoo
 from configs.base import Config, ModelConfig, Published
 from train.step.state import TrainState
-from zoo import families
+from zoo import families, shipped
 from zoo.errors import CheckpointError, ZooError
+from zoo.published import discriminators
 from zoo.saved import checkpoint, runs
 from zoo.saved.orbax_read import flat, path_name, read_tree
 
@@ -85,6 +86,7 @@ def read(name: str, *, weights: str = "averaged", optimisers: bool = False) -> S
         channels=codec.channels,
         generator=flat(codec.variables["params"]),
         weights="its only weights",
+        discriminators=discriminators.beside(shipped.FOLDER / name if shipped.is_name(name) else Path(name)),
     )
 
 
@@ -149,10 +151,10 @@ def begin(state: TrainState, source: Source) -> tuple[TrainState, str]:
     ]
     changes: dict[str, Any] = {"params": generator.tree, "ema": jax.tree.map(jnp.copy, generator.tree)}
     if state.discriminator:
-        discriminators = _take(state.discriminator, source.discriminators)
-        changes["discriminator"] = discriminators.tree
+        adversaries = _take(state.discriminator, source.discriminators)
+        changes["discriminator"] = adversaries.tree
         none = f"all new, {source.place} has none"
-        lines.append(f"  discriminators: {discriminators if source.discriminators else none}")
+        lines.append(f"  discriminators: {adversaries if source.discriminators else none}")
     elif source.discriminators:
         lines.append("  discriminators: left out, this run has none (adversarial_start)")
     if source.moments is not None:
@@ -181,9 +183,9 @@ def _of_run(place: Path, weights: str, optimisers: bool) -> Source:
     state = read_tree(place / "training", wanted) if training else {}
     generator = state["params"] if weights == "raw" else read_tree(place / "codec", {"params"})["params"]
     said = f"step {metadata.get('step')}, {weights} weights"
-    discriminators = flat(state.get("discriminator") or {})
+    adversaries = flat(state.get("discriminator") or {})
     moments = _moments(state["opt_state"]) if optimisers else None
-    others = _moments(state["discriminator_opt_state"]) if optimisers and discriminators else None
+    others = _moments(state["discriminator_opt_state"]) if optimisers and adversaries else None
     return Source(
         place=str(place),
         family=metadata["family"],
@@ -192,7 +194,7 @@ def _of_run(place: Path, weights: str, optimisers: bool) -> Source:
         channels=module.channels,
         generator=flat(generator),
         weights=said,
-        discriminators=discriminators,
+        discriminators=adversaries,
         moments=moments,
         discriminator_moments=others,
     )

@@ -18,9 +18,10 @@ def list_models(options: List) -> None:
 
 def export(options: Export) -> None:
     """Writes a codec to a folder in the hub's layout; raises ZooError where that cannot be."""
-    from zoo.published import load
+    from zoo.published import discriminators, load
 
     load.check_folder(options.output, force=options.force)  # before the weights are fetched
+    adversaries = discriminators.of_run(options.ckpt) if options.discriminators else None
     codec = zoo.load(options.ckpt)
     load.export(
         codec,
@@ -29,6 +30,7 @@ def export(options: Export) -> None:
         precision=options.precision,
         licence=options.licence,
         trained_on=options.trained_on,
+        discriminators=adversaries,
     )
     print(f"{options.ckpt} → {options.output}: {codec!r}")
 

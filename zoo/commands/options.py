@@ -237,6 +237,8 @@ class Export:
     """of these weights, such as "CC BY 4.0" """
     trained_on: str | None = None
     """what they were trained on, in a line"""
+    discriminators: bool = False
+    """the run's discriminators as well, beside the codec, for those who train it on"""
     force: bool = False
     """replace a folder of that kind"""
 

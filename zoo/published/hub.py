@@ -25,6 +25,8 @@ WEIGHTS = (
 )
 TABLES = "entropy.safetensors"
 """of the entropy coder; only `export` writes them"""
+DISCRIMINATORS = "discriminators.safetensors"
+"""that trained the codec; only `export` writes them"""
 INDICES = tuple(f"{file}.index.json" for file in WEIGHTS)
 """of weights in pieces: which key is in which file"""
 SUFFIXES = (".safetensors", ".bin", ".pth", ".th", ".pt", ".ckpt", ".onnx")
@@ -142,7 +144,8 @@ def _in_folder(folder: Path) -> Files:
 
     weights = first(*WEIGHTS, *INDICES)
     if weights is None:
-        others = sorted(file for file in folder.iterdir() if file.suffix in SUFFIXES and file.name != TABLES)
+        beside = (TABLES, DISCRIMINATORS)
+        others = sorted(file for file in folder.iterdir() if file.suffix in SUFFIXES and file.name not in beside)
         config = first(*CONFIGS)
         if config is not None and not others:
             raise CheckpointError(f"{folder} has a {config.name}, but no weights: expected {WEIGHTS[0]} beside it")

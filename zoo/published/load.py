@@ -20,6 +20,7 @@ from zoo.bitstream import entropy
 from zoo.codec import Codec
 from zoo.errors import CheckpointError, ZooError, one_line
 from zoo.nn.bottlenecks import SymbolFormat
+from zoo.published import discriminators as adversaries
 from zoo.published import hub, keymap, registry
 from zoo.published.files import torch_writer, weights
 from zoo.published.precision import Precision, narrow, rounded
@@ -98,22 +99,27 @@ def export(
     precision: Precision = "float32",
     licence: str | None = None,
     trained_on: str | None = None,
+    discriminators: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     """Writes configuration, weights and tables of a codec to a folder that `zoo.load` and the hub take.
 
     Of a published family they are those that its torch implementation loads; of one that is trained here they may be
     rounded to another `precision`, which makes another codec of it, and `licence` and `trained_on` say what is known of
-    the weights (by default what the codec's metadata have). The folder is there when it is whole; one that exists is
-    replaced with `force`, if it is of this kind. Raises ZooError where that is not so, for a precision of a published
+    the weights (by default what the codec's metadata have). `discriminators` are written beside them, for those who
+    train the codec on. The folder is there when it is whole; one that exists is replaced with `force`, if it is of this
+    kind. Raises ZooError where that is not so, for a precision of a published
     family, and for weights that the precision cannot hold.
     """
     folder = Path(folder)
     check_folder(folder, force=force)
-    if codec.metadata["family"] in families.PUBLISHED and (precision != "float32" or licence or trained_on):
-        raise ZooError(
-            f"{codec.metadata['family']} is a published family: its weights stay as its torch implementation loads "
-            f"them, and their licence is their authors'"
-        )
+    if codec.metadata["family"] in families.PUBLISHED:
+        if precision != "float32" or licence or trained_on:
+            raise ZooError(
+                f"{codec.metadata['family']} is a published family: its weights stay as its torch implementation loads "
+                f"them, and their licence is their authors'"
+            )
+        if discriminators:
+            raise ZooError(f"{codec.metadata['family']} is a published family, in whose layout are no discriminators")
     said = {"licence": licence, "trained_on": trained_on}
     codec = dataclasses.replace(
         rounded(codec, precision), metadata=codec.metadata | {key: text for key, text in said.items() if text}
@@ -122,6 +128,10 @@ def export(
     try:
         part.mkdir(parents=True)
         _write(codec, part, precision)
+        if discriminators:
+            adversaries.write(part, discriminators, precision)
+        if codec.metadata["family"] not in families.PUBLISHED:
+            checksums.write(part, [path.name for path in part.iterdir()])
         if folder.exists():
             old = part.with_suffix(".old")
             folder.rename(old)
@@ -175,8 +185,6 @@ def _write(codec: ReadyCodec, folder: Path, precision: Precision) -> None:
     else:
         torch_writer.write(folder / weights_file, tensors)
     weights.write_safetensors(folder / hub.TABLES, codec.entropy.arrays | exact, {_CODEC: json.dumps(about)})
-    if own:
-        checksums.write(folder, (config_file, weights_file, hub.TABLES))
 
 
 def _identify(

@@ -14,9 +14,10 @@ from configs import loading
 from configs.base import LossWeights
 from tests.complaint import complaint
 from tests.train import tiny
-from tests.train.run.initialised import TINY, begun, differing, flat
+from tests.train.run.initialised import STEPS, TINY, begun, below, differing, flat, refused, saved
 from train import cli
 from zoo import shipped
+from zoo.__main__ import main
 from zoo.bitstream import entropy
 from zoo.published.load import export
 from zoo.saved import checkpoint
@@ -69,3 +70,32 @@ def test_other_names_leave_the_model_open(codec: zoo.ReadyCodec, tmp_path: Path,
     (tmp_path / "codec_24khz").rmdir()
     (tmp_path / "models" / "codec_24khz" / "config.json").write_text("{}")
     assert "codec_24khz, a codec of this package, is damaged" in complaint(capfd, cli.parse, ["--init", "codec_24khz"])
+
+
+@pytest.mark.parametrize("place", ["out", "codec_24khz"])
+def test_the_discriminators_beside_it_are_taken(
+    finished: Path, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "out" if place == "out" else tmp_path / "models" / place
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path / "models")
+    main(["export", str(finished), str(folder), "--precision", "float16", "--discriminators"])
+    wanted = below(saved(finished, STEPS), "discriminator")
+    _, after, said = begun(TINY, Path(place))
+    assert "discriminators: 12 arrays (113 parameters) taken over" in said
+    assert (
+        differing(flat(after.discriminator), {key: x.astype(np.float16).astype(x.dtype) for key, x in wanted.items()})
+        == set()
+    )
+    assert zoo.load(place).digest != zoo.load(str(finished)).digest  # its weights alone are rounded
+
+    with (folder / "discriminators.safetensors").open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"x")
+    refused(dataclasses.replace(TINY, init=place, workdir="run"), "discriminators.safetensors: bytes have changed")
+
+
+def test_only_runs_with_adversaries_have_discriminators(codec: zoo.ReadyCodec, tmp_path: Path, capfd) -> None:
+    command = ["export", "codec_24khz", "out", "--discriminators"]
+    assert "codec_24khz has no discriminators" in complaint(capfd, main, command)
+    assert not (tmp_path / "out").exists()
