@@ -31,6 +31,8 @@ class Spectral(ModelConfig):
     """power of frequency by which steps grow"""
     shaping: float = 0.5
     """power of the spectrum's envelope by which they grow"""
+    band_symbols: int = 7
+    """how many levels of a band are told apart, 6 dB each; the last is no sound"""
     linear: bool = True
     """a learnt matrix over all coefficients of a frame, in encoder and decoder"""
 

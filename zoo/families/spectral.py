@@ -41,7 +41,8 @@ from zoo.nn.layers import (
 
 SCALE = 10.0
 """of coefficients at 1 kHz in the latent: a step of 1 is one of 0.1 of an orthonormal transform's coefficients"""
-_SILENCE = 1e-9  # power, about -90 dB below full scale
+_SILENCE = 1e-9  # power, about 90 dB below full scale: what is softer does not make steps finer
+_SOFTEST = 1e-10  # power of the softest band whose level is told, at the noise of 16 bits
 _CHANCE = 2.0**-16  # -48 dB
 _REACH = 12
 """frames on either side that the envelope is a mean of"""
@@ -75,13 +76,14 @@ class Encoder(nn.Module):
         spectrum = run(transform, audio, mask)
         powers = self.bands.means(jnp.square(spectrum))
         around = run(mean, powers, mask)
-        unweighted = around / self.bands.means(jnp.square(self._weights)[None, None])
+        weighting = self.bands.means(jnp.square(self._weights)[None, None])
+        unweighted = around / weighting
         envelope = self.bands.envelope(jnp.log2(unweighted + _SILENCE))
         # relative to the steps, so that what is learnt of loud sounds is known of soft ones
         scale = self.bands.spread(jnp.exp2(self.bands.log_steps(envelope, jnp.zeros(()))))
         coefficients = _linear(spectrum, self.linear) + scale * run(correct, _softened(spectrum / scale), mask)
         # a band of a few coefficients may be nearly 0 by chance, where a logarithm makes much of rounding errors
-        powers = jnp.log2(powers + _CHANCE * around + SCALE**2 * _SILENCE)
+        powers = jnp.log2(powers + _CHANCE * around + _SOFTEST * weighting)
         log_step = jnp.zeros_like(coefficients[..., :1])
         return jnp.concatenate([powers, envelope, coefficients, log_step], axis=-1)
 
@@ -248,6 +250,7 @@ def spectral(
     default_level: int = 11,
     tilt: float = 0.75,
     shaping: float = 0.5,
+    band_symbols: int = 7,
     linear: bool = True,
     dtype: Dtype = jnp.float32,
 ) -> Codec:
@@ -255,15 +258,18 @@ def spectral(
     substitution.
 
     Steps are in tenths of an orthonormal transform's coefficients at 1 kHz, where the mean power of bands is -48 dB;
-    they grow with frequency to the power `tilt`, and with the spectrum's envelope to the power `shaping`.
+    they grow with frequency to the power `tilt`, and with the spectrum's envelope to the power `shaping`. The level of
+    a band is one of `band_symbols`, 6 dB apart, the last of which is no sound.
     `linear` paths are learnt matrices over all coefficients of a frame, which grow with the square of their number.
     """
     if not 0 <= default_level < n_levels or not 0 < finest <= coarsest:
         raise ValueError(f"default_level {default_level} must be one of {n_levels} levels, and finest <= coarsest")
+    if band_symbols < 2:
+        raise ValueError(f"band_symbols {band_symbols} must be two or more")
     bands = Bands(band_edges(hop_length, sample_rate), channels, shaping)
     weighting = weights(hop_length, sample_rate, tilt)
     steps = tuple(float(step) for step in np.geomspace(coarsest, finest, n_levels))
-    grid = SpectralGrid(bands, steps, default_level)
+    grid = SpectralGrid(bands, steps, default_level, band_symbols=band_symbols)
     return Codec.from_parts(
         Encoder(hop_length, bands, weighting, width, n_blocks, linear, dtype),
         grid,

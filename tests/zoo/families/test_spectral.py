@@ -14,7 +14,7 @@ jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_lev
 
 
 @functools.cache
-def codec(channels=1):
+def codec(channels=1, band_symbols=7):
     module = families.create(
         "spectral",
         sample_rate=HZ,
@@ -25,6 +25,7 @@ def codec(channels=1):
         coarsest=1.5,
         finest=0.01,
         n_levels=16,
+        band_symbols=band_symbols,
     )
     return module, jit(module.init)(jax.random.key(0), *module.example())
 
@@ -60,6 +61,30 @@ def test_what_is_too_soft_to_be_coded_becomes_noise_of_nearly_its_power(power_db
     # less than all of it before training (0.6 of the amplitude), told in steps of 6 dB
     assert -4.4 - 3.5 < db(out.audio) - power_db < -4.4 + 3.5
     assert abs(np.corrcoef(np.asarray(out.audio).ravel(), audio.ravel())[0, 1]) < 0.05
+
+
+def test_a_soft_octave_is_not_made_louder():
+    # 1 to 4 kHz are 91 dB below full scale, where steps are larger, too
+    spectrum = np.fft.rfft(noise(-40, seconds=2.0).ravel())
+    hz = np.fft.rfftfreq(2 * HZ, 1 / HZ)
+    audio = np.fft.irfft(np.where(hz > 1000, 10 ** (-50 / 20), 1.0) * spectrum).astype(np.float32)
+    decoded = np.asarray(forward()(audio[None, :, None], 8).audio).ravel()
+    got, wanted = (db(np.abs(np.fft.rfft(x)[hz > 2000])) for x in (decoded, audio))
+    assert -6 < got - wanted < 3
+
+
+def test_more_symbols_tell_softer_bands_apart():
+    gap = slice(HZ, HZ + HZ // 5)
+    audio = noise(-30, seconds=2.2)
+    audio[:, gap] *= 10 ** (-40 / 20)
+    gaps = []
+    for n in (7, 9):
+        module, variables = codec(band_symbols=n)
+        decoded = jit(lambda audio, module=module, variables=variables: module.apply(variables, audio, level=0))(audio)
+        gaps.append(db(np.asarray(decoded.audio)[:, gap][:, 5 * HOP : -5 * HOP]))
+    assert gaps[0] < -120 < -70 - 12 < gaps[1] < -70
+    with pytest.raises(families.ZooError, match="band_symbols 1"):
+        families.create("spectral", band_symbols=1)
 
 
 def test_noise_differs_from_frame_to_frame():

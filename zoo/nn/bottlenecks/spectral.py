@@ -25,8 +25,6 @@ CEILING = 0.12
 zeros have at most."""
 BAND_STEP = 2.0
 """step of band levels, in units of log2 of a power"""
-BAND_SYMBOLS = 7
-"""0: at the ceiling or above, 1 … : so many steps below it, the last: nothing"""
 NOTHING = 60.0
 """how far below the ceiling that is taken to be"""
 _CONTEXT = (3, 7)  # frames and dimensions around a coefficient that foretell its magnitude
@@ -52,6 +50,8 @@ class SpectralGrid(nn.Module):
     grid_steps: Sequence[float]
     default: int
     codebook_size: int = 1023
+    band_symbols: int = 7
+    """of a band's level: 0 is at the ceiling or above, 1 … so many steps below it, the last one nothing"""
 
     loss_names = ("log_rate",)
     learnt_codebooks = None
@@ -66,7 +66,7 @@ class SpectralGrid(nn.Module):
         return self.default
 
     def symbols(self) -> SymbolFormat:
-        unsigned = (BAND_SYMBOLS,) * self.bands.n + self.bands.envelope_sizes
+        unsigned = (self.band_symbols,) * self.bands.n + self.bands.envelope_sizes
         sizes = unsigned + (self.codebook_size,) * self.bands.n_bins
         return SymbolFormat(sizes, len(self.grid_steps), True, ordered=True, n_unsigned=len(unsigned))
 
@@ -83,7 +83,7 @@ class SpectralGrid(nn.Module):
         magnitude = jnp.minimum(jnp.floor(jnp.abs(scaled) + (1 - ROUNDING)), half)
         indices = jax.lax.stop_gradient(jnp.sign(scaled) * magnitude).astype(jnp.int32)
         below = jnp.round((_ceiling(log_steps) - powers) / BAND_STEP)
-        band_symbols = jnp.clip(jax.lax.stop_gradient(below), 0, BAND_SYMBOLS - 1).astype(jnp.int32)
+        band_symbols = jnp.clip(jax.lax.stop_gradient(below), 0, self.band_symbols - 1).astype(jnp.int32)
         codes = jnp.concatenate([band_symbols, envelope, indices + half], axis=-1)
         quantised = straight_through(coefficients, indices.astype(jnp.float32) * step)
         losses = {}
@@ -133,7 +133,7 @@ class SpectralGrid(nn.Module):
 
     def _known(self, symbols: jax.Array, log_steps: jax.Array) -> jax.Array:
         """Log2 powers of bands that the decoder takes for symbols; the last one is no sound."""
-        below = jnp.where(symbols == BAND_SYMBOLS - 1, NOTHING, BAND_STEP * symbols.astype(jnp.float32))
+        below = jnp.where(symbols == self.band_symbols - 1, NOTHING, BAND_STEP * symbols.astype(jnp.float32))
         return _ceiling(log_steps) - below
 
     def _log_step(self, level: Any) -> jax.Array:
