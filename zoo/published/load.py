@@ -52,7 +52,7 @@ def load_published(name: str | Path, family: str | None = None, config: Any = No
     missing, misshaped or not known are named.
     """
     files = hub.find(name)
-    stored = weights.read_all(files.weights)
+    stored = weights.read_all(files.weights, *files.others)
     tables = weights.read(files.tables) if files.tables else None
     try:
         if family is None and config is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -37,8 +39,12 @@ class Conv2d(nn.Module):
         x = jnp.pad(x.astype(self.dtype), padding)
         x = x.reshape(batch, x.shape[1], -1, stride * channels)
         kernel = kernel.astype(self.dtype).reshape(height, width // stride, stride * channels, self.features)
-        y = _convolved_quickly(x, kernel) if jax.default_backend() == "cpu" else _convolved(x, kernel)
-        return y + per_channel(bias, self.dtype)[None]
+        return convolve_2d(x, kernel) + per_channel(bias, self.dtype)[None]
+
+
+def convolve_2d(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Convolves x (B, F, K, C), without padding, with a kernel (H, W, C, D), in the form that is fast here."""
+    return _convolved_quickly(x, kernel) if jax.default_backend() == "cpu" else _convolved(x, kernel)
 
 
 def _convolved(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -49,6 +55,8 @@ def _convolved(x: jax.Array, kernel: jax.Array) -> jax.Array:
 @jax.custom_vjp
 def _convolved_quickly(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """The same, as a convolution over frequency alone of H · C channels; gradients are those of `_convolved`."""
+    if kernel.shape[-1] <= _FEW:
+        return _to_few(x, kernel)
     batch, height, (bins, channels) = x.shape[0], kernel.shape[0], x.shape[2:]
     frames = x.shape[1] - height + 1
     rows = jnp.concatenate([x[:, i : i + frames] for i in range(height)], axis=-1)
@@ -56,6 +64,15 @@ def _convolved_quickly(x: jax.Array, kernel: jax.Array) -> jax.Array:
     taps = kernel.transpose(1, 0, 2, 3).reshape(kernel.shape[1], height * channels, -1)
     y = jax.lax.conv_general_dilated(rows, taps, (1,), "VALID", dimension_numbers=("NWC", "WIO", "NWC"))
     return y.reshape(batch, frames, *y.shape[1:])
+
+
+def _to_few(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """The same for few features: products with all taps at once, and a sum of what is shifted."""
+    height, width = kernel.shape[:2]
+    frames, bins = x.shape[1] - height + 1, x.shape[2] - width + 1
+    products = jnp.einsum("hwcd,bfkc->hwdbfk", kernel, x)
+    parts = [products[i, j, :, :, i : i + frames, j : j + bins] for i in range(height) for j in range(width)]
+    return jnp.moveaxis(functools.reduce(jnp.add, parts), 0, -1)
 
 
 def _convolved_forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
@@ -67,4 +84,6 @@ def _convolved_backward(inputs: tuple[jax.Array, jax.Array], on_y: jax.Array) ->
     return on_x, on_kernel
 
 
+_FEW = 2
+"""features"""
 _convolved_quickly.defvjp(_convolved_forward, _convolved_backward)
