@@ -14,7 +14,7 @@ from typing import Any
 
 from zoo.errors import CheckpointError, one_line
 from zoo.published.files import sharded
-from zoo.published.registry import KNOWN, PublishedModel, known
+from zoo.published.registry import PublishedModel, known, spread
 
 CONFIGS = ("config.json", "model_config.json", "config.yaml")
 WEIGHTS = (
@@ -164,7 +164,7 @@ def _in_folder(folder: Path) -> Files:
 
 def _together(folder: Path) -> Files | None:
     """The files in a folder over which a known model's weights are spread; raises CheckpointError if one is missing."""
-    for names in sorted({model.files for model in KNOWN if model.files}):
+    for names in spread():
         there = [name for name in names if (folder / name).exists()]
         if missing := [name for name in names if there and name not in there]:
             raise CheckpointError(f"{folder} has {there[0]}, but not {missing[0]}, which has the other weights")

@@ -296,6 +296,11 @@ def known(name: str) -> PublishedModel | None:
     return next((model for model in KNOWN if model.name == name), None)
 
 
+def spread() -> list[tuple[str, ...]]:
+    """The names of files that have a known model's weights together."""
+    return sorted({model.files for model in KNOWN if model.files})
+
+
 _STABLE_AUDIO_TOOLS = ("autoencoder", "diffusion_autoencoder", "diffusion_uncond", "diffusion_cond")
 """kinds of its model_config.json that have or are an autoencoder"""
 

@@ -124,7 +124,7 @@ class Up(Network, Block):
     """A residual unit that begins with a transposed convolution, and has the input repeated beside it."""
 
     channels: int
-    """of its input"""
+    """of its input, as far as the shortcut is concerned"""
     features: int
     strides: Strides = (1, 1)
     dtype: Dtype = jnp.float32

@@ -177,8 +177,10 @@ def downward(spec: Spec, stages: range, dtype: Dtype) -> Iterator[Down]:
 def upward(spec: Spec, stages: range, dtype: Dtype) -> Iterator[Up]:
     """The decoder's units with these of the strides, the last one first."""
     for i in reversed(stages):
-        together = spec.channels if i == spec.n_apart else 1
-        yield Up(spec.width_of(i + 1), together * spec.width_of(i), spec.strides[i], dtype, name=f"up_{i}")
+        after = spec.channels if i == spec.n_apart else 1
+        # the first unit in which channels of audio are apart counts its input's as though they were not
+        before = spec.channels if i + 1 == spec.n_apart else 1
+        yield Up(before * spec.width_of(i + 1), after * spec.width_of(i), spec.strides[i], dtype, name=f"up_{i}")
 
 
 def _dense(features: int, dtype: Dtype, name: str) -> Conv1d:
