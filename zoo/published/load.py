@@ -20,7 +20,7 @@ from zoo.bitstream import entropy
 from zoo.codec import Codec
 from zoo.errors import CheckpointError, ZooError, one_line
 from zoo.nn.bottlenecks import SymbolFormat
-from zoo.published import hub, keymap, registry
+from zoo.published import configurations, hub, keymap, registry
 from zoo.published.files import torch_writer, weights
 from zoo.published.precision import Precision, narrow, rounded
 from zoo.published.stated import hyperparameters, stated
@@ -196,7 +196,7 @@ def _identify(
     if config is None:
         model = _recognise(stored.tensors)
         return model.family, hyperparameters(model.family, model.config), {}
-    family = registry.family_of(config)
+    family = configurations.family_of(config)
     if family is None:
         kind = config.get("model_type") or config.get("_class_name")
         known = ", ".join(families.PUBLISHED)
@@ -230,7 +230,7 @@ def _inside(metadata: Mapping[str, Any]) -> dict[str, Any] | None:
                     found = json.loads(found)
                 except ValueError:
                     continue
-            if isinstance(found, dict) and registry.family_of(found):
+            if isinstance(found, dict) and configurations.family_of(found):
                 return found
     return None
 

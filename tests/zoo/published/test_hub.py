@@ -9,7 +9,7 @@ import pytest
 
 import zoo
 from zoo.errors import CheckpointError
-from zoo.published import hub, registry
+from zoo.published import configurations, hub, registry
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
 errors = pytest.importorskip("huggingface_hub.errors")
@@ -247,11 +247,11 @@ def test_models_are_listed_with_what_is_at_hand(cache, tmp_path):
 def test_configurations_that_are_known_survive_json_and_tell_their_family():
     for model in registry.KNOWN:
         assert json.loads(json.dumps(model.config)) == model.config
-        assert registry.family_of(model.config) == model.family, model.name
+        assert configurations.family_of(model.config) == model.family, model.name
         assert registry.known(model.name) is model
-    assert registry.family_of({"encoder_rates": [2], "n_codebooks": 9, "sample_rate": 44100}) == "dac"
-    assert registry.family_of({"model_type": "bert"}) is None
-    assert registry.family_of({"model_type": ["dac"]}) is None
+    assert configurations.family_of({"encoder_rates": [2], "n_codebooks": 9, "sample_rate": 44100}) == "dac"
+    assert configurations.family_of({"model_type": "bert"}) is None
+    assert configurations.family_of({"model_type": ["dac"]}) is None
 
 
 def test_a_model_that_is_a_file_is_where_its_authors_keep_it(cache, tmp_path, monkeypatch):

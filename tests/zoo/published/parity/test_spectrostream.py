@@ -39,7 +39,9 @@ class Reference:
     def __init__(self, config):
         whole = authors.stft_spectrostream_40ms_generic_48khz_stereo_config()
         quantizer = dataclasses.replace(whole.quantizer, **config["quantizer"])
-        self.config = dataclasses.replace(whole, **{**config, "quantizer": quantizer})
+        # they compare strides with tuples
+        ratios = tuple(tuple(strides) for strides in config["ratios"])
+        self.config = dataclasses.replace(whole, **{**config, "ratios": ratios, "quantizer": quantizer})
         self.model = self.config.make()
         self.hop = self.config.waveform_to_codes_ratio
         example = self.clip(np.zeros((4 * self.hop, self.config.num_channels // 2), np.float32))
