@@ -15,8 +15,7 @@ class Conv2d(nn.Module):
     """Convolution over time and frequency of (B, F, K, C), zero-padded to F frames and K / stride bins.
 
     The stride, over frequency only, must divide K and the kernel's width; it is computed as space-to-depth, because the
-    gradient of a strided convolution takes a path on XLA:CPU that is a hundred times slower. What is fast there otherwise
-    is in `convolve_2d`.
+    gradient of a strided convolution takes a path on XLA:CPU that is a hundred times slower.
     """
 
     features: int
@@ -44,9 +43,9 @@ class Conv2d(nn.Module):
 def convolve_2d(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Convolves x (B, F, K, C), without padding, with a kernel (H, W, C, D): (B, F − H + 1, K − W + 1, D).
 
-    On a CPU the frames under the kernel are put side by side, and the convolution is one over frequency: with 16 channels
-    that is four times as fast. For one or two features it is a product with all taps, and a sum: with 64 channels and 49
-    taps that is five times as fast again. Gradients are faster without either.
+    On a CPU the frames under the kernel are put side by side, and the convolution is one over frequency: with 16
+    channels that is four times as fast. For one or two features it is a product with all taps, and a sum: with 64
+    channels and 49 taps that is five times as fast again. Gradients are faster without either.
     """
     return _convolved_quickly(x, kernel) if jax.default_backend() == "cpu" else _convolved(x, kernel)
 

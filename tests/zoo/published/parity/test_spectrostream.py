@@ -16,6 +16,7 @@ from flax import linen as nn
 
 import zoo
 from tests.zoo.published import small
+from tests.zoo.published.parity.agreement import check_padded_batch
 from tests.zoo.published.parity.sounds import jumping
 from tests.zoo.published.small import HUB_CONFIGS, close
 from zoo.bitstream.entropy import Fitter
@@ -167,16 +168,8 @@ def test_fewer_codebooks_are_the_references(published):
 
 def test_a_padded_batch_is_its_clips(published):
     reference, codec = published
-    lengths = np.array([20_000, 9_001, 14_337], np.int32)
-    batch = np.full((3, 20_000, 2), 9.0, np.float32)  # what is beyond a clip is not to be heard
-    for clip, n in zip(batch, lengths):
-        clip[:n] = jumping(n, 2, seed=n)
-    together = jax.jit(lambda x, n: codec.module.apply(codec.variables, x, n))(batch, lengths)
-    for i, n in enumerate(lengths):
-        wanted = reference.coded(batch[i, :n])
-        np.testing.assert_array_equal(together.codes[i, : len(wanted["codes"])], wanted["codes"])
-        close(together.audio[i, :n], wanted["out"])
-        assert not np.asarray(together.audio[i, n:]).any()
+    apply = functools.partial(codec.module.apply, codec.variables)
+    check_padded_batch(apply, reference.coded, lambda n: jumping(n, 2, seed=n), (20_000, 9_001, 14_337))
 
 
 def test_the_reference_takes_what_is_written(published):
