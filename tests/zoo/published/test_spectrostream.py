@@ -12,7 +12,7 @@ import zoo
 from tests.zoo.published import small
 from tests.zoo.published.small import close
 from tests.zoo.published.test_hub import cache, keep  # noqa: F401
-from zoo.published import registry
+from zoo.published import load, registry
 from zoo.published import spectrostream as family
 from zoo.published.files import weights
 from zoo.published.keymap import from_params, to_params
@@ -131,6 +131,13 @@ def test_both_files_are_found_and_recognised(known_small, cache, tmp_path):  # n
         zoo.load(folder, family="spectrostream", config=codec.metadata["model"])
     with pytest.raises(zoo.ZooError, match="misshaped keys: params/encoder/base_conv_first/conv/kernel"):
         zoo.load(folder, family="spectrostream")
+
+
+def test_what_is_exported_is_the_same_codec(tmp_path):
+    load.export(ready(), tmp_path / "out")
+    assert zoo.load(tmp_path / "out").digest == ready().digest
+    (tmp_path / "out" / "entropy.safetensors").unlink()  # which says it too
+    assert zoo.load(tmp_path / "out").module == ready().module
 
 
 def test_what_cannot_be_fetched_is_told(cache):  # noqa: F811
