@@ -163,12 +163,9 @@ def _in_folder(folder: Path) -> Files:
 
 
 def _together(folder: Path) -> Files | None:
-    """The files in a folder over which a known model's weights are spread; raises CheckpointError if one is missing."""
+    """The files in a folder over which a known model's weights are spread, if all are there."""
     for names in spread():
-        there = [name for name in names if (folder / name).exists()]
-        if missing := [name for name in names if there and name not in there]:
-            raise CheckpointError(f"{folder} has {there[0]}, but not {missing[0]}, which has the other weights")
-        if there:
+        if all((folder / name).exists() for name in names):
             first, *others = (folder / name for name in names)
             config = next((folder / name for name in CONFIGS if (folder / name).exists()), None)
             return Files(first, config, others=tuple(others))

@@ -241,6 +241,8 @@ def _recognise(tensors: Mapping[str, np.ndarray]) -> registry.PublishedModel:
     for model in registry.KNOWN:
         arguments = hyperparameters(model.family, model.config)
         for layout in families.module_of(model.family).key_maps(**arguments).values():
+            if model.files and tensors.keys() < {key for entry in layout.entries for key in entry.keys}:
+                raise CheckpointError(f"it is a part of {model.name}: give a folder with {' and '.join(model.files)}")
             if keymap.mismatches(tensors, layout):
                 continue
             try:

@@ -193,6 +193,21 @@ def test_what_is_not_cached_is_fetched_once(cache, monkeypatch):
     assert asked == []
 
 
+def test_files_that_belong_together_are_fetched_together(cache, monkeypatch):
+    name = "google/magenta-realtime-2"
+    parts = [f"resources/spectrostream/{part}.safetensors" for part in ("encoder", "decoder")]
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", serve(cache, {name: parts[:1]}))
+    lacks = "does not have both encoder.safetensors and decoder.safetensors"
+    assert refused(name) == f"{name}: the model on the hub {lacks}"
+    assert hub.cached(name) is None
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", serve(cache, {name: parts}))
+    found = hub.find(name)
+    assert [file.read_text() for file in (found.weights, *found.others)] == parts
+    assert found.config is None
+    assert hub.cached(name) == found
+    assert hub.find(found.weights.parent) == found
+
+
 def test_what_the_hub_does_not_have_or_give_is_told(cache, monkeypatch):
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", serve(cache, {"a/text": ["config.json"]}))
     assert refused("a/nothing") == "a/nothing: there is no such file or folder, nor a model of that name on the hub"
