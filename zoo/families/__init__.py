@@ -32,6 +32,7 @@ PUBLISHED = (
     "vibevoice",
     "same",
     "neucodec",
+    "spectrostream",
 )
 """what others have published"""
 PRIORS = ("latent_flow",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from zoo.published.registry import KNOWN, PublishedModel, family_of, known
+from zoo.published.configurations import family_of
+from zoo.published.registry import KNOWN, PublishedModel, known
 
 __all__ = ["KNOWN", "PublishedModel", "family_of", "known"]

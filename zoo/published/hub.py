@@ -14,7 +14,7 @@ from typing import Any
 
 from zoo.errors import CheckpointError, one_line
 from zoo.published.files import sharded
-from zoo.published.registry import PublishedModel, known
+from zoo.published.registry import PublishedModel, known, spread
 
 CONFIGS = ("config.json", "model_config.json", "config.yaml")
 WEIGHTS = (
@@ -41,6 +41,8 @@ class Files:
     """or the index of weights in pieces"""
     config: Path | None
     tables: Path | None = None
+    others: tuple[Path, ...] = ()
+    """of weights that belong to the first"""
 
 
 RUNS = "runs"
@@ -98,6 +100,9 @@ def cached(name: str) -> Files | None:
         paths = (try_to_load_from_cache(repository, folder + file) for file in candidates)
         return next((Path(path) for path in paths if isinstance(path, str)), None)
 
+    if model is not None and model.files:
+        paths = [path for path in map(look, model.files) if path is not None]
+        return Files(paths[0], None, others=tuple(paths[1:])) if len(paths) == len(model.files) else None
     config, weights = look(*CONFIGS), look(*WEIGHTS, *INDICES)
     if weights is None or config is None:
         return None
@@ -143,6 +148,8 @@ def _in_folder(folder: Path) -> Files:
         return next((folder / name for name in names if (folder / name).exists()), None)
 
     weights = first(*WEIGHTS, *INDICES)
+    if weights is None and (files := _together(folder)) is not None:
+        return files
     if weights is None:
         beside = (TABLES, DISCRIMINATORS)
         others = sorted(file for file in folder.iterdir() if file.suffix in SUFFIXES and file.name not in beside)
@@ -156,6 +163,16 @@ def _in_folder(folder: Path) -> Files:
             raise CheckpointError(f"no checkpoint at {folder}: expected {expected}")
         weights = others[0]
     return Files(weights, first(*CONFIGS), first(TABLES))
+
+
+def _together(folder: Path) -> Files | None:
+    """The files in a folder over which a known model's weights are spread, if all are there."""
+    for names in spread():
+        if all((folder / name).exists() for name in names):
+            first, *others = (folder / name for name in names)
+            config = next((folder / name for name in CONFIGS if (folder / name).exists()), None)
+            return Files(first, config, others=tuple(others))
+    return None
 
 
 def _of_file(file: Path) -> Files:
@@ -176,6 +193,11 @@ def _repository(name: str) -> tuple[str, str]:
     model = known(repository)
     folder = name[len(repository) + 1 :] or (model.subfolder if model else "")
     return repository, f"{folder.strip('/')}/" if folder else ""
+
+
+def _contents(model: PublishedModel | None) -> str:
+    """What a folder has that is given in place of a hub id."""
+    return " and ".join(model.files if model is not None and model.files else (CONFIGS[0], "weights"))
 
 
 def _unreachable() -> str | None:
@@ -206,10 +228,11 @@ def _fetched(name: str) -> Files:
             f"{name} is not on this machine, and fetching it needs a package: pip install huggingface_hub"
         ) from None
     repository, folder = _repository(name)
+    together = model.files if model is not None else ()
     if (host := _unreachable()) is not None:
         raise CheckpointError(
             f"{name} is not on this machine and cannot be fetched: {host} is not to be reached; give a folder with its "
-            f"{CONFIGS[0]} and weights instead"
+            f"{_contents(model)} instead"
         )
 
     def fetch(*candidates: str) -> Path | None:
@@ -223,7 +246,8 @@ def _fetched(name: str) -> Files:
         return None
 
     try:
-        config, weights = fetch(*CONFIGS), fetch(*WEIGHTS, *INDICES)
+        config, weights = (None, None) if together else (fetch(*CONFIGS), fetch(*WEIGHTS, *INDICES))
+        parts = [part for part in map(fetch, together) if part is not None]
         for piece in sharded.pieces(weights) if weights and weights.name in INDICES else ():
             fetch(piece)  # beside the index
         tables = fetch(TABLES) if known(repository) is None else None
@@ -237,8 +261,11 @@ def _fetched(name: str) -> Files:
         reason = type(error).__name__
         raise CheckpointError(
             f"{name} is not on this machine and cannot be fetched from the hub ({reason}): give a folder with its "
-            f"{CONFIGS[0]} and weights instead"
+            f"{_contents(model)} instead"
         ) from None
+    if together and len(parts) == len(together):
+        return Files(parts[0], None, others=tuple(parts[1:]))
     if weights is None:
-        raise CheckpointError(f"{name}: the model on the hub has none of {', '.join(WEIGHTS)}")
+        lacks = f"does not have both {_contents(model)}" if together else f"has none of {', '.join(WEIGHTS)}"
+        raise CheckpointError(f"{name}: the model on the hub {lacks}")
     return Files(weights, config, tables)

@@ -20,8 +20,8 @@ from zoo.bitstream import entropy
 from zoo.codec import Codec
 from zoo.errors import CheckpointError, ZooError, one_line
 from zoo.nn.bottlenecks import SymbolFormat
+from zoo.published import configurations, hub, keymap, registry
 from zoo.published import discriminators as adversaries
-from zoo.published import hub, keymap, registry
 from zoo.published.files import torch_writer, weights
 from zoo.published.precision import Precision, narrow, rounded
 from zoo.published.stated import hyperparameters, stated
@@ -53,7 +53,7 @@ def load_published(name: str | Path, family: str | None = None, config: Any = No
     missing, misshaped or not known are named.
     """
     files = hub.find(name)
-    stored = weights.read_all(files.weights)
+    stored = weights.read_all(files.weights, *files.others)
     tables = weights.read(files.tables) if files.tables else None
     try:
         if family is None and config is None:
@@ -204,7 +204,7 @@ def _identify(
     if config is None:
         model = _recognise(stored.tensors)
         return model.family, hyperparameters(model.family, model.config), {}
-    family = registry.family_of(config)
+    family = configurations.family_of(config)
     if family is None:
         kind = config.get("model_type") or config.get("_class_name")
         known = ", ".join(families.PUBLISHED)
@@ -238,7 +238,7 @@ def _inside(metadata: Mapping[str, Any]) -> dict[str, Any] | None:
                     found = json.loads(found)
                 except ValueError:
                     continue
-            if isinstance(found, dict) and registry.family_of(found):
+            if isinstance(found, dict) and configurations.family_of(found):
                 return found
     return None
 
@@ -249,6 +249,8 @@ def _recognise(tensors: Mapping[str, np.ndarray]) -> registry.PublishedModel:
     for model in registry.KNOWN:
         arguments = hyperparameters(model.family, model.config)
         for layout in families.module_of(model.family).key_maps(**arguments).values():
+            if model.files and tensors.keys() < {key for entry in layout.entries for key in entry.keys}:
+                raise CheckpointError(f"it is a part of {model.name}: give a folder with {' and '.join(model.files)}")
             if keymap.mismatches(tensors, layout):
                 continue
             try:

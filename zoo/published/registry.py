@@ -1,9 +1,9 @@
 """The published models that are known by name, and the facts about them.
 
 Licences are those of the weights, as their authors give them: in the README of descript-audio-codec (MIT), on the
-models' cards (Mimi, Pocket TTS, SNAC, WavTokenizer, Vocos, EnCodec 48 kHz, Stable Audio Open, NeuCodec, X-Codec2), in
-audiocraft's LICENSE_weights (EnCodec 32 kHz). For EnCodec 24 kHz neither card nor README says more than that the code
-is MIT.
+models' cards (Mimi, Pocket TTS, SNAC, WavTokenizer, Vocos, EnCodec 48 kHz, Stable Audio Open, NeuCodec, X-Codec2,
+Magenta RealTime 2), in audiocraft's LICENSE_weights (EnCodec 32 kHz). For EnCodec 24 kHz neither card nor README says
+more than that the code is MIT.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ class PublishedModel:
     """of Python, that the file comes with"""
     kept: str = ""
     """where that file is, in the package, or where its authors' own program keeps it, below the home directory"""
+    files: tuple[str, ...] = ()
+    """of the weights, where they are spread over several without an index, and no configuration is beside them"""
 
     @property
     def is_non_commercial(self) -> bool:
@@ -276,6 +278,15 @@ KNOWN = (
                    parameters=629_300_000, licence="CC-BY-NC 4.0", config={
         "model_type": "xcodec2", "sampling_rate": 16_000, **_XCODEC2,
     }),
+    PublishedModel("google/magenta-realtime-2", "spectrostream", sample_rate=48_000, channels=2,
+                   bitrates_kbps=(0.25, 16.0), parameters=61_700_000, licence="CC-BY 4.0", config={
+        "audio_sample_rate": 48_000, "stft_frame_length": 960, "stft_frame_step": 480, "stft_fft_length": 960,
+        "ratios": [[1, 2], [1, 2], [1, 3], [1, 2], [1, 2], [2, 2], [2, 1]], "mults": [2, 1, 2, 1, 1, 2, 1],
+        "is_resnet": True, "causal": True, "num_bins": 480, "num_channels": 4, "channel_splits": 2,
+        "channel_recombo_block": -2, "num_features": 256, "encoder_base_conv_depth": 32, "encoder_base_conv_size": 7,
+        "encoder_lookahead": 0, "decoder_base_conv_depth": 64, "decoder_base_conv_size": 7, "decoder_lookahead": 1,
+        "quantizer": {"num_quantizers": 64, "num_embeddings": 1024, "embedding_dim": 256},
+    }, subfolder="resources/spectrostream", files=("encoder.safetensors", "decoder.safetensors")),
 )  # fmt: skip
 """In the order of `zoo.models()`."""
 
@@ -285,38 +296,6 @@ def known(name: str) -> PublishedModel | None:
     return next((model for model in KNOWN if model.name == name), None)
 
 
-_STABLE_AUDIO_TOOLS = ("autoencoder", "diffusion_autoencoder", "diffusion_uncond", "diffusion_cond")
-"""kinds of its model_config.json that have or are an autoencoder"""
-
-
-def family_of(config: dict[str, Any]) -> str | None:
-    """Which family a configuration is of: by the name its library gives, or by arguments that only it has."""
-    named = {
-        "dac": "dac",
-        "encodec": "encodec",
-        "mimi": "mimi",
-        "AutoencoderOobleck": "oobleck",
-        "wavtokenizer": "wavtokenizer",
-        "pocket_tts_audio_tokenizer": "pocket_tts_audio_tokenizer",
-        "qwen3_tts_tokenizer_12hz": "qwen3_tts",
-        "vibevoice_acoustic_tokenizer": "vibevoice",
-        "neucodec": "neucodec",
-        "xcodec2": "neucodec",
-    }
-    for key in ("_class_name", "model_type"):
-        if isinstance(name := config.get(key), str) and name in named:
-            return named[name]
-    if isinstance(model := config.get("model"), dict) and config.get("model_type") in _STABLE_AUDIO_TOOLS:
-        inner = model if "encoder" in model else model.get("pretransform", {}).get("config", {})
-        return "same" if inner.get("encoder", {}).get("type") in ("same", "taae_v2") else "oobleck"
-    if {"upsample_rates", "resblock"} <= config.keys() or "dec.conv_pre.weight" in config.get("convolutions", ()):
-        return "hifigan"
-    if {"feature_extractor", "backbone", "head"} <= config.keys():
-        return "vocos"
-    if {"vq_strides", "encoder_rates"} <= config.keys():
-        return "snac"
-    if {"encoder_rates", "n_codebooks"} <= config.keys():
-        return "dac"
-    if {"encoder_hidden_size", "channel_multiples"} <= config.keys():
-        return "oobleck"
-    return None
+def spread() -> list[tuple[str, ...]]:
+    """The names of files that have a known model's weights together."""
+    return sorted({model.files for model in KNOWN if model.files})

@@ -8,7 +8,7 @@ from typing import Any
 
 from zoo import families
 from zoo.errors import CheckpointError
-from zoo.published import registry
+from zoo.published import configurations
 
 
 def stated(family: str | None, config: Any, found: dict[str, Any] | None) -> tuple[str, dict[str, Any]]:
@@ -21,7 +21,7 @@ def stated(family: str | None, config: Any, found: dict[str, Any] | None) -> tup
     given = (found or {}) if config is None else config
     if not isinstance(given, Mapping):
         raise CheckpointError(f"config must be a dictionary of settings, got {type(given).__name__}")
-    says = registry.family_of(dict(given))
+    says = configurations.family_of(dict(given))
     if (family or says) not in families.PUBLISHED:
         reason = (
             "config does not say of which family it is: name it" if family is None else f"unknown family {family!r}"

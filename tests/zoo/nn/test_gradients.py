@@ -72,6 +72,10 @@ CODECS: dict[str, dict[str, Any]] = {
         "semantic_hidden": 8, "semantic_layers": 1, "semantic_heads": 1, "semantic_kernel_size": 3, "semantic_left": 3,
         "semantic_right": 2,
     },
+    "spectrostream": {
+        "sample_rate": 8000, "n_fft": 16, "strides": ((1, 2), (2, 2)), "growth": (1, 1), "kernel_size": 3,
+        "encoder_width": 2, "decoder_width": 2, "latent_dim": 4, "n_codebooks": 2, "codebook_size": 16,
+    },
 }  # fmt: skip
 """A small codec of every registered family that encodes."""
 ONLY_DECODE = {"hifigan"}

@@ -73,10 +73,12 @@ def test_a_stride_that_does_not_fit_is_refused(options):
         layers.Conv1d(4, **options).init(jax.random.key(0), noise(1, 8, 2))
 
 
-@pytest.mark.parametrize(("size", "stride"), [((3, 8), 4), ((3, 8), 2), ((3, 3), 1), ((2, 6), 3)])
-def test_convolution_over_time_and_frequency_is_the_textbook_one(size, stride):
+@pytest.mark.parametrize(
+    ("size", "stride", "features"), [((3, 8), 4, 4), ((3, 8), 2, 4), ((3, 3), 1, 4), ((2, 6), 3, 4), ((3, 5), 1, 2)]
+)
+def test_convolution_over_time_and_frequency_is_the_textbook_one(size, stride, features):
     x = noise(2, 5, 12, 3)
-    module = layers.Conv2d(4, size, stride=stride)
+    module = layers.Conv2d(features, size, stride=stride)
     variables = randomised(module, x)
     padding = [((size[0] - 1) // 2, size[0] // 2), ((size[1] - stride) // 2, -((stride - size[1]) // 2))]
     kernel, bias = variables["params"]["kernel"], variables["params"]["bias"]
@@ -93,7 +95,7 @@ def test_convolution_over_time_and_frequency_is_the_textbook_one(size, stride):
         y, pull_back = jax.vjp(function, x, kernel, bias)
         return y, *pull_back(on_y)
 
-    on_y = noise(2, 5, 12 // stride, 4, seed=1)
+    on_y = noise(2, 5, 12 // stride, features, seed=1)
     expected = with_gradients(textbook, on_y)
     found = jit(lambda on_y: with_gradients(convolved, on_y))(on_y)
     for one, other in zip(found, expected, strict=True):

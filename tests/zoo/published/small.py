@@ -128,6 +128,13 @@ HUB_CONFIGS: dict[str, dict[str, Any]] = {
             "right_max_position_embeddings": 2, "conv_depthwise_kernel_size": 5,
         },
     },
+    "spectrostream": {
+        "audio_sample_rate": 8000, "stft_frame_length": 24, "stft_frame_step": 12, "stft_fft_length": 24,
+        "ratios": [[1, 2], [2, 3], [2, 1]], "mults": [2, 1, 2], "num_bins": 12, "num_channels": 4,
+        "channel_splits": 2, "channel_recombo_block": -2, "num_features": 16, "encoder_base_conv_depth": 4,
+        "encoder_base_conv_size": 5, "decoder_base_conv_depth": 4, "decoder_base_conv_size": 5,
+        "quantizer": {"num_quantizers": 3, "num_embeddings": 32, "embedding_dim": 16},
+    },
 }  # fmt: skip
 """The config.json, or what stands for it, of a small model of each family."""
 

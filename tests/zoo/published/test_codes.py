@@ -13,6 +13,7 @@ MODELS = {
     "mimi": ("small", "transformers"),
     "wavtokenizer": ("small", "transformers"),
     "neucodec": ("neucodec", "transformers"),
+    "spectrostream": ("small", "original"),
 }
 """Golden file and its layout for families whose latents are vector quantised: one of each kind of encoder."""
 

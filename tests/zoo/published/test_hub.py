@@ -9,7 +9,7 @@ import pytest
 
 import zoo
 from zoo.errors import CheckpointError
-from zoo.published import hub, registry
+from zoo.published import configurations, hub, registry
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
 errors = pytest.importorskip("huggingface_hub.errors")
@@ -193,6 +193,21 @@ def test_what_is_not_cached_is_fetched_once(cache, monkeypatch):
     assert asked == []
 
 
+def test_files_that_belong_together_are_fetched_together(cache, monkeypatch):
+    name = "google/magenta-realtime-2"
+    parts = [f"resources/spectrostream/{part}.safetensors" for part in ("encoder", "decoder")]
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", serve(cache, {name: parts[:1]}))
+    lacks = "does not have both encoder.safetensors and decoder.safetensors"
+    assert refused(name) == f"{name}: the model on the hub {lacks}"
+    assert hub.cached(name) is None
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", serve(cache, {name: parts}))
+    found = hub.find(name)
+    assert [file.read_text() for file in (found.weights, *found.others)] == parts
+    assert found.config is None
+    assert hub.cached(name) == found
+    assert hub.find(found.weights.parent) == found
+
+
 def test_what_the_hub_does_not_have_or_give_is_told(cache, monkeypatch):
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", serve(cache, {"a/text": ["config.json"]}))
     assert refused("a/nothing") == "a/nothing: there is no such file or folder, nor a model of that name on the hub"
@@ -247,11 +262,11 @@ def test_models_are_listed_with_what_is_at_hand(cache, tmp_path):
 def test_configurations_that_are_known_survive_json_and_tell_their_family():
     for model in registry.KNOWN:
         assert json.loads(json.dumps(model.config)) == model.config
-        assert registry.family_of(model.config) == model.family, model.name
+        assert configurations.family_of(model.config) == model.family, model.name
         assert registry.known(model.name) is model
-    assert registry.family_of({"encoder_rates": [2], "n_codebooks": 9, "sample_rate": 44100}) == "dac"
-    assert registry.family_of({"model_type": "bert"}) is None
-    assert registry.family_of({"model_type": ["dac"]}) is None
+    assert configurations.family_of({"encoder_rates": [2], "n_codebooks": 9, "sample_rate": 44100}) == "dac"
+    assert configurations.family_of({"model_type": "bert"}) is None
+    assert configurations.family_of({"model_type": ["dac"]}) is None
 
 
 def test_a_model_that_is_a_file_is_where_its_authors_keep_it(cache, tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from tests.zoo.published.small import close, jit
 from zoo.codec import Reach
 from zoo.coding.stream import FrameDecoder, FrameEncoder
 from zoo.nn.layers import Span
-from zoo.published import registry, same
+from zoo.published import configurations, registry, same
 from zoo.published.files import weights as files
 from zoo.published.keymap import flatten, from_params, to_params
 from zoo.published.oobleck.grid import GRID_STEPS
@@ -109,7 +109,7 @@ def test_configurations_there_and_back():
         "model": {"pretransform": {"type": "autoencoder", "config": config()["model"]}},
     }
     assert same.hyperparameters(inside) == model
-    assert registry.family_of(inside) == registry.family_of(config()) == "same"
+    assert configurations.family_of(inside) == configurations.family_of(config()) == "same"
 
 
 def test_a_folder_of_a_whole_model_is_loaded(tmp_path):

@@ -31,7 +31,7 @@ from zoo.nn.layers.blocks import (
     snake,
 )
 from zoo.nn.layers.convolution import Conv1d, ConvTranspose1d, DepthwiseConv1d
-from zoo.nn.layers.convolution_2d import Conv2d
+from zoo.nn.layers.convolution_2d import Conv2d, convolve_2d
 from zoo.nn.layers.edges import Edge, Span, apply_mask, pad_time
 from zoo.nn.layers.memory import LSTM, Remembering, carrying
 from zoo.nn.layers.network import Layers, Network, Residual, Sum, Transform, asking, inputs_of, run
@@ -67,6 +67,7 @@ __all__ = [
     "asking",
     "carrying",
     "compand",
+    "convolve_2d",
     "elu",
     "expand",
     "in_windows",

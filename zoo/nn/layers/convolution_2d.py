@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -13,9 +15,7 @@ class Conv2d(nn.Module):
     """Convolution over time and frequency of (B, F, K, C), zero-padded to F frames and K / stride bins.
 
     The stride, over frequency only, must divide K and the kernel's width; it is computed as space-to-depth, because the
-    gradient of a strided convolution takes a path on XLA:CPU that is a hundred times slower. There the frames under the
-    kernel are put side by side as well, and the convolution is one over frequency: with 16 channels that is four times
-    as fast, while gradients are faster without it.
+    gradient of a strided convolution takes a path on XLA:CPU that is a hundred times slower.
     """
 
     features: int
@@ -37,8 +37,17 @@ class Conv2d(nn.Module):
         x = jnp.pad(x.astype(self.dtype), padding)
         x = x.reshape(batch, x.shape[1], -1, stride * channels)
         kernel = kernel.astype(self.dtype).reshape(height, width // stride, stride * channels, self.features)
-        y = _convolved_quickly(x, kernel) if jax.default_backend() == "cpu" else _convolved(x, kernel)
-        return y + per_channel(bias, self.dtype)[None]
+        return convolve_2d(x, kernel) + per_channel(bias, self.dtype)[None]
+
+
+def convolve_2d(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Convolves x (B, F, K, C), without padding, with a kernel (H, W, C, D): (B, F − H + 1, K − W + 1, D).
+
+    On a CPU the frames under the kernel are put side by side, and the convolution is one over frequency: with 16
+    channels that is four times as fast. For one or two features it is a product with all taps, and a sum: with 64
+    channels and 49 taps that is five times as fast again. Gradients are faster without either.
+    """
+    return _convolved_quickly(x, kernel) if jax.default_backend() == "cpu" else _convolved(x, kernel)
 
 
 def _convolved(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -49,6 +58,8 @@ def _convolved(x: jax.Array, kernel: jax.Array) -> jax.Array:
 @jax.custom_vjp
 def _convolved_quickly(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """The same, as a convolution over frequency alone of H · C channels; gradients are those of `_convolved`."""
+    if kernel.shape[-1] <= _FEW:
+        return _to_few(x, kernel)
     batch, height, (bins, channels) = x.shape[0], kernel.shape[0], x.shape[2:]
     frames = x.shape[1] - height + 1
     rows = jnp.concatenate([x[:, i : i + frames] for i in range(height)], axis=-1)
@@ -56,6 +67,15 @@ def _convolved_quickly(x: jax.Array, kernel: jax.Array) -> jax.Array:
     taps = kernel.transpose(1, 0, 2, 3).reshape(kernel.shape[1], height * channels, -1)
     y = jax.lax.conv_general_dilated(rows, taps, (1,), "VALID", dimension_numbers=("NWC", "WIO", "NWC"))
     return y.reshape(batch, frames, *y.shape[1:])
+
+
+def _to_few(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """The same for few features: products with all taps at once, and a sum of what is shifted."""
+    height, width = kernel.shape[:2]
+    frames, bins = x.shape[1] - height + 1, x.shape[2] - width + 1
+    products = jnp.einsum("hwcd,bfkc->hwdbfk", kernel, x)
+    parts = [products[i, j, :, :, i : i + frames, j : j + bins] for i in range(height) for j in range(width)]
+    return jnp.moveaxis(functools.reduce(jnp.add, parts), 0, -1)
 
 
 def _convolved_forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
@@ -68,3 +88,6 @@ def _convolved_backward(inputs: tuple[jax.Array, jax.Array], on_y: jax.Array) ->
 
 
 _convolved_quickly.defvjp(_convolved_forward, _convolved_backward)
+
+_FEW = 2
+"""features"""

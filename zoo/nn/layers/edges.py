@@ -33,12 +33,12 @@ class Span:
 
 
 def apply_mask(x: jax.Array, mask: jax.Array | None) -> jax.Array:
-    """Sets (B, T, C) `x` to zero wherever `mask` (B, F) is false; T is a multiple of F."""
+    """Sets `x` (B, T, …) to zero wherever `mask` (B, F) is false; T is a multiple of F."""
     if mask is None:
         return x
     repeats = x.shape[1] // mask.shape[1]
     wide = jnp.repeat(mask, repeats, axis=1) if repeats > 1 else mask
-    return jnp.where(wide[..., None], x, jnp.zeros((), x.dtype))
+    return jnp.where(wide.reshape(*wide.shape, *[1] * (x.ndim - 2)), x, jnp.zeros((), x.dtype))
 
 
 def pad_time(x: jax.Array, left: int, right: int, edge: Edge = "zero", mask: jax.Array | None = None) -> jax.Array:

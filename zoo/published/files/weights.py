@@ -166,19 +166,19 @@ def _strange(start: bytes) -> str:
     return "neither .safetensors nor a file of torch.save"
 
 
-def read_all(path: Path) -> Checkpoint:
-    """All tensors of a file of weights, or of the pieces that an index tells of.
+def read_all(path: Path, *others: Path) -> Checkpoint:
+    """All tensors of a file of weights, or of the pieces that an index tells of, and of what other files belong to it.
 
     Raises CheckpointError like `read`, and for a piece that is missing, or is given as though it were all.
     """
     if sharded.is_piece(path.name):
         raise CheckpointError(f"{path} is one of several pieces: give their folder, with the index of them")
-    if not path.name.endswith(sharded.SUFFIX):
-        return read(path)
-    names = sharded.pieces(path)
-    for name in names:
-        if not (path.parent / name).exists():
-            raise CheckpointError(f"{path.parent / name} is missing, one of {len(names)} pieces that {path.name} names")
-    read_pieces = [read(path.parent / name) for name in names]
+    files = [path]
+    if path.name.endswith(sharded.SUFFIX):
+        files = [path.parent / name for name in sharded.pieces(path)]
+    for file in files:
+        if file != path and not file.exists():
+            raise CheckpointError(f"{file} is missing, one of {len(files)} pieces that {path.name} names")
+    read_pieces = [read(file) for file in (*files, *others)]
     tensors = {key: array for piece in read_pieces for key, array in piece.tensors.items()}
     return Checkpoint(tensors, read_pieces[0].metadata)

@@ -1,5 +1,6 @@
 """Mimi against transformers at published size; run as a module, it rewrites the golden file of the plain tests."""
 
+import functools
 import json
 import tempfile
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 import zoo
 from tests.zoo.published import small
+from tests.zoo.published.parity.agreement import check_padded_batch, check_written
 from tests.zoo.published.parity.sounds import swelling
 from tests.zoo.published.small import close
 from zoo.published import mimi
@@ -126,33 +128,16 @@ def test_codes_and_audio_are_the_references(published, n_samples):
 
 def test_a_padded_batch_is_its_clips(published):
     model, codec, params, _ = published
-    lengths = np.array([20_000, 9_001, 14_337], np.int32)
-    batch = np.full((3, 20_000, 1), 9.0, np.float32)  # what is beyond a clip is not to be heard
-    for clip, n in zip(batch, lengths):
-        clip[:n] = swelling(n, seed=n)
-    together = jax.jit(lambda x, n: codec.apply({"params": params}, x, n))(batch, lengths)
-    for i, n in enumerate(lengths):
-        wanted = run(model, batch[i, :n])
-        frames = len(wanted["codes"])
-        np.testing.assert_array_equal(together.codes[i, :frames], wanted["codes"])
-        close(together.audio[i, :n], wanted["out"])
-        assert not np.asarray(together.audio[i, n:]).any()
+    apply, run_one = functools.partial(codec.apply, {"params": params}), functools.partial(run, model)
+    check_padded_batch(apply, run_one, lambda n: swelling(n, seed=n), (20_000, 9_001, 14_337))
 
 
 def test_the_reference_loads_what_is_written(published, tmp_path):
     model, _, params, _ = published
-    hyperparameters = mimi.hyperparameters(model.config.to_dict())
-    written = from_params(params, mimi.key_maps(**hyperparameters)["transformers"])
-    safetensors.save_file(written, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    (tmp_path / "config.json").write_text(json.dumps(mimi.hub_config(**hyperparameters)))
-    again, report = transformers.MimiModel.from_pretrained(tmp_path, output_loading_info=True)
-    assert not any(report.values())
+    h = mimi.hyperparameters(model.config.to_dict())
+    written = from_params(params, mimi.key_maps(**h)["transformers"])
+    again = check_written(model, run, written, mimi.hub_config(**h), swelling(9_600, seed=1), tmp_path)
     assert again.config.frame_rate == 12.5
-    audio = swelling(9_600, seed=1)
-    expected = run(model, audio)
-    found = run(again.eval(), audio)
-    np.testing.assert_array_equal(found["codes"], expected["codes"])
-    close(found["out"], expected["out"], 1e-5)
 
 
 def test_a_state_dict_saved_as_it_is_loads_too(tmp_path):

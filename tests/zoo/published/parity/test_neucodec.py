@@ -1,15 +1,15 @@
 """NeuCodec and X-Codec2 against transformers at published size; run as a module, it rewrites the golden files."""
 
-import json
+import functools
 import tempfile
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 
 import zoo
 from tests.zoo.published import small
+from tests.zoo.published.parity.agreement import check_padded_batch, check_written
 from tests.zoo.published.parity.sounds import swelling
 from tests.zoo.published.small import close
 from zoo.published import neucodec
@@ -217,30 +217,15 @@ def test_mel_energies_are_those_of_the_authors_feature_extractor(published):
 
 def test_a_padded_batch_is_its_clips(both):
     model, codec = both
-    lengths = np.array([2000, 901, 1440], np.int32)
-    batch = np.full((3, 2000, 1), 9.0, np.float32)  # what is beyond a clip is not to be heard
-    for clip, n in zip(batch, lengths):
-        clip[:n] = swelling(n, seed=n)
-    together = jax.jit(lambda x, n: codec.module.apply(codec.variables, x, n))(batch, lengths)
-    for i, n in enumerate(lengths):
-        wanted = run(model, batch[i, :n])
-        np.testing.assert_array_equal(together.codes[i, : len(wanted["codes"])], wanted["codes"])
-        close(together.audio[i, :n], wanted["out"])
-        assert not np.asarray(together.audio[i, n:]).any()
+    apply, run_one = functools.partial(codec.module.apply, codec.variables), functools.partial(run, model)
+    check_padded_batch(apply, run_one, lambda n: swelling(n, seed=n), (2000, 901, 1440))
 
 
 def test_the_reference_loads_what_is_written(both, tmp_path):
     model, codec = both
-    hyperparameters = codec.metadata["model"]
-    written = from_params(codec.variables["params"], neucodec.key_maps(**hyperparameters)["transformers"])
-    safetensors.save_file(written, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    (tmp_path / "config.json").write_text(json.dumps(neucodec.hub_config(**hyperparameters)))
-    again, report = type(model).from_pretrained(tmp_path, output_loading_info=True)
-    assert not any(report.values())
-    audio = swelling(900, seed=1)
-    expected, found = run(model, audio), run(again.eval(), audio)
-    np.testing.assert_array_equal(found["codes"], expected["codes"])
-    close(found["out"], expected["out"], 1e-5)
+    h = codec.metadata["model"]
+    written = from_params(codec.variables["params"], neucodec.key_maps(**h)["transformers"])
+    check_written(model, run, written, neucodec.hub_config(**h), swelling(900, seed=1), tmp_path)
 
 
 def write_golden(kind: str, folder: str) -> None:

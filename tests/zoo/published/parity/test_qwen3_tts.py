@@ -5,8 +5,8 @@ Their package pins transformers, so that it needs an environment of its own:
     pip install -e '.[test]' torch transformers==4.57.3 && pip install --no-deps qwen-tts==0.1.1
 """
 
+import functools
 import importlib.util
-import json
 import sys
 import tempfile
 import types
@@ -18,6 +18,7 @@ import pytest
 
 import zoo
 from tests.zoo.published import small
+from tests.zoo.published.parity.agreement import check_padded_batch, check_written
 from tests.zoo.published.parity.sounds import swelling
 from tests.zoo.published.small import HUB_CONFIGS, close
 from zoo.published import qwen3_tts
@@ -174,31 +175,15 @@ def test_codes_and_audio_are_the_references(published, n_samples):
 
 def test_a_padded_batch_is_its_clips(published):
     model, codec, params, _ = published
-    lengths = np.array([20_000, 9_001, 14_337], np.int32)
-    batch = np.full((3, 20_000, 1), 9.0, np.float32)  # what is beyond a clip is not to be heard
-    for clip, n in zip(batch, lengths):
-        clip[:n] = swelling(n, seed=n)
-    together = jax.jit(lambda x, n: codec.apply({"params": params}, x, n))(batch, lengths)
-    for i, n in enumerate(lengths):
-        wanted = run(model, batch[i, :n])
-        np.testing.assert_array_equal(together.codes[i, : len(wanted["codes"])], wanted["codes"])
-        close(together.audio[i, :n], wanted["out"])
-        assert not np.asarray(together.audio[i, n:]).any()
+    apply, run_one = functools.partial(codec.apply, {"params": params}), functools.partial(run, model)
+    check_padded_batch(apply, run_one, lambda n: swelling(n, seed=n), (20_000, 9_001, 14_337))
 
 
 def test_the_reference_loads_what_is_written(published, tmp_path):
     model, _, params, _ = published
-    hyperparameters = qwen3_tts.hyperparameters(CONFIG)
-    written = from_params(params, qwen3_tts.key_maps(**hyperparameters)["original"])
-    safetensors.save_file(written, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    (tmp_path / "config.json").write_text(json.dumps(qwen3_tts.hub_config(**hyperparameters)))
-    again, report = type(model).from_pretrained(tmp_path, output_loading_info=True)
-    assert not any(report.values())
-    audio = swelling(9_600, seed=1)
-    expected = run(model, audio)
-    found = run(again.eval(), audio)
-    np.testing.assert_array_equal(found["codes"], expected["codes"])
-    close(found["out"], expected["out"], 1e-5)
+    h = qwen3_tts.hyperparameters(CONFIG)
+    written = from_params(params, qwen3_tts.key_maps(**h)["original"])
+    check_written(model, run, written, qwen3_tts.hub_config(**h), swelling(9_600, seed=1), tmp_path)
 
 
 def write_golden(folder: str) -> None:

@@ -1,15 +1,15 @@
 """WavTokenizer against transformers at published size; run as a module, it rewrites the golden file."""
 
-import json
+import functools
 import tempfile
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 
 import zoo
 from tests.zoo.published import small
+from tests.zoo.published.parity.agreement import check_padded_batch, check_written
 from tests.zoo.published.parity.sounds import swelling
 from tests.zoo.published.small import close
 from zoo.published import wavtokenizer
@@ -103,30 +103,15 @@ def test_without_zeros_behind_a_clip_only_the_last_codes_are_others(published):
 
 def test_a_padded_batch_is_its_clips(published):
     model, codec = published
-    lengths = np.array([20_000, 9_001, 14_337], np.int32)
-    batch = np.full((3, 20_000, 1), 9.0, np.float32)  # what is beyond a clip is not to be heard
-    for clip, n in zip(batch, lengths):
-        clip[:n] = swelling(n, seed=n)
-    together = jax.jit(lambda x, n: codec.module.apply(codec.variables, x, n))(batch, lengths)
-    for i, n in enumerate(lengths):
-        wanted = run(model, batch[i, :n])
-        np.testing.assert_array_equal(together.codes[i, : len(wanted["codes"])], wanted["codes"])
-        close(together.audio[i, :n], wanted["out"])
-        assert not np.asarray(together.audio[i, n:]).any()
+    apply, run_one = functools.partial(codec.module.apply, codec.variables), functools.partial(run, model)
+    check_padded_batch(apply, run_one, lambda n: swelling(n, seed=n), (20_000, 9_001, 14_337))
 
 
 def test_the_reference_loads_what_is_written(published, tmp_path):
     model, codec = published
-    hyperparameters = codec.metadata["model"]
-    written = from_params(codec.variables["params"], wavtokenizer.key_maps(**hyperparameters)["transformers"])
-    safetensors.save_file(written, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    (tmp_path / "config.json").write_text(json.dumps(wavtokenizer.hub_config(**hyperparameters)))
-    again, report = transformers.WavTokenizerModel.from_pretrained(tmp_path, output_loading_info=True)
-    assert not any(report.values())
-    audio = swelling(9_600, seed=1)
-    expected, found = run(model, audio), run(again.eval(), audio)
-    np.testing.assert_array_equal(found["codes"], expected["codes"])
-    close(found["out"], expected["out"], 1e-5)
+    h = codec.metadata["model"]
+    written = from_params(codec.variables["params"], wavtokenizer.key_maps(**h)["transformers"])
+    check_written(model, run, written, wavtokenizer.hub_config(**h), swelling(9_600, seed=1), tmp_path)
 
 
 def write_golden(folder: str) -> None:
