@@ -16,7 +16,17 @@ from configs.spectral import Spectral
 
 CONFIG = dataclasses.replace(
     MONO,
-    model=Spectral(sample_rate=44_100, channels=2, hop_length=882, linear=False, default_level=11, band_symbols=9),
+    model=Spectral(
+        sample_rate=44_100,
+        channels=2,
+        hop_length=882,
+        linear=False,
+        # five more levels than in mono, at the same ratio, for those who have more than 30 kbps
+        n_levels=25,
+        finest=0.02325,
+        default_level=11,
+        band_symbols=9,
+    ),
     batch_size=4,
     # the plain mel distance knows how soft the highest octave is, which `audible_mel` leaves out
     loss=dataclasses.replace(MONO.loss, mel=10.0),
