@@ -44,19 +44,14 @@ class TransformerSpec:
 
 
 class Transformer(nn.Module):
-    """A causal transformer (B, T, C) -> (B, T, C), T a multiple of the F latent frames of the mask (B, F).
+    """A causal transformer (B, T, C) -> (B, T, C), T a multiple of the length of the mask (B, F).
 
-    In a window whose chunk begins with latent frame `before`, the inputs are whole from step `first` on, and `beside`
-    latent frames do not belong to the chunk. Keys and values that the next window's steps will need are carried, and
-    so is the number of the chunk's first frame.
+    Keys and values that the steps of the next chunk will need are carried, and so is the number of its first frame.
     """
 
     spec: TransformerSpec
     steps: int = 1
     """to a latent frame"""
-    first: int = 0
-    before: int = 0
-    beside: int = 0
     dtype: Dtype = jnp.float32
 
     @nn.nowrap
@@ -67,26 +62,23 @@ class Transformer(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
         batch, length, _ = x.shape
-        valid = jnp.ones((batch, length), bool) if mask is None else jnp.repeat(mask, self.steps, axis=1)
+        valid = jnp.ones((batch, length), bool) if mask is None else jnp.repeat(mask, length // mask.shape[1], axis=1)
         x = apply_mask(x, mask).astype(self.dtype)
-        first, n, start = 0, length, jnp.int32(0)
+        start = jnp.int32(0)
         if carrying(self):
-            first, n = self.first, length - self.beside * self.steps
             position = self.variable("carry", "position", jnp.zeros, (), jnp.int32)
-            start = (position.value - self.before) * self.steps + first
-            position.value = position.value + n // self.steps
-        turns = angles(start + jnp.arange(length - first), self.spec.head_dim, self.spec.rope_theta)
-        x, valid = x[:, first:], valid[:, first:]
+            start = position.value * self.steps
+            position.value = position.value + length // self.steps
+        turns = angles(start + jnp.arange(length), self.spec.head_dim, self.spec.rope_theta)
         for i in range(self.spec.n_layers):
-            x = TransformerLayer(self.spec, n, self.dtype, name=f"layer_{i}")(x, valid, turns)
-        return jnp.pad(x, ((0, 0), (first, 0), (0, 0)))
+            x = TransformerLayer(self.spec, self.dtype, name=f"layer_{i}")(x, valid, turns)
+        return x
 
 
 class TransformerLayer(nn.Module):
-    """Attention and two dense layers over (B, T, C), where `valid` (B, T); in a window, n steps belong to the chunk."""
+    """Attention and two dense layers over (B, T, C), where `valid` (B, T)."""
 
     spec: TransformerSpec
-    n: int
     dtype: Dtype
 
     @nn.compact
@@ -114,8 +106,7 @@ class TransformerLayer(nn.Module):
             known = self.variable("carry", "valid", jnp.zeros, shape[:2], bool)
             key, value = jnp.concatenate([keys.value, key], axis=1), jnp.concatenate([values.value, value], axis=1)
             valid = jnp.concatenate([known.value, valid], axis=1)
-            carried = slice(self.n, self.n + spec.window - 1)
-            keys.value, values.value, known.value = key[:, carried], value[:, carried], valid[:, carried]
+            keys.value, values.value, known.value = (x[:, length:] for x in (key, value, valid))
         y = attend(query, key, value, valid, spec.window)
         return self._dense(y.reshape(batch, length, -1), channels, "out")
 
