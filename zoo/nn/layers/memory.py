@@ -2,7 +2,8 @@
 
 A window of a long clip is [before | chunk | after] frames. A layer with memory keeps its state at the beginning of the
 next window's chunk in the variable collection "carry", if that is mutable; otherwise the array is a whole clip, and
-what came before it is nothing.
+what came before it is nothing. A network that goes on layer by layer (`zoo.nn.layers.chunk`) gives it the new steps
+alone, as long as it is a layer of the network's own list, or in a sum beside layers that mix no steps.
 """
 
 from __future__ import annotations
