@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from zoo.errors import ZooError
 from zoo.nn.bottlenecks import Bottleneck, CodebookUse, Quantised
-from zoo.nn.layers import Span, apply_mask
+from zoo.nn.layers import Chunk, Network, Span, apply_mask
 
 
 @dataclass(frozen=True)
@@ -200,6 +200,32 @@ class Codec(nn.Module):
             raise ZooError(f"{audio.shape[1]} samples are not a whole number of frames of {self.hop_length}")
         return self.encoder(apply_mask(audio, mask), mask).astype(jnp.float32)
 
+    @property
+    def encoder_continues(self) -> bool:
+        """Whether clips can be encoded by `encode_next`: the encoder's layers can, and the context is what they say."""
+        if self.encodes_whole or not _continues(self.encoder, 1):
+            return False
+        return self.encoder_context == Reach.of_encoder(self.encoder, self.hop_length, self.frame_multiple)
+
+    @property
+    def decoder_continues(self) -> bool:
+        """Whether clips can be decoded by `decode_next`."""
+        if self.decodes_whole or not _continues(self.decoder, self.hop_length):
+            return False
+        return self.decoder_context == Reach.of_decoder(self.decoder, self.hop_length, self.frame_multiple)
+
+    def encode_next(self, audio: jax.Array, mask: jax.Array) -> jax.Array:
+        """Latent (B, n, D) of the next chunk of a long clip, of which only what is new is given.
+
+        `mask` bool (B, before + n + after) is that of the window [before | chunk | after], with which `audio`
+        (B, m * hop_length, C) ends: m = n frames, or n + after where the chunk is a clip's first. What layers kept of
+        what came before is in the collection "carry", which must be mutable.
+        """
+        context, given = self.encoder_context, audio.shape[1] // self.hop_length
+        audio = apply_mask(audio, mask[:, mask.shape[1] - given :])
+        chunk = _chunk(context, mask, given, rate=1, end=mask.shape[1] * self.hop_length)
+        return self.encoder(audio, chunk).astype(jnp.float32)
+
     def quantise(self, latent: jax.Array, level: Any = None) -> Quantised:
         return self.bottleneck(latent, level=level)
 
@@ -220,6 +246,16 @@ class Codec(nn.Module):
         """
         return apply_mask(self.decoder(latent, mask).astype(jnp.float32), mask)
 
+    def decode_next(self, latent: jax.Array, mask: jax.Array) -> jax.Array:
+        """Audio (B, n * hop_length, C) of the next chunk of a long clip, zero where masked, from latents (B, n, D).
+
+        The counterpart of `encode_next`, but all chunks are given n frames, the last of their windows.
+        """
+        context, hop = self.decoder_context, self.hop_length
+        chunk = _chunk(context, mask, latent.shape[1], rate=hop, end=mask.shape[1])
+        audio = self.decoder(latent, chunk).astype(jnp.float32)
+        return apply_mask(audio, mask[:, context.before : context.before + chunk.n])
+
     def decode_codes(
         self, codes: jax.Array, length: int | None = None, n_samples: jax.Array | None = None, level: Any = None
     ) -> jax.Array:
@@ -230,6 +266,17 @@ class Codec(nn.Module):
         if n_samples is None:
             return None
         return jnp.arange(self.n_frames(length))[None] < self.n_frames(n_samples)[:, None]
+
+
+def _continues(network: Any, rate: int) -> bool:
+    return isinstance(network, Network) and network.continues(rate)
+
+
+def _chunk(context: Reach, mask: jax.Array, given: int, *, rate: int, end: int) -> Chunk:
+    """The chunk in the middle of a window with that mask, of which so many frames are given."""
+    frames, before = mask.shape[1], context.before
+    n = frames - before - context.after
+    return Chunk(mask, frames, before, n, given > n, end=end, rate=rate, last=(before + n) * rate - 1)
 
 
 def _zero_after(audio: jax.Array, n_samples: jax.Array) -> jax.Array:

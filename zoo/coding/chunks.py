@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zoo.codec import Codec
+from zoo.codec import Codec, Reach
 from zoo.nn.bottlenecks import SymbolFormat
 
 Carry = Any
@@ -34,7 +34,8 @@ class Chunks:
     def encode(self, audio: np.ndarray, mask: np.ndarray, carry: Carry) -> tuple[np.ndarray, Carry]:
         """Latents (chunk_frames, D) of the chunk in the middle of a window ((before + chunk + after) · hop, C).
 
-        And what its layers carry on to the next chunk.
+        Of which only the end is given, what is new, where the encoder continues. And what its layers carry on to the
+        next chunk.
         """
         latents, carry = self._encode(self._variables, carry, audio[None], mask[None])
         return np.asarray(latents), carry
@@ -56,7 +57,8 @@ class Chunks:
     def decode(self, latent: np.ndarray, mask: np.ndarray, carry: Carry) -> tuple[np.ndarray, Carry]:
         """Audio (chunk_frames · hop, C) of the chunk in the middle of a window (before + chunk + after, D).
 
-        And what its layers carry on to the next chunk.
+        Of which only the end is given, what is new, where the decoder continues. And what its layers carry on to the
+        next chunk.
         """
         audio, carry = self._decode(self._variables, carry, latent[None], mask[None])
         return np.asarray(audio), carry
@@ -79,39 +81,56 @@ class Chunks:
 
     def encoder_carry(self) -> Carry:
         """What the encoder's layers remember before the first frame: nothing."""
-        context = self.module.encoder_context
-        frames = context.before + self.chunk_frames + context.after
-        window = jax.ShapeDtypeStruct((1, frames * self.module.hop_length, self.module.channels), jnp.float32)
-        return _empty(self._carried("encode_frames", window, frames), 0)
+        given = self.chunk_frames + self.encoder_overlap
+        new = jax.ShapeDtypeStruct((1, given * self.module.hop_length, self.module.channels), jnp.float32)
+        return _empty(self._carried(self._encoding, new, self.module.encoder_context), 0)
 
     def decoder_carry(self, latent_dim: int, position: int) -> Carry:
         """What the decoder's layers remember where the first chunk is to begin with frame `position`."""
+        new = jax.ShapeDtypeStruct((1, self.chunk_frames + self.decoder_overlap, latent_dim), jnp.float32)
+        return _empty(self._carried(self._decoding, new, self.module.decoder_context), position)
+
+    @functools.cached_property
+    def encoder_overlap(self) -> int:
+        """Frames of a window that the next one has as well, and that are given again: none if layers keep theirs."""
+        context = self.module.encoder_context
+        return 0 if self._encoding == "encode_next" else context.before + context.after
+
+    @functools.cached_property
+    def decoder_overlap(self) -> int:
+        """Frames of a window that the next one has as well, and that are given again: none if layers keep theirs."""
         context = self.module.decoder_context
-        frames = context.before + self.chunk_frames + context.after
-        window = jax.ShapeDtypeStruct((1, frames, latent_dim), jnp.float32)
-        return _empty(self._carried("decode_frames", window, frames), position)
+        return 0 if self._decoding == "decode_next" else context.before + context.after
 
-    def _carried(self, method: str, window: jax.ShapeDtypeStruct, frames: int) -> Carry:
+    @functools.cached_property
+    def _encoding(self) -> str:
+        return "encode_next" if self.module.encoder_continues else "encode_frames"
+
+    @functools.cached_property
+    def _decoding(self) -> str:
+        return "decode_next" if self.module.decoder_continues else "decode_frames"
+
+    def _carried(self, method: str, given: jax.ShapeDtypeStruct, context: Reach) -> Carry:
         """Shapes of what the layers carry on; found out once, since tracing takes as long as coding some seconds."""
-        if (method, window.shape) in self._known_carries:
-            return self._known_carries[method, window.shape]
-        mask = jax.ShapeDtypeStruct((1, frames), bool)
+        if (method, given.shape) in self._known_carries:
+            return self._known_carries[method, given.shape]
+        mask = jax.ShapeDtypeStruct((1, context.before + self.chunk_frames + context.after), bool)
 
-        def run(variables: Any, window: jax.Array, mask: jax.Array) -> Any:
-            return self.module.apply(variables, window, mask, method=method, mutable=["carry"])[1]
+        def run(variables: Any, given: jax.Array, mask: jax.Array) -> Any:
+            return self.module.apply(variables, given, mask, method=method, mutable=["carry"])[1]
 
-        shapes: Carry = jax.eval_shape(run, self._variables, window, mask).get("carry", {})
-        self._known_carries[method, window.shape] = shapes
+        shapes: Carry = jax.eval_shape(run, self._variables, given, mask).get("carry", {})
+        self._known_carries[method, given.shape] = shapes
         return shapes
 
     @functools.cached_property
     def _encode(self) -> Any:
-        before, n = self.module.encoder_context.before, self.chunk_frames
+        start = self.module.encoder_context.before if self.encoder_overlap else 0
 
         def run(variables: Any, carry: Any, audio: jax.Array, mask: jax.Array) -> Any:
             variables = {**variables, "carry": carry}
-            latent, left = self.module.apply(variables, audio, mask, method="encode_frames", mutable=["carry"])
-            return latent[0, before : before + n], left.get("carry", {})
+            latent, left = self.module.apply(variables, audio, mask, method=self._encoding, mutable=["carry"])
+            return latent[0, start : start + self.chunk_frames], left.get("carry", {})
 
         return jax.jit(run)
 
@@ -151,12 +170,12 @@ class Chunks:
 
     @functools.cached_property
     def _decode(self) -> Any:
-        start = self.module.decoder_context.before * self.module.hop_length
+        start = self.module.decoder_context.before * self.module.hop_length if self.decoder_overlap else 0
         end = start + self.chunk_frames * self.module.hop_length
 
         def run(variables: Any, carry: Any, latent: jax.Array, mask: jax.Array) -> Any:
             variables = {**variables, "carry": carry}
-            audio, left = self.module.apply(variables, latent, mask, method="decode_frames", mutable=["carry"])
+            audio, left = self.module.apply(variables, latent, mask, method=self._decoding, mutable=["carry"])
             return audio[0, start:end].astype(jnp.float32), left.get("carry", {})
 
         return jax.jit(run)

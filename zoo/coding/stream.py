@@ -1,9 +1,10 @@
 """Exact inference in chunks: any length at constant memory, the same codes however the audio comes in.
 
 The padded time line of a clip (sample t at t + lead) is cut into frames and the frames into chunks of `chunk_frames`.
-A chunk is computed from itself and as many frames beside it as the module's receptive field asks for, in one compiled
-shape; frames outside the clip are masked. The grid of chunks is absolute, so neither the caller's blocks nor the
-length of a clip change a code.
+A chunk depends on itself and as many frames beside it as the module's receptive field asks for: its window. Where
+layers keep what they need of the windows before, it is computed from what is new in its own, else from all of it; in
+one compiled shape, but for the first chunk's, of which more is new if the module looks ahead. Frames outside the clip
+are masked. The grid of chunks is absolute, so neither the caller's blocks nor the length of a clip change a code.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ class FrameEncoder:
         self._chunks, self._module = chunks, module
         self._hop = module.hop_length
         self._context = module.encoder_context
-        lead = self._context.before * self._hop + module.lead
-        # from the first sample of the next chunk's window on
+        before = self._context.before if chunks.encoder_overlap else 0
+        lead = before * self._hop + module.lead
+        # from the first sample on that is to be given next
         self._buffer = np.zeros((n_streams, lead, module.channels), np.float32)
         self._next = 0  # chunk
         self._carries: list[Carry] = [] if module.encodes_whole else [chunks.encoder_carry()] * n_streams
@@ -41,7 +43,7 @@ class FrameEncoder:
             return []
         self._buffer = np.concatenate([self._buffer, audio], axis=1)
         done = []
-        while self._buffer.shape[1] >= self._window * self._hop:
+        while self._buffer.shape[1] >= self._given * self._hop:
             done.append(self._run(n_frames=None))
         return done
 
@@ -52,7 +54,7 @@ class FrameEncoder:
         if self._module.encodes_whole:
             return self._whole(total)
         while (left := total - self._next * self._chunks.chunk_frames) > 0:
-            missing = self._window * self._hop - self._buffer.shape[1]
+            missing = self._given * self._hop - self._buffer.shape[1]
             self._buffer = np.pad(self._buffer, ((0, 0), (0, max(missing, 0)), (0, 0)))
             done.append(self._run(n_frames=total)[:, :left])
         return done
@@ -69,16 +71,19 @@ class FrameEncoder:
         return [latents[:, first : first + step] for first in range(0, n_frames, step)]
 
     @property
-    def _window(self) -> int:
-        return self._context.before + self._chunks.chunk_frames + self._context.after
+    def _given(self) -> int:
+        """Frames from which the next chunk is computed."""
+        overlap, n = self._chunks.encoder_overlap, self._chunks.chunk_frames
+        return n + (overlap or (0 if self._next else self._context.after))
 
     def _run(self, n_frames: int | None) -> np.ndarray:
-        first = self._next * self._chunks.chunk_frames - self._context.before
-        mask = _inside(first, self._window, n_frames)
-        windows = self._buffer[:, : self._window * self._hop]
+        chunk_frames, context, given = self._chunks.chunk_frames, self._context, self._given
+        first = self._next * chunk_frames - context.before
+        mask = _inside(first, context.before + chunk_frames + context.after, n_frames)
+        windows = self._buffer[:, : given * self._hop]
         done = [self._chunks.encode(window, mask, carry) for window, carry in zip(windows, self._carries)]
         self._carries = [carry for _, carry in done]
-        self._buffer = self._buffer[:, self._chunks.chunk_frames * self._hop :]
+        self._buffer = self._buffer[:, (given - self._chunks.encoder_overlap) * self._hop :]
         self._next += 1
         return np.stack([latents for latents, _ in done])
 
@@ -98,7 +103,8 @@ class FrameDecoder:
         context = module.decoder_context
         beside = context.before + context.after
         self._window = beside + chunks.chunk_frames
-        self._origin = first_frame - beside  # frame at which the buffer and the next chunk's window begin
+        self._given = chunks.decoder_overlap + chunks.chunk_frames  # frames of a window, its last
+        self._origin = first_frame - beside  # frame at which the next chunk's window begins
         self._buffer: np.ndarray | None = None  # its last dimension is not known before the first latents
         self._carries: list[Carry] = []
         self._kept: list[np.ndarray] = []  # of a codec that decodes whole clips
@@ -119,7 +125,7 @@ class FrameDecoder:
             self._valid = np.concatenate([self._valid, np.full(latent.shape[1], not lost)])
             return self._take(0)
         self._append(latent, valid=not lost)
-        while self._buffer is not None and self._buffer.shape[1] >= self._window:
+        while self._buffer is not None and self._buffer.shape[1] >= self._given:
             self._decode_next()
         # a clip of so many frames is longer than this, whatever its last frame holds
         module = self._module
@@ -133,14 +139,14 @@ class FrameDecoder:
             audio = np.stack([self._chunks.decode_whole(clip, self._valid) for clip in clips])
             self._pending, self._kept = audio[:, self._module.lead :], []
         while self._buffer is not None and self.position + self._pending.shape[1] < n_samples:
-            missing = max(self._window - self._buffer.shape[1], 0)
+            missing = max(self._given - self._buffer.shape[1], 0)
             self._append(np.zeros((self._buffer.shape[0], missing, self._buffer.shape[2]), np.float32), valid=False)
             self._decode_next()
         return self._take(n_samples)
 
     def _append(self, latent: np.ndarray, *, valid: bool) -> None:
         if self._buffer is None:
-            self._buffer = np.zeros((latent.shape[0], len(self._valid), latent.shape[2]), np.float32)
+            self._buffer = np.zeros((latent.shape[0], self._chunks.decoder_overlap, latent.shape[2]), np.float32)
             first = self._origin + self._module.decoder_context.before
             self._carries = [self._chunks.decoder_carry(latent.shape[2], first)] * latent.shape[0]
         self._buffer = np.concatenate([self._buffer, latent], axis=1)
@@ -150,7 +156,7 @@ class FrameDecoder:
         assert self._buffer is not None
         hop, n = self._module.hop_length, self._chunks.chunk_frames
         mask = self._valid[: self._window]
-        windows = self._buffer[:, : self._window]
+        windows = self._buffer[:, : self._given]
         done = [self._chunks.decode(window, mask, carry) for window, carry in zip(windows, self._carries)]
         self._carries = [carry for _, carry in done]
         audio = np.stack([audio for audio, _ in done])

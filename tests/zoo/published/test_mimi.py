@@ -99,9 +99,9 @@ def test_what_is_carried_is_needed_to_the_oldest_step(part):
     carry = wrong._carries[0][part]["transformer"]
     assert carry["position"] == 20
     layer = carry["layer_0"]
-    assert layer["keys"].shape == (1, WINDOW - 1, 2, 8)
+    assert layer["keys"].shape == (1, 2, WINDOW - 1, 8)
     assert layer["valid"].all()
-    layer["values"] = layer["values"].at[:, 0].add(10.0)
+    layer["values"] = layer["values"].at[:, :, 0].add(10.0)
     ends = [np.concatenate([*stream.push(rest)]) for stream in (right, wrong)]
     assert np.abs(ends[0] - ends[1]).max() > 1e-3 * np.abs(ends[0]).max()
 
@@ -196,7 +196,9 @@ def test_attention_is_the_sum_over_what_may_be_heard(past, length, window):
     query = rng.standard_normal((2, length, 2, 4)).astype(np.float32)
     key, value = (rng.standard_normal((2, past + length, 2, 4)).astype(np.float32) for _ in "kv")
     heard = rng.random((2, past + length)) < 0.8
-    found = np.asarray(jit(functools.partial(transformer.attend, window=window))(query, key, value, heard))
+    heads_first = (x.swapaxes(1, 2) for x in (query, key, value))
+    found = jit(functools.partial(transformer.attend, window=window))(*heads_first, heard)
+    found = np.asarray(found).swapaxes(1, 2)
     for b in range(2):
         for i in range(length):
             reach = np.arange(max(past + i - window + 1, 0), past + i + 1)

@@ -60,7 +60,7 @@ def test_the_decoder_goes_on_from_chunk_to_chunk():
     close(np.concatenate([*pieces, decoder.finish(latent.shape[1] * HOP)], axis=1), whole, 1e-5)
     carry = decoder._carries[0]["decoder"]["transformer"]
     assert carry["position"] == latent.shape[1]
-    assert carry["layer_0"]["keys"].shape == (1, 4, 2, 6)
+    assert carry["layer_0"]["keys"].shape == (1, 2, 4, 6)
 
 
 def test_a_frame_can_be_given_out_when_its_last_sample_is_in():

@@ -57,7 +57,7 @@ def test_a_stream_of_frames_is_one_pass():
     close(np.concatenate([*pieces, *encoder.finish()], axis=1)[0], latent)
     carry = encoder._carries[0]["encoder"]
     assert carry["mixer_2_1"]["conv_memory"]["past"].shape == (1, 4, 16)
-    assert set(carry) == {"mixer_2_0", "mixer_2_1", "conv_out_memory"}
+    assert {"mixer_2_0", "mixer_2_1", "conv_out_memory"} <= set(carry)
     whole = function("decode_frames")(latent[None])
     parts = [decoder.push(latent[None, i : i + 1]) for i in range(60)]
     close(np.concatenate([*parts, decoder.finish(60 * HOP)], axis=1), whole, 1e-5)

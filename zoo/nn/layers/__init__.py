@@ -30,6 +30,7 @@ from zoo.nn.layers.blocks import (
     expand,
     snake,
 )
+from zoo.nn.layers.chunk import Chunk
 from zoo.nn.layers.convolution import Conv1d, ConvTranspose1d, DepthwiseConv1d
 from zoo.nn.layers.convolution_2d import Conv2d, convolve_2d
 from zoo.nn.layers.edges import Edge, Span, apply_mask, pad_time
@@ -42,6 +43,7 @@ __all__ = [
     "LSTM",
     "PER_TENTH",
     "Block",
+    "Chunk",
     "Conv1d",
     "Conv2d",
     "ConvNeXtBlock",

@@ -2,7 +2,8 @@
 
 A window of a long clip is [before | chunk | after] frames. A layer with memory keeps its state at the beginning of the
 next window's chunk in the variable collection "carry", if that is mutable; otherwise the array is a whole clip, and
-what came before it is nothing.
+what came before it is nothing. A network that goes on layer by layer (`zoo.nn.layers.chunk`) gives it the new steps
+alone, as long as it is a layer of the network's own list, or in a sum beside layers that mix no steps.
 """
 
 from __future__ import annotations
@@ -70,18 +71,16 @@ class LSTM(nn.Module):
 
 
 class Remembering(nn.Module):
-    """A causal convolution of stride 1 whose past is remembered from chunk to chunk, rather than computed again.
+    """A causal convolution of stride 1 whose past is remembered from chunk to chunk, and no part of any context.
 
     At the rate of the frames: (B, F, C) -> (B, F, C'). It pays where many such layers follow each other, whose contexts
-    add up. In a window, the inputs are whole from frame `first` on, and `beside` frames do not belong to the chunk.
+    add up.
     """
 
     layer: Any
     """a module like `Conv1d`, which is given zeros before a clip as they are"""
     past: int
     """frames before its own on which an output depends"""
-    first: int = 0
-    beside: int = 0
 
     @nn.nowrap
     def inputs(self, span: Span) -> Span:
@@ -94,13 +93,11 @@ class Remembering(nn.Module):
         if not carrying(self):
             y: jax.Array = self.layer(x, None)
             return y
-        batch, frames, channels = x.shape
+        batch, _, channels = x.shape
         carried = self.variable("carry", "past", jnp.zeros, (batch, self.past, channels), x.dtype)
-        x = jnp.concatenate([carried.value, x[:, self.first :]], axis=1)
-        n = frames - self.beside
-        carried.value = x[:, n : n + self.past]
-        y = self.layer(x, None)[:, self.past :]
-        return jnp.pad(y, ((0, 0), (self.first, 0), (0, 0)))
+        x = jnp.concatenate([carried.value, x], axis=1)
+        carried.value = x[:, -self.past :]
+        return self.layer(x, None)[:, self.past :]
 
 
 def _run(state: jax.Array, gates: jax.Array, valid: jax.Array, recurrent: jax.Array) -> tuple[jax.Array, jax.Array]:

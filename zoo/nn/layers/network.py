@@ -11,11 +11,13 @@ from typing import Any, ParamSpec, TypeVar
 import flax.linen as nn
 import jax
 
+from zoo.nn.layers.chunk import Chunk, can_continue, continued
 from zoo.nn.layers.edges import Span
 
 Layer = Callable[..., jax.Array]
 """A module, or anything else that can be called. One that has `inputs` is called with (x, mask); one that has none
-works on each step of time by itself, and is called with x alone."""
+works on each step of time by itself, and is called with x alone. Where clips end earlier in its output than in its
+input, `mask_after(mask, length)` is the mask of the output, of so many samples."""
 Layers = Iterable[Layer]
 
 
@@ -27,6 +29,7 @@ def run(layers: Layers, x: jax.Array, mask: jax.Array | None) -> jax.Array:
     """What the layers, one after the other, make of `x` (B, T, C); `mask` bool (B, F), or None."""
     for layer in layers:
         x = layer(x, mask) if hasattr(layer, "inputs") else layer(x)
+        mask = layer.mask_after(mask, x.shape[1]) if hasattr(layer, "mask_after") else mask
     return x
 
 
@@ -82,8 +85,18 @@ class Network(nn.Module):
         """The inputs on which the outputs `span` depend."""
         return inputs_of(self.layers(), span)
 
+    @asking
+    def continues(self, rate: int, length: int = 0) -> bool:
+        """Whether it may be given a `Chunk` rather than a mask.
+
+        Its output has `rate` samples to a frame, and `length` samples to a chunk.
+        """
+        return type(self).__call__ is Network.__call__ and can_continue(self.layers(), rate)
+
     @nn.compact
-    def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+    def __call__(self, x: jax.Array, mask: Any = None) -> jax.Array:
+        if isinstance(mask, Chunk):
+            return continued(self, self.layers(), x, mask)
         return run(self.layers(), x, mask)
 
 
@@ -121,8 +134,11 @@ class Sum:
 class Transform:
     """A function of (x, mask) as a layer, and on what its outputs depend."""
 
-    function: Callable[[jax.Array, jax.Array | None], jax.Array]
+    function: Callable[[jax.Array, Any], jax.Array]
     inputs: Callable[[Span], Span]
+    continues: Callable[[int, int], bool] = lambda rate, length: False
+    """as of a `Network`: whether the function may be given a `Chunk` rather than a mask"""
+    mask_after: Callable[[jax.Array | None, int], jax.Array | None] = lambda mask, length: mask
 
     def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
         return self.function(x, mask)

@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from zoo.nn.layers.chunk import Chunk
 from zoo.nn.layers.convolution import CONVOLVED
 from zoo.nn.layers.edges import Span
 from zoo.nn.layers.network import Transform
@@ -29,15 +30,10 @@ def in_windows(layers: nn.Module, x: jax.Array, mask: jax.Array | None, steps: S
     `layers` says by `inputs(span)` what outputs depend on: windows overlap by that much and agree with one pass. So
     does the gradient, which is computed in windows as well on a CPU, and in one pass elsewhere.
     """
-    total = x.shape[1] // steps.into
-    reach = layers.inputs(Span(0, steps.out - 1))
-    before, after = -(reach.first // steps.into), reach.last // steps.into
-    chunk = -(-size // max(steps.into, steps.out))
-    if layers.is_initializing() or total < 2 * (before + chunk + after):
+    plan = _plan(layers, x.shape[1] // steps.into, steps, size)
+    if layers.is_initializing() or plan is None:
         y: jax.Array = layers(x, mask)
         return y
-    chunk = _even(total, chunk)
-    plan = _Plan(steps, total, chunk, before, before + chunk + after)
     return _run(layers.clone(parent=None, name=None).apply, plan, layers.variables, x, mask)
 
 
@@ -47,12 +43,28 @@ def windowed(layers: Any, steps: Steps, size: int, *, merged: bool = False) -> T
     If `merged`, its parameters are not under its name, but among those of the module that it is a part of.
     """
 
-    def function(x: jax.Array, mask: jax.Array | None) -> jax.Array:
+    def function(x: jax.Array, mask: jax.Array | Chunk | None) -> jax.Array:
         if merged:
             nn.share_scope(layers.parent, layers)
-        return in_windows(layers, x, mask, steps, size)
+        return layers(x, mask) if isinstance(mask, Chunk) else in_windows(layers, x, mask, steps, size)
 
-    return Transform(function, layers.inputs)
+    def continues(rate: int, length: int = 0) -> bool:
+        """If what a chunk adds is too short for windows, the layers each keep their inputs."""
+        return not merged and _plan(layers, length // steps.out, steps, size) is None and layers.continues(rate)
+
+    mask_after = [layers.mask_after] if hasattr(layers, "mask_after") else []
+    return Transform(function, layers.inputs, continues, *mask_after)
+
+
+def _plan(layers: Any, total: int, steps: Steps, size: int) -> _Plan | None:
+    """The windows of so many steps; None if it is not worth while, and one pass is better."""
+    reach = layers.inputs(Span(0, steps.out - 1))
+    before, after = -(reach.first // steps.into), reach.last // steps.into
+    chunk = -(-size // max(steps.into, steps.out))
+    if total < 2 * (before + chunk + after):
+        return None
+    chunk = _even(total, chunk)
+    return _Plan(steps, total, chunk, before, before + chunk + after)
 
 
 def _even(total: int, chunk: int) -> int:

@@ -24,8 +24,8 @@ from zoo.nn.layers import (
     ResidualUnit,
     Snake,
     Steps,
+    Transform,
     apply_mask,
-    run,
     windowed,
 )
 
@@ -50,6 +50,15 @@ class EncoderStage(Network):
         yield Conv1d(self.features, 2 * rate, rate, left=_margin(rate), dtype=dtype, name="down")
 
 
+class Up(ConvTranspose1d):
+    """A transposed convolution that ends clips a sample early where its stride is odd."""
+
+    @nn.nowrap
+    def mask_after(self, mask: jax.Array | None, length: int) -> jax.Array | None:
+        # whether the clip goes on after the last sample of a step is known from the next one, which is needed anyway
+        return _mask_after(self.stride, mask, length)
+
+
 class DecoderStage(Network):
     """A transposed convolution and residual units; the last stage ends with a convolution to the waveform."""
 
@@ -60,21 +69,17 @@ class DecoderStage(Network):
 
     def layers(self) -> Layers:
         yield Snake(dtype=self.dtype, name="snake")
-        # whether the clip goes on after the last sample of a step is known from the next one, which is needed anyway
-        yield ConvTranspose1d(self.features, self.rate, left=_margin(self.rate), dtype=self.dtype, name="up")
+        yield Up(self.features, self.rate, left=_margin(self.rate), dtype=self.dtype, name="up")
         for j, dilation in enumerate(DILATIONS):
             yield ResidualUnit(dilation, dtype=self.dtype, name=f"unit_{j}")
         if self.last:
             yield Snake(dtype=self.dtype, name="snake_out")
             yield Conv1d(1, 7, dtype=self.dtype, name="conv_out")
+            yield Transform(lambda x, mask: apply_mask(jnp.tanh(x.astype(jnp.float32)), mask), lambda span: span)
 
-    @nn.compact
-    def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        snake, up, *rest = self.layers()
-        x = run([snake, up], x, mask)
-        mask = _mask_after(self.rate, mask, x.shape[1])
-        x = run(rest, x, mask)
-        return apply_mask(jnp.tanh(x.astype(jnp.float32)), mask) if self.last else x
+    @nn.nowrap
+    def mask_after(self, mask: jax.Array | None, length: int) -> jax.Array | None:
+        return _mask_after(self.rate, mask, length)
 
 
 class Encoder(Network):
@@ -103,15 +108,6 @@ class Decoder(Network):
             width = self.width // 2 ** (i + 1)
             stage = DecoderStage(width, rate, i == len(self.rates) - 1, self.dtype, name=f"stage_{i}")
             yield windowed(stage, Steps(1, rate), _window(width))
-
-    @nn.compact
-    def __call__(self, latent: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        conv_in, *stages = self.layers()
-        x = conv_in(latent, mask)
-        for rate, stage in zip(self.rates, stages):
-            x = stage(x, mask)
-            mask = _mask_after(rate, mask, x.shape[1])
-        return x
 
 
 def _mask_after(rate: int, mask: jax.Array | None, length: int) -> jax.Array | None:

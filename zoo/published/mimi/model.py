@@ -13,11 +13,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from zoo.codec import Codec, Reach
-from zoo.nn.layers import Conv1d, Dtype, Network, Span, apply_mask, asking, inputs_of, per_channel, run
+from zoo.codec import Codec
+from zoo.nn.layers import Conv1d, Dtype, Layers, Network, Span, apply_mask, per_channel
 from zoo.published.mimi.split_vq import SplitRVQ
 from zoo.published.mimi.transformer import Transformer, TransformerSpec
-from zoo.published.parts.seanet import NO_REACH, Seanet, SeanetDecoder, SeanetEncoder
+from zoo.published.parts.seanet import Seanet, SeanetDecoder, SeanetEncoder
 
 STEPS = 2
 """of Mimi's transformers to a frame"""
@@ -34,21 +34,12 @@ class Encoder(Network):
     latent_dim: int | None = None
     """None = SEANet's"""
 
-    def layers(self, context: Reach = NO_REACH, first: int = 0) -> list[Any]:
-        """The layers; for windows with so many frames beside the chunk, whose steps are whole from `first` on."""
+    def layers(self) -> Layers:
         options: dict[str, Any] = {"use_bias": False, "causal": True, "edge": "replicate", "dtype": self.dtype}
         steps, latent_dim = self.steps, self.latent_dim or self.seanet.latent_dim
-        return [
-            SeanetEncoder(self.seanet, self.dtype, name="seanet"),
-            _transformer(self.transformer, steps, first, context, self.dtype),
-            Conv1d(latent_dim, 2 * steps, stride=steps, **options, name="down"),
-        ]
-
-    @nn.compact
-    def __call__(self, audio: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        context = Reach.of_encoder(self, self.steps * self.seanet.hop_length)
-        first = self.steps * context.before + _after_transformer(self, Span(0, 0)).first
-        return run(self.layers(context, first), audio, mask)
+        yield SeanetEncoder(self.seanet, self.dtype, name="seanet")
+        yield Transformer(self.transformer, steps, self.dtype, name="transformer")
+        yield Conv1d(latent_dim, 2 * steps, stride=steps, **options, name="down")
 
 
 class Decoder(Network):
@@ -61,31 +52,12 @@ class Decoder(Network):
     projected: bool = False
     """whether latents have other dimensions than SEANet's, and are projected to these first"""
 
-    def layers(self, context: Reach = NO_REACH, first: int = 0) -> list[Any]:
-        """The layers; for windows with so many frames beside the chunk, whose steps are whole from `first` on."""
-        width, dtype = self.seanet.latent_dim, self.dtype
-        project = [Conv1d(width, use_bias=False, masked=False, dtype=dtype, name="project")] if self.projected else []
-        return [
-            *project,
-            Upsample(self.steps, dtype, name="up"),
-            _transformer(self.transformer, self.steps, first, context, dtype),
-            SeanetDecoder(self.seanet, dtype, name="seanet"),
-        ]
-
-    @nn.compact
-    def __call__(self, latent: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        hop = self.steps * self.seanet.hop_length
-        context = Reach.of_decoder(self, hop)
-        first = self.steps * context.before + _after_transformer(self, Span(0, hop - 1)).first
-        return run(self.layers(context, first), latent, mask)
-
-
-@asking
-def _after_transformer(network: Encoder | Decoder, span: Span) -> Span:
-    """The transformer's outputs on which the network's outputs `span` depend."""
-    layers = network.layers()
-    at = next(i for i, layer in enumerate(layers) if isinstance(layer, Transformer))
-    return inputs_of(layers[at + 1 :], span)
+    def layers(self) -> Layers:
+        if self.projected:
+            yield Conv1d(self.seanet.latent_dim, use_bias=False, masked=False, dtype=self.dtype, name="project")
+        yield Upsample(self.steps, self.dtype, name="up")
+        yield Transformer(self.transformer, self.steps, self.dtype, name="transformer")
+        yield SeanetDecoder(self.seanet, self.dtype, name="seanet")
 
 
 class Upsample(nn.Module):
@@ -182,8 +154,3 @@ def mimi(
         channels=channels,
         recurrent=True,
     )
-
-
-def _transformer(spec: TransformerSpec, steps: int, first: int, context: Reach, dtype: Dtype) -> Transformer:
-    beside = context.before + context.after
-    return Transformer(spec, steps, first=first, before=context.before, beside=beside, dtype=dtype, name="transformer")

@@ -44,19 +44,14 @@ class TransformerSpec:
 
 
 class Transformer(nn.Module):
-    """A causal transformer (B, T, C) -> (B, T, C), T a multiple of the F latent frames of the mask (B, F).
+    """A causal transformer (B, T, C) -> (B, T, C), T a multiple of the length of the mask (B, F).
 
-    In a window whose chunk begins with latent frame `before`, the inputs are whole from step `first` on, and `beside`
-    latent frames do not belong to the chunk. Keys and values that the next window's steps will need are carried, and
-    so is the number of the chunk's first frame.
+    Keys and values that the steps of the next chunk will need are carried, and so is the number of its first frame.
     """
 
     spec: TransformerSpec
     steps: int = 1
     """to a latent frame"""
-    first: int = 0
-    before: int = 0
-    beside: int = 0
     dtype: Dtype = jnp.float32
 
     @nn.nowrap
@@ -67,26 +62,23 @@ class Transformer(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
         batch, length, _ = x.shape
-        valid = jnp.ones((batch, length), bool) if mask is None else jnp.repeat(mask, self.steps, axis=1)
+        valid = jnp.ones((batch, length), bool) if mask is None else jnp.repeat(mask, length // mask.shape[1], axis=1)
         x = apply_mask(x, mask).astype(self.dtype)
-        first, n, start = 0, length, jnp.int32(0)
+        start = jnp.int32(0)
         if carrying(self):
-            first, n = self.first, length - self.beside * self.steps
             position = self.variable("carry", "position", jnp.zeros, (), jnp.int32)
-            start = (position.value - self.before) * self.steps + first
-            position.value = position.value + n // self.steps
-        turns = angles(start + jnp.arange(length - first), self.spec.head_dim, self.spec.rope_theta)
-        x, valid = x[:, first:], valid[:, first:]
+            start = position.value * self.steps
+            position.value = position.value + length // self.steps
+        turns = angles(start + jnp.arange(length), self.spec.head_dim, self.spec.rope_theta)
         for i in range(self.spec.n_layers):
-            x = TransformerLayer(self.spec, n, self.dtype, name=f"layer_{i}")(x, valid, turns)
-        return jnp.pad(x, ((0, 0), (first, 0), (0, 0)))
+            x = TransformerLayer(self.spec, self.dtype, name=f"layer_{i}")(x, valid, turns)
+        return x
 
 
 class TransformerLayer(nn.Module):
-    """Attention and two dense layers over (B, T, C), where `valid` (B, T); in a window, n steps belong to the chunk."""
+    """Attention and two dense layers over (B, T, C), where `valid` (B, T)."""
 
     spec: TransformerSpec
-    n: int
     dtype: Dtype
 
     @nn.compact
@@ -106,18 +98,19 @@ class TransformerLayer(nn.Module):
         heads = batch, length, 3, spec.n_heads, spec.head_dim
         qkv = self._dense(x, 3 * spec.n_heads * spec.head_dim, "qkv").reshape(heads)
         query = rotate(qkv[:, :, 0], turns) * jnp.asarray(spec.head_dim**-0.5, self.dtype)
-        key, value = rotate(qkv[:, :, 1], turns), qkv[:, :, 2]
+        key = rotate(qkv[:, :, 1], turns)
+        # head by head, so that products of what was kept need not turn it around
+        query, key, value = (y.swapaxes(1, 2) for y in (query, key, qkv[:, :, 2]))
         if carrying(self):
-            shape = batch, spec.window - 1, spec.n_heads, spec.head_dim
+            shape = batch, spec.n_heads, spec.window - 1, spec.head_dim
             keys = self.variable("carry", "keys", jnp.zeros, shape, self.dtype)
             values = self.variable("carry", "values", jnp.zeros, shape, self.dtype)
-            known = self.variable("carry", "valid", jnp.zeros, shape[:2], bool)
-            key, value = jnp.concatenate([keys.value, key], axis=1), jnp.concatenate([values.value, value], axis=1)
+            known = self.variable("carry", "valid", jnp.zeros, (batch, spec.window - 1), bool)
+            key, value = jnp.concatenate([keys.value, key], axis=2), jnp.concatenate([values.value, value], axis=2)
             valid = jnp.concatenate([known.value, valid], axis=1)
-            carried = slice(self.n, self.n + spec.window - 1)
-            keys.value, values.value, known.value = key[:, carried], value[:, carried], valid[:, carried]
+            keys.value, values.value, known.value = key[:, :, length:], value[:, :, length:], valid[:, length:]
         y = attend(query, key, value, valid, spec.window)
-        return self._dense(y.reshape(batch, length, -1), channels, "out")
+        return self._dense(y.swapaxes(1, 2).reshape(batch, length, -1), channels, "out")
 
     def _norm(self, x: jax.Array, name: str) -> jax.Array:
         norm = RMSNorm if self.spec.swiglu else LayerNorm
@@ -133,12 +126,12 @@ class TransformerLayer(nn.Module):
 
 
 def attend(query: jax.Array, key: jax.Array, value: jax.Array, valid: jax.Array, window: int) -> jax.Array:
-    """Attention (B, T, H, D) of T queries to S + T keys and values, the last T of which stand where the queries do.
+    """Attention (B, H, T, D) of T queries to S + T keys and values, the last T of which stand where the queries do.
 
     A query attends to its own step and the window − 1 before it, of those that are `valid` (B, S + T), and is scaled.
     Many steps are taken `window` at a time, so that memory grows with their number and not its square.
     """
-    length, past = query.shape[1], key.shape[1] - query.shape[1]
+    length, past = query.shape[2], key.shape[2] - query.shape[2]
     if length <= 2 * window:
         return _attend(query, key, value, valid, window)
     n_blocks = -(-length // window)
@@ -146,29 +139,30 @@ def attend(query: jax.Array, key: jax.Array, value: jax.Array, valid: jax.Array,
     after = n_blocks * window - length
 
     def padded(x: jax.Array, before: int) -> jax.Array:
-        return jnp.pad(x, ((0, 0), (before, after), *((0, 0),) * (x.ndim - 2)))
+        return jnp.pad(x, ((0, 0), (0, 0), (before, after), (0, 0)))
 
     query = padded(query, 0)
-    key, value, valid = (padded(x[:, spare:], missing) for x in (key, value, valid))
+    key, value = (padded(x[:, :, spare:], missing) for x in (key, value))
+    valid = jnp.pad(valid[:, spare:], ((0, 0), (missing, after)))
 
     def block(i: jax.Array) -> jax.Array:
-        def cut(x: jax.Array, length: int) -> jax.Array:
-            return jax.lax.dynamic_slice_in_dim(x, i * window, length, axis=1)
+        def cut(x: jax.Array, length: int, axis: int = 2) -> jax.Array:
+            return jax.lax.dynamic_slice_in_dim(x, i * window, length, axis)
 
         reach = 2 * window - 1
-        return _attend(cut(query, window), cut(key, reach), cut(value, reach), cut(valid, reach), window)
+        return _attend(cut(query, window), cut(key, reach), cut(value, reach), cut(valid, reach, axis=1), window)
 
     blocks = jax.lax.map(block, jnp.arange(n_blocks))
-    return jnp.moveaxis(blocks, 0, 1).reshape(query.shape)[:, :length]
+    return jnp.moveaxis(blocks, 0, 2).reshape(query.shape)[:, :, :length]
 
 
 def _attend(query: jax.Array, key: jax.Array, value: jax.Array, valid: jax.Array, window: int) -> jax.Array:
-    length, past = query.shape[1], key.shape[1] - query.shape[1]
+    length, past = query.shape[2], key.shape[2] - query.shape[2]
     delay = (past + jnp.arange(length))[:, None] - jnp.arange(past + length)[None]
     allowed = ((delay >= 0) & (delay < window))[None, None] & valid[:, None, None]
-    scores = jnp.einsum("bqhd,bkhd->bhqk", query, key).astype(jnp.float32)
+    scores = jnp.einsum("bhqd,bhkd->bhqk", query, key).astype(jnp.float32)
     weights = jax.nn.softmax(jnp.where(allowed, scores, UNHEARD), axis=-1)
-    return jnp.einsum("bhqk,bkhd->bqhd", weights.astype(value.dtype), value)
+    return jnp.einsum("bhqk,bhkd->bhqd", weights.astype(value.dtype), value)
 
 
 def _gelu(x: jax.Array) -> jax.Array:

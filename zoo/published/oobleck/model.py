@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from zoo.codec import Codec
-from zoo.nn.layers import Conv1d, ConvTranspose1d, Dtype, Layers, Network, Residual, run, snake
+from zoo.nn.layers import Conv1d, ConvTranspose1d, Dtype, Layers, Network, Residual, snake
 from zoo.published.oobleck.grid import GRID_STEPS, Grid
 
 DILATIONS = (1, 3, 9)
@@ -48,11 +48,15 @@ class ResidualUnit(Residual):
 
 
 class Encoder(Network):
+    """Audio (B, F · hop_length, channels) -> the posterior's mean (B, F, latent_dim)."""
+
     latent_dim: int
     width: int
     multiples: Sequence[int]
     strides: Sequence[int]
     dtype: Dtype
+    with_scale: bool = False
+    """whether what its deviation is made of follows the mean"""
 
     def layers(self) -> Layers:
         yield Conv1d(self.width, 7, dtype=self.dtype, name="conv_in")
@@ -63,14 +67,12 @@ class Encoder(Network):
             yield Conv1d(self.width * multiple, 2 * stride, stride=stride, dtype=self.dtype, name=f"down_{i}")
         yield SnakeBeta(self.dtype, name="snake_out")
         yield Conv1d(2 * self.latent_dim, 3, dtype=self.dtype, name="conv_out")
+        yield lambda x: x.astype(jnp.float32) if self.with_scale else x[..., : self.latent_dim].astype(jnp.float32)
 
-    def __call__(self, audio: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        return self.posterior(audio, mask)[0]
-
-    @nn.compact
     def posterior(self, audio: jax.Array, mask: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
         """Mean and standard deviation, (B, F, latent_dim) each, of audio (B, F · hop_length, channels)."""
-        mean, scale = jnp.split(run(self.layers(), audio, mask).astype(jnp.float32), 2, axis=-1)
+        both = self.clone(with_scale=True, parent=None, name=None).apply(self.variables, audio, mask)
+        mean, scale = jnp.split(jnp.asarray(both), 2, axis=-1)
         return mean, jax.nn.softplus(scale) + 1e-4
 
 

@@ -16,7 +16,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zoo.codec import Reach
 from zoo.nn.layers import (
     LSTM,
     Conv1d,
@@ -33,12 +32,9 @@ from zoo.nn.layers import (
     asking,
     elu,
     inputs_of,
-    run,
     windowed,
 )
 
-NO_REACH = Reach(0, 0)
-_FRAME = Span(0, 0)
 Norm = Literal["none", "time_group_norm"]
 
 
@@ -164,19 +160,14 @@ class SeanetEncoder(Network):
     spec: Seanet
     dtype: Dtype = jnp.float32
 
-    def layers(self, context: Reach = NO_REACH) -> Layers:
-        """The layers, for windows with so many frames beside the chunk."""
+    def layers(self) -> Layers:
         rows, width = self.spec.encoder_rows(), self.spec.n_filters
         for ratio in reversed(_windowed(self.spec)):
             end = next(i for i, row in enumerate(rows) if row.stride > 1) + 1
             stage = Stage(self.spec, tuple(rows[:end]), self.dtype)
             yield windowed(stage, Steps(ratio, 1), _WINDOW // width, merged=True)
             rows, width = rows[end:], 2 * width
-        yield from _layers(self.spec, rows, self.dtype, context)
-
-    @nn.compact
-    def __call__(self, audio: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        return run(self.layers(Reach.of_encoder(self, self.spec.hop_length)), audio, mask)
+        yield from _layers(self.spec, rows, self.dtype)
 
 
 class SeanetDecoder(Network):
@@ -185,22 +176,16 @@ class SeanetDecoder(Network):
     spec: Seanet
     dtype: Dtype = jnp.float32
 
-    def layers(self, context: Reach = NO_REACH) -> Layers:
-        """The layers, for windows with so many frames beside the chunk."""
+    def layers(self) -> Layers:
         rows, ratios = self.spec.decoder_rows(), _windowed(self.spec)
         starts = [i for i, row in enumerate(rows) if row.stride > 1]
         starts = [*starts[len(starts) - len(ratios) :], len(rows)]
-        frame = _inputs(self.spec, rows[starts[0] :], Span(0, self.spec.hop_length - 1))
-        yield from _layers(self.spec, rows[: starts[0]], self.dtype, context, frame)
+        yield from _layers(self.spec, rows[: starts[0]], self.dtype)
         width = self.spec.n_filters * 2 ** len(ratios)
         for ratio, start, end in zip(ratios, starts, starts[1:]):
             width //= 2
             stage = Stage(self.spec, tuple(rows[start:end]), self.dtype)
             yield windowed(stage, Steps(1, ratio), _WINDOW // width, merged=True)
-
-    @nn.compact
-    def __call__(self, latent: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        return run(self.layers(Reach.of_decoder(self, self.spec.hop_length)), latent, mask)
 
 
 class Stage(Network):
@@ -281,15 +266,13 @@ class _NormConvTranspose(nn.Module):
         return y[:, left : left + x.shape[1] * self.row.stride]
 
 
-def _layers(spec: Seanet, rows: Sequence[Row], dtype: Dtype, context: Reach = NO_REACH, frame: Span = _FRAME) -> Layers:
-    """The layers of so many rows of the list; `frame` is a frame of what comes out of the last of them."""
-    for i, row in enumerate(rows):
+def _layers(spec: Seanet, rows: Sequence[Row], dtype: Dtype) -> Layers:
+    """The layers of so many rows of the list."""
+    for row in rows:
         if row.activated:
             yield elu
         if row.kind == "lstm":
-            first = context.before + _inputs(spec, rows[i + 1 :], frame).first
-            beside = context.before + context.after
-            yield Sum([], [LSTM(spec.n_lstm, first, beside, dtype, spec.remembers, name=row.name)])
+            yield Sum([], [LSTM(spec.n_lstm, dtype=dtype, remembers=spec.remembers, name=row.name)])
         else:
             yield _KINDS[row.kind](spec, row, dtype, name=row.name)
 

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zoo.codec import Codec, Reach
+from zoo.codec import Codec
 from zoo.nn.layers import (
     Conv1d,
     ConvNeXtBlock,
@@ -29,19 +29,13 @@ from zoo.nn.layers import (
     Network,
     RMSNorm,
     Span,
-    asking,
-    inputs_of,
     per_channel,
-    run,
 )
 from zoo.published.mimi.model import STEPS, Encoder
 from zoo.published.mimi.split_vq import SplitRVQ
 from zoo.published.mimi.transformer import Transformer, TransformerSpec
 from zoo.published.oobleck.model import DILATIONS, ResidualUnit, SnakeBeta
-from zoo.published.parts.seanet import NO_REACH, Seanet
-
-_UP_TO_TRANSFORMER = 3
-"""of the decoder's layers"""
+from zoo.published.parts.seanet import Seanet
 
 
 class Decoder(Network):
@@ -60,17 +54,13 @@ class Decoder(Network):
     def hop_length(self) -> int:
         return int(np.prod(self.upsampling_ratios + self.rates))
 
-    def layers(self, context: Reach = NO_REACH, first: int = 0) -> list[Any]:
-        """The layers; for windows with so many frames beside the chunk, which are whole from `first` on."""
+    def layers(self) -> list[Any]:
         width, dtype = self.latent_dim, self.dtype
         causal: dict[str, Any] = {"causal": True, "dtype": dtype}
-        beside = context.before + context.after
         layers = [
             Conv1d(width, 3, **causal, name="pre"),
             Conv1d(self.transformer_dim, dtype=dtype, masked=False, name="project_in"),
-            Transformer(
-                self.transformer, 1, first=first, before=context.before, beside=beside, dtype=dtype, name="transformer"
-            ),
+            Transformer(self.transformer, dtype=dtype, name="transformer"),
             RMSNorm(dtype, self.transformer.norm_eps, name="norm"),
             Conv1d(width, dtype=dtype, masked=False, name="project_out"),
         ]
@@ -84,16 +74,6 @@ class Decoder(Network):
             layers += [ResidualUnit(dilation, **causal, name=f"unit_{i}_{j}") for j, dilation in enumerate(DILATIONS)]
         head = Conv1d(1, 7, **causal, name="conv_out")
         return [*layers, SnakeBeta(dtype, name="snake_out"), head, lambda x: jnp.clip(x, -1, 1)]
-
-    @nn.compact
-    def __call__(self, latent: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        context = Reach.of_decoder(self, self.hop_length)
-        return run(self.layers(context, context.before + self._after_transformer().first), latent, mask)
-
-    @asking
-    def _after_transformer(self) -> Span:
-        """The transformer's outputs on which a frame of audio depends."""
-        return inputs_of(self.layers()[_UP_TO_TRANSFORMER:], Span(0, self.hop_length - 1))
 
 
 class Upsample(nn.Module):

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zoo.codec import Codec, Reach
+from zoo.codec import Codec
 from zoo.nn.layers import (
     Block,
     Conv1d,
@@ -69,21 +69,6 @@ class Spec:
         return int(np.prod(self.strides))
 
 
-@dataclass(frozen=True)
-class Window:
-    """What a window has besides the chunk: frames, of which the first so many are not whole."""
-
-    first: int = 0
-    beside: int = 0
-
-    def remembering(self, conv: nn.Module, spec: Spec) -> Remembering:
-        """The convolution at the latents' rate, where the reach of all of them adds up to seconds."""
-        return Remembering(conv, spec.kernel_size - 1, self.first, self.beside, name=f"{conv.name}_memory")
-
-
-WHOLE = Window()
-
-
 class Half(Residual, Block):
     """One half of a block: RMSNorm, some layers, a learnt scale per channel, and the residual."""
 
@@ -99,14 +84,14 @@ class Half(Residual, Block):
 
 
 class Mixer(Half):
-    """The half that mixes steps of time: a causal depthwise convolution, with a memory if `window` says of what."""
+    """The half that mixes steps of time: a causal depthwise convolution, perhaps with a memory."""
 
-    window: Window | None
+    remembers: bool
 
     def layers(self) -> Layers:
         yield RMSNorm(self.dtype, self.spec.norm_eps, name="norm")
         conv = DepthwiseConv1d(self.spec.kernel_size, self.dtype, causal=True, name="conv")
-        yield self.window.remembering(conv, self.spec) if self.window else conv
+        yield _remembering(conv, self.spec) if self.remembers else conv
 
 
 class Dense(Half):
@@ -127,19 +112,14 @@ class Encoder(Network):
     spec: Spec
     dtype: Dtype
 
-    def layers(self, window: Window = WHOLE) -> Layers:
-        spec, causal, n = self.spec, _causal(self.dtype), len(self.spec.strides)
+    def layers(self) -> Layers:
+        spec, causal = self.spec, _causal(self.dtype)
         yield Conv1d(spec.width, spec.kernel_size, **causal, name="conv_in")
-        yield from _blocks(spec, 0, self.dtype, None)
+        yield from _blocks(spec, 0, self.dtype)
         for i, stride in enumerate(spec.strides, start=1):
             yield Conv1d(spec.width << i, 2 * stride, stride, **causal, name=f"down_{i}")
-            yield from _blocks(spec, i, self.dtype, window if i == n else None)
-        yield window.remembering(Conv1d(spec.latent_dim, spec.kernel_size, **causal, name="conv_out"), spec)
-
-    @nn.compact
-    def __call__(self, audio: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        context = Reach.of_encoder(self, self.spec.hop_length)
-        return run(self.layers(Window(context.before, context.before + context.after)), audio, mask)
+            yield from _blocks(spec, i, self.dtype)
+        yield _remembering(Conv1d(spec.latent_dim, spec.kernel_size, **causal, name="conv_out"), spec)
 
 
 class Decoder(Network):
@@ -148,27 +128,26 @@ class Decoder(Network):
     spec: Spec
     dtype: Dtype
 
-    def layers(self, window: Window = WHOLE) -> Layers:
+    def layers(self) -> Layers:
         spec, causal, n = self.spec, _causal(self.dtype), len(self.spec.strides)
-        yield window.remembering(Conv1d(spec.width << n, spec.kernel_size, **causal, name="conv_in"), spec)
-        yield from _blocks(spec, n, self.dtype, window)
+        yield _remembering(Conv1d(spec.width << n, spec.kernel_size, **causal, name="conv_in"), spec)
+        yield from _blocks(spec, n, self.dtype)
         for i in reversed(range(n)):
             yield ConvTranspose1d(spec.width << i, spec.strides[i], dtype=self.dtype, left=0, name=f"up_{i}")
-            yield from _blocks(spec, i, self.dtype, None)
+            yield from _blocks(spec, i, self.dtype)
         yield Conv1d(spec.channels, spec.kernel_size, **causal, name="conv_out")
 
-    @nn.compact
-    def __call__(self, latent: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        context = Reach.of_decoder(self, self.spec.hop_length)
-        # what remembers comes first, so that a window is whole from its beginning
-        return run(self.layers(Window(0, context.before + context.after)), latent, mask)
 
-
-def _blocks(spec: Spec, i: int, dtype: Dtype, window: Window | None) -> Iterator[nn.Module]:
-    """The blocks after so many strides."""
+def _blocks(spec: Spec, i: int, dtype: Dtype) -> Iterator[nn.Module]:
+    """The blocks after so many strides; those at the latents' rate remember."""
     for j in range(spec.depths[i]):
-        yield Mixer(spec, dtype, window, name=f"mixer_{i}_{j}")
+        yield Mixer(spec, dtype, i == len(spec.strides), name=f"mixer_{i}_{j}")
         yield Dense(spec, dtype, spec.width << i, name=f"dense_{i}_{j}")
+
+
+def _remembering(conv: nn.Module, spec: Spec) -> Remembering:
+    """The convolution at the latents' rate, where the reach of all of them adds up to seconds."""
+    return Remembering(conv, spec.kernel_size - 1, name=f"{conv.name}_memory")
 
 
 def _causal(dtype: Dtype) -> dict[str, Any]:
