@@ -60,7 +60,7 @@ class Chunk:
     def mask_at(self, rate: int, first: int, length: int) -> jax.Array:
         """The mask (B, length) of so many samples from `first` on, at a rate in samples to a frame."""
         wide = jnp.repeat(self.mask, rate * self.frames // self.mask.shape[1], axis=1)
-        return _cut(wide[..., None], 0, first, first + length)[..., 0]
+        return _cut(wide, 0, first, first + length)
 
 
 _FAR = 1 << 10
@@ -83,7 +83,7 @@ def can_continue(layers: Iterable[Any], rate: int) -> bool:
 
 
 def continued(module: nn.Module, layers: Iterable[Any], x: jax.Array, chunk: Chunk) -> jax.Array:
-    """What the layers, one after the other, make of the new inputs (B, T, C) of a chunk: its new outputs.
+    """What the layers, one after the other, make of the new inputs (B, T, …) of a chunk: its new outputs.
 
     What they keep are variables of `module`.
     """
@@ -138,12 +138,14 @@ def _overlapped(module: nn.Module, name: str, layer: Any, x: jax.Array, chunk: C
 
     past = max(chunk.end - chunk.n * rate - first_needed(chunk.usual_outputs), 0)
     if past:
-        carried = module.variable("carry", name, jnp.zeros, (x.shape[0], past, x.shape[2]), x.dtype)
+        carried = module.variable("carry", name, jnp.zeros, (x.shape[0], past, *x.shape[2:]), x.dtype)
         x = jnp.concatenate([carried.value, x], axis=1)
         carried.value = x[:, -past:]
     outputs = chunk.outputs
-    first = first_needed(outputs)
-    steps = -(-(layer.inputs(outputs).last + 1 - first) // into)
+    # a layer that moves a signal in time gives outputs beside its inputs
+    first = min(first_needed(outputs), outputs.first // out * into)
+    end = max(layer.inputs(outputs).last + 1, -(-(outputs.last + 1) // out) * into)
+    steps = -(-(end - first) // into)
     x = _cut(x, chunk.end - x.shape[1], first, first + steps * into)
     slow = min(rate, chunk.rate)
     y = layer(x, chunk.mask_at(slow, first * slow // rate, x.shape[1] * slow // rate))
@@ -152,8 +154,8 @@ def _overlapped(module: nn.Module, name: str, layer: Any, x: jax.Array, chunk: C
 
 
 def _cut(x: jax.Array, begins: int, first: int, end: int) -> jax.Array:
-    """The samples first … end − 1 of an array (B, T, C) that begins with sample `begins`; zeros where it has none."""
+    """The samples first … end − 1 of an array (B, T, …) that begins with sample `begins`; zeros where it has none."""
     before, after = max(begins - first, 0), max(end - begins - x.shape[1], 0)
     if before or after:
-        x = jnp.pad(x, ((0, 0), (before, after), (0, 0)))
+        x = jnp.pad(x, ((0, 0), (before, after), *((0, 0),) * (x.ndim - 2)))
     return x[:, first - begins + before :][:, : end - first]
