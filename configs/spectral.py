@@ -33,6 +33,8 @@ class Spectral(ModelConfig):
     """power of the spectrum's envelope by which they grow"""
     band_symbols: int = 7
     """how many levels of a band are told apart, 6 dB each; the last is no sound"""
+    codebook_size: int = 1023
+    """values that a coefficient may have; steps are larger where that is too few"""
     linear: bool = True
     """a learnt matrix over all coefficients of a frame, in encoder and decoder"""
 

@@ -24,6 +24,7 @@ CONFIG = dataclasses.replace(
         # five more levels than in mono, at the same ratio, for those who have more than 30 kbps
         n_levels=25,
         finest=0.02325,
+        codebook_size=8191,
         default_level=11,
         band_symbols=9,
     ),

@@ -26,6 +26,7 @@ MAX_BYTES, MAX_BYTES_IN_ALL = 20_000_000, 60_000_000
 FORMER: dict[str, tuple[str, str]] = {
     "77ad068b216efce0c09c0f03d5bab1fa": ("codec_24khz", "0.1.0, before its steps followed the spectrum"),
     "ca09465d5e8fc2807e4f2096baae6846": ("codec_24khz", "0.1.0, before its last 18,000 steps of training"),
+    "d7116222adeeebc1f5874ddb078b327e": ("codec_44khz_stereo", "0.1.0, before it told softer bands apart"),
 }
 """Codecs of earlier releases that this one has no more: {digest, hexadecimal: (name, the last release that had it)}."""
 

@@ -44,6 +44,8 @@ SCALE = 10.0
 _SILENCE = 1e-9  # power, about 90 dB below full scale: what is softer does not make steps finer
 _SOFTEST = 1e-10  # power of the softest band whose level is told, at the noise of 16 bits
 _CHANCE = 2.0**-16  # -48 dB
+_HEADROOM = 0.75
+"""for what is corrected in coefficients before they are quantised"""
 _REACH = 12
 """frames on either side that the envelope is a mean of"""
 
@@ -52,6 +54,8 @@ class Encoder(nn.Module):
     hop_length: int
     bands: Bands
     weights: Sequence[float]
+    loudest: float
+    """which coefficients may be, where steps are 1 at the level, for the finest of levels to have a symbol for them"""
     width: int
     n_blocks: int
     linear: bool
@@ -79,9 +83,11 @@ class Encoder(nn.Module):
         weighting = self.bands.means(jnp.square(self._weights)[None, None])
         unweighted = around / weighting
         envelope = self.bands.envelope(jnp.log2(unweighted + _SILENCE))
+        linear = _linear(spectrum, self.linear)
+        envelope = self.bands.raised(envelope, linear, self.loudest)
         # relative to the steps, so that what is learnt of loud sounds is known of soft ones
         scale = self.bands.spread(jnp.exp2(self.bands.log_steps(envelope, jnp.zeros(()))))
-        coefficients = _linear(spectrum, self.linear) + scale * run(correct, _softened(spectrum / scale), mask)
+        coefficients = linear + scale * run(correct, _softened(spectrum / scale), mask)
         # a band of a few coefficients may be nearly 0 by chance, where a logarithm makes much of rounding errors
         powers = jnp.log2(powers + _CHANCE * around + _SOFTEST * weighting)
         log_step = jnp.zeros_like(coefficients[..., :1])
@@ -251,6 +257,7 @@ def spectral(
     tilt: float = 0.75,
     shaping: float = 0.5,
     band_symbols: int = 7,
+    codebook_size: int = 1023,
     linear: bool = True,
     dtype: Dtype = jnp.float32,
 ) -> Codec:
@@ -259,19 +266,24 @@ def spectral(
 
     Steps are in tenths of an orthonormal transform's coefficients at 1 kHz, where the mean power of bands is -48 dB;
     they grow with frequency to the power `tilt`, and with the spectrum's envelope to the power `shaping`. The level of
-    a band is one of `band_symbols`, 6 dB apart, the last of which is no sound.
-    `linear` paths are learnt matrices over all coefficients of a frame, which grow with the square of their number.
+    a band is one of `band_symbols`, 6 dB apart, the last of which is no sound. Coefficients have `codebook_size` values
+    at most; steps are larger where that is too few. `linear` paths are learnt matrices over all coefficients of a
+    frame, which grow with the square of their number.
     """
     if not 0 <= default_level < n_levels or not 0 < finest <= coarsest:
         raise ValueError(f"default_level {default_level} must be one of {n_levels} levels, and finest <= coarsest")
     if band_symbols < 2:
         raise ValueError(f"band_symbols {band_symbols} must be two or more")
+    if codebook_size < 3 or codebook_size % 2 == 0:
+        raise ValueError(f"codebook_size {codebook_size} must be odd, and three or more")
     bands = Bands(band_edges(hop_length, sample_rate), channels, shaping)
     weighting = weights(hop_length, sample_rate, tilt)
     steps = tuple(float(step) for step in np.geomspace(coarsest, finest, n_levels))
-    grid = SpectralGrid(bands, steps, default_level, band_symbols=band_symbols)
+    grid = SpectralGrid(bands, steps, default_level, codebook_size, band_symbols)
     return Codec.from_parts(
-        Encoder(hop_length, bands, weighting, width, n_blocks, linear, dtype),
+        Encoder(
+            hop_length, bands, weighting, _HEADROOM * (codebook_size // 2) * finest, width, n_blocks, linear, dtype
+        ),
         grid,
         Decoder(hop_length, grid, weighting, width, n_blocks, linear, dtype),
         sample_rate=sample_rate,

@@ -76,6 +76,20 @@ class Bands:
         """Envelope (B, F, n_envelope) of its symbols."""
         return (symbols.astype(jnp.float32) - self._zeros) * (ENVELOPE_STEP * self._signs)
 
+    def raised(self, envelope: jax.Array, x: jax.Array, loudest: float) -> jax.Array:
+        """The envelope with means so much higher that no x (B, F, bins · C) is more than `loudest` of its steps.
+
+        Those are the steps at a level of 1. Only tones among silence are louder: the mean of their envelope is that of
+        the silence, and steps would be too small for any alphabet, and for low rates. Means end at that of full scale.
+        """
+        if not self.shaping:
+            return envelope
+        steps = self.spread(jnp.exp2(self.log_steps(self.decoded(self.coded(envelope)), jnp.zeros(()))))
+        ratios = (jnp.abs(x) / steps).reshape(*x.shape[:2], -1, self.channels).max(axis=2)
+        above = jnp.log2(jnp.maximum(jax.lax.stop_gradient(ratios) / loudest, 1.0)) / (0.5 * self.shaping)
+        whole = ENVELOPE_STEP * jnp.ceil(above / ENVELOPE_STEP)
+        return envelope.at[..., : self.channels].add(whole)
+
     def log_steps(self, envelope: jax.Array, log_step: jax.Array) -> jax.Array:
         """Log2 of the steps (B, F, bands · C) at a level, of which `log_step` (B, F, 1) is log2 of the step."""
         above = self._mapped(envelope, self._cosines) - _REFERENCE

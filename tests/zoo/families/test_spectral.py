@@ -104,6 +104,20 @@ def test_a_level_more_costs_more_and_is_closer():
     assert all(a - b > 3 for a, b in itertools.pairwise(errors))
 
 
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("amplitude", [1.0, 0.03])
+def test_a_tone_among_silence_has_a_symbol_at_every_level(channels, amplitude):
+    tone = amplitude * np.sin(2 * np.pi * 0.2345 * np.arange(HZ))
+    audio = np.stack([tone, np.zeros(HZ)][:channels], axis=-1)[None].astype(np.float32)
+    n_unsigned = codec(channels)[0].bottleneck.symbols().n_unsigned
+    outs = [forward(channels)(audio, level) for level in (0, 5, 10, 15)]
+    loudest = [np.abs(np.asarray(out.codes)[..., n_unsigned:] - 511).max() for out in outs]
+    assert loudest[-1] < 511
+    assert loudest[0] < 16
+    errors = [db(out.audio - audio) for out in outs]
+    assert all(a - b > 3 for a, b in itertools.pairwise(errors))
+
+
 def test_the_same_codes_make_the_same_noise_wherever_decoding_begins():
     module, variables = codec()
     codes = forward()(noise(-36), 0).codes
