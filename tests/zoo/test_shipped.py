@@ -223,12 +223,11 @@ def test_the_packages_own_codecs_are_whole_and_small(monkeypatch):
     assert total <= shipped.MAX_BYTES_IN_ALL
 
 
-@pytest.mark.parametrize(("name", "kbps"), [("codec_24khz", 6), ("codec_44khz_stereo", 24)])
-def test_the_packages_own_codecs_take_a_loud_tone_among_silence(name, kbps, monkeypatch):
+def test_the_packages_own_codec_takes_a_loud_tone_among_silence(monkeypatch):
     monkeypatch.setattr(shipped, "FOLDER", Path(zoo.__file__).parent / "models")
-    codec = zoo.load(name)
+    codec, kbps = zoo.load(), 6
     tone = 0.9 * np.sin(2 * np.pi * 3000 / codec.sample_rate * np.arange(2 * codec.sample_rate))
-    audio = np.stack([tone] * codec.channels, axis=-1).astype(np.float32)
+    audio = tone.astype(np.float32)[:, None]
     blob = codec.compress(audio, codec.sample_rate, bitrate=kbps)
     assert len(blob) * 8 / 2000 < kbps + 0.5
     for coded in (blob, codec.compress(audio, codec.sample_rate, level=codec.n_levels - 1)):
