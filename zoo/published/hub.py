@@ -8,6 +8,7 @@ import re
 import socket
 import urllib.parse
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,7 @@ def cached(name: str) -> Files | None:
 
     if model is not None and model.files:
         paths = [path for path in map(look, model.files) if path is not None]
-        return Files(paths[0], None, others=tuple(paths[1:])) if len(paths) == len(model.files) else None
+        return _of_parts(paths) if len(paths) == len(model.files) else None
     config, weights = look(*CONFIGS), look(*WEIGHTS, *INDICES)
     if weights is None or config is None:
         return None
@@ -169,10 +170,14 @@ def _together(folder: Path) -> Files | None:
     """The files in a folder over which a known model's weights are spread, if all are there."""
     for names in spread():
         if all((folder / name).exists() for name in names):
-            first, *others = (folder / name for name in names)
             config = next((folder / name for name in CONFIGS if (folder / name).exists()), None)
-            return Files(first, config, others=tuple(others))
+            return _of_parts([folder / name for name in names], config)
     return None
+
+
+def _of_parts(paths: Sequence[Path], config: Path | None = None) -> Files:
+    """Weights that are spread over files without an index."""
+    return Files(paths[0], config, others=tuple(paths[1:]))
 
 
 def _of_file(file: Path) -> Files:
@@ -264,7 +269,7 @@ def _fetched(name: str) -> Files:
             f"{_contents(model)} instead"
         ) from None
     if together and len(parts) == len(together):
-        return Files(parts[0], None, others=tuple(parts[1:]))
+        return _of_parts(parts)
     if weights is None:
         lacks = f"does not have both {_contents(model)}" if together else f"has none of {', '.join(WEIGHTS)}"
         raise CheckpointError(f"{name}: the model on the hub {lacks}")

@@ -112,7 +112,8 @@ def export(
     """
     folder = Path(folder)
     check_folder(folder, force=force)
-    if codec.metadata["family"] in families.PUBLISHED:
+    published = codec.metadata["family"] in families.PUBLISHED
+    if published:
         if precision != "float32" or licence or trained_on:
             raise ZooError(
                 f"{codec.metadata['family']} is a published family: its weights stay as its torch implementation loads "
@@ -130,7 +131,7 @@ def export(
         _write(codec, part, precision)
         if discriminators:
             adversaries.write(part, discriminators, precision)
-        if codec.metadata["family"] not in families.PUBLISHED:
+        if not published:
             checksums.write(part, [path.name for path in part.iterdir()])
         if folder.exists():
             old = part.with_suffix(".old")

@@ -185,6 +185,13 @@ def close(found: ArrayLike, wanted: np.ndarray, tolerance: float = 1e-4) -> None
     np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * np.abs(wanted).max())
 
 
+def agrees(codec: zoo.ReadyCodec, given: Mapping[str, np.ndarray], i: int) -> None:
+    """Asserts that latents, codes and audio of clip number i are what the reference implementation made of it."""
+    close(codec.encode_latents(given[f"audio_{i}"])[0], given[f"latent_{i}"])
+    np.testing.assert_array_equal(codec.encode(given[f"audio_{i}"]).codes[0], given[f"codes_{i}"])
+    close(codec.decode(given[f"codes_{i}"][None], len(given[f"out_{i}"]))[0], given[f"out_{i}"])
+
+
 def write_golden(family: str, name: str, given: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
     """Writes a golden file: of weights and clips, and the configuration that they are of."""
     path = GOLDEN / f"{family}_{name}.npz"
