@@ -157,8 +157,8 @@ def run(options: Options) -> None:
     table.report(rows, output, title=title)
     if options.report:
         write_report(options.report, rows, systems, clips, title)
-    if isinstance(clips, cli.ReadableClips) and clips.skipped:
-        print(f"left out {len(clips.skipped)} files that could not be read", file=sys.stderr)
+    if isinstance(clips, cli.ReadableClips):
+        clips.say_what_was_taken(channels)
     # of a curve, that was not asked for, only the point that counts
     defaults = {name: codec.default_level for name, codec in codecs.items()}
     asked = options.levels or options.bitrates

@@ -98,6 +98,7 @@ class ReadableClips:
     def __init__(self, folder: FolderClips, limit: int | None = None) -> None:
         self._folder = folder
         self.skipped: set[Path] = set()
+        self._channels: dict[Path, int] = {}
         domains: dict[str, list[int]] = {}
         for i, path in enumerate(folder.files):
             parts = path.relative_to(folder.root).parts
@@ -113,11 +114,21 @@ class ReadableClips:
             n_given = 0
             try:
                 for piece in self._folder.pieces(i):
+                    self._channels[self._folder.files[i]] = piece.samples.shape[1]
                     yield piece
                     n_given += 1
             except ZooError:
                 if n_given or self._is_readable(self._folder.files[i]):
                     raise
+
+    def say_what_was_taken(self, channels: int) -> None:
+        """Prints, of the files read so far, how many were left out, and how many have more than these channels."""
+        if self.skipped:
+            print(f"left out {len(self.skipped)} files that could not be read", file=sys.stderr)
+        if wide := sum(n > channels for n in self._channels.values()):
+            kept = "one channel" if channels == 1 else f"{channels} channels"
+            how = {"mix": "they were mixed, those of loudspeakers by ITU-R BS.775", "first": "the first were taken"}
+            print(f"{wide} of the files have more than {kept}: {how[self._folder.downmix]}", file=sys.stderr)
 
     def _is_readable(self, path: Path) -> bool:
         from zoo import audio

@@ -100,7 +100,7 @@ class FolderClips(Sequence[Clip]):
         stream: int | None = None,
     ):
         self.root = root
-        self._downmix, self.stream = downmix, stream
+        self.downmix, self.stream = downmix, stream
         self.files = files
         self.skipped: dict[Path, str] = {}
         self._warned: set[Path] = set()
@@ -123,7 +123,7 @@ class FolderClips(Sequence[Clip]):
                 self.files[i],
                 self._sample_rate,
                 self._channels,
-                downmix=self._downmix,
+                downmix=self.downmix,
                 stream=self.stream,
             )
         path = self.files[i]
@@ -131,12 +131,12 @@ class FolderClips(Sequence[Clip]):
             path,
             sample_rate=self._sample_rate,
             channels=self._channels,
-            downmix=self._downmix,
+            downmix=self.downmix,
             stream=self.stream,
         )
         audio.validate(content.samples, name=str(path))
         self._warn(path, content.warning)
-        return Clip(*self._identity(path), content.samples, content.sample_rate, content.layout, self._downmix)
+        return Clip(*self._identity(path), content.samples, content.sample_rate, content.layout, self.downmix)
 
     def pieces(self, i: int) -> Iterator[Clip]:
         """`pieces` of clip i, of which a file longer than one is never held as a whole.
@@ -157,7 +157,7 @@ class FolderClips(Sequence[Clip]):
             reader.rewind()
             for part_name, part in _parts(name, n_samples, reader.sample_rate, PIECE_S):
                 samples = _take(reader, part.stop - part.start)
-                yield Clip(part_name, domain, samples, reader.sample_rate, reader.layout, self._downmix)
+                yield Clip(part_name, domain, samples, reader.sample_rate, reader.layout, self.downmix)
 
     def _warn(self, path: Path, line: str | None) -> None:
         """Tells once of a file that is not as its header says."""

@@ -121,8 +121,8 @@ def run(options: Options) -> None:
     source = printable(options.data.root or "held-out clips of the embedded generator")
     title = f"{source} with noise · {rate} Hz · {'mono' if channels == 1 else f'{channels} channels'}"
     table.report(outcome, _output(options, codecs), title=title, notes=_notes(outcome, noises))
-    if isinstance(clips, cli.ReadableClips) and clips.skipped:
-        print(f"left out {len(clips.skipped)} files that could not be read", file=sys.stderr)
+    if isinstance(clips, cli.ReadableClips):
+        clips.say_what_was_taken(channels)
     failures = records.check([row for row in outcome.rows if row.system in mine], requirements)
     for failure in failures:
         print(f"missed: {failure}", file=sys.stderr)

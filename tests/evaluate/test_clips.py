@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
+from evaluate import cli
 from evaluate.cli import ReadableClips
 from evaluate.clips import Clip, clips_from_folder, held_out_clips, pieces
 from tests.audio_files import RATE, noise, write, write_tree
@@ -135,3 +137,26 @@ def test_a_long_file_with_a_fault_gives_no_piece(tmp_path, monkeypatch, capsys):
     with pytest.raises(ZooError, match=r"b\.wav: NaN at 4\.0"):
         given += list(ReadableClips(clips_from_folder(tmp_path)))
     assert not given
+
+
+def test_says_of_how_many_files_channels_were_mixed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (800, 6)).astype(np.float32)
+    for channels in (1, 2, 6):
+        soundfile.write(tmp_path / f"{channels}.wav", noise[:, :channels], 8000)
+    (tmp_path / "text.wav").write_text("no audio")
+    clips = cli.load_clips(cli.Measured(str(tmp_path)), None)
+    assert isinstance(clips, ReadableClips)
+    for _ in range(2):  # a second pass counts no file twice
+        assert len(list(clips)) == 3
+    capsys.readouterr()
+    for channels, wide in ((1, 2), (2, 1), (6, 0)):
+        clips.say_what_was_taken(channels)
+        lines = capsys.readouterr().err.splitlines()
+        assert lines[0] == "left out 1 files that could not be read"
+        assert [line.split()[0] for line in lines[1:]] == [str(wide)] * (wide > 0)
+        assert all("were mixed" in line for line in lines[1:])
+    first = cli.load_clips(cli.Measured(str(tmp_path), downmix="first"), None)
+    assert isinstance(first, ReadableClips)
+    list(first)
+    first.say_what_was_taken(1)
+    assert capsys.readouterr().err.splitlines()[-1] == "2 of the files have more than one channel: the first were taken"
