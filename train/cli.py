@@ -17,7 +17,7 @@ from typing import Any
 from configs import loading
 from configs.base import Config, ModelConfig, Published, Schedule, Weight
 from zoo import shipped
-from zoo.console.command import fail, unframed
+from zoo.console.command import fail, require_local, unframed
 from zoo.errors import ZooError
 
 DESCRIPTION = """Trains a codec.
@@ -71,6 +71,7 @@ def parse(arguments: Sequence[str] | None = None, *, commands: Sequence[str] = (
         else:
             name = chosen.model or "vae"
             base = loading.get(name)
+        require_local(chosen.workdir or base.workdir)
         workdir = Path(chosen.workdir or base.workdir or f"runs/{name}")
         stored = workdir / "config.json"
         if chosen.resume and stored.is_file():

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tyro.conf import Positional
 
@@ -50,6 +50,7 @@ class Options:
     """folder or store of audio files, or archives of them, of any format, rate and number of channels"""
     out: Positional[str]
     """folder or store to write: shard-00000.npy, …, int16 (T, C), and index.json"""
+    STORES: ClassVar = ("out",)
     sample_rate: int = 24000
     """Hz, as the model has it"""
     channels: int = 1

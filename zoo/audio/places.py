@@ -20,7 +20,8 @@ def kind(path: str | Path) -> Kind:
     try:
         mode = Path(path).stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
-        raise ZooError(f"{path}: no such file") from None
+        why = "is a URI, and only files of this machine are read here" if "://" in str(path) else "no such file"
+        raise ZooError(f"{path}: {why}") from None
     except (OSError, ValueError) as error:
         raise ZooError(f"{path}: cannot be read ({describe(error)})") from error
     return "file" if stat.S_ISREG(mode) else "folder" if stat.S_ISDIR(mode) else "pipe"

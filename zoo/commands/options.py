@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from tyro.conf import Positional, arg
 
@@ -106,6 +106,7 @@ class Tokenise:
     """a folder, store or file of audio, or of archives or Parquet with audio in them"""
     output: Positional[str]
     """a folder or store of its own"""
+    STORES: ClassVar = ("output",)
     ckpt: str | None = None
     """a codec of the package, run directory, checkpoint or published model; None = as for encode"""
     format: Literal["parquet", "webdataset", "npy", "arrayrecord"] = "parquet"

@@ -18,6 +18,8 @@ from zoo.console import extras, interrupts, terminal
 from zoo.errors import ZooError
 
 T = TypeVar("T")
+OUTPUTS = ("output", "out", "report", "workdir")
+"""options that name what is written"""
 
 
 def command(
@@ -32,12 +34,14 @@ def command(
     """Parses an options dataclass (or one of several) and runs it.
 
     Bad input ends in one line on standard error and exit status 2, a reader that has gone as
-    `terminal.guarded_output` says.
+    `terminal.guarded_output` says. Outputs are on this machine unless the dataclass names them in its `STORES`.
     With `cached`, compiled programs are kept across runs; packages of the `extra` must be installed.
     """
     with terminal.guarded_output(), interrupts.raising():
         options = parse(kind, program, arguments)
         try:
+            for name in set(OUTPUTS) - set(getattr(options, "STORES", ())):
+                require_local(getattr(options, name, None))
             if extra:
                 extras.require(extra)
             if cached:
@@ -72,6 +76,12 @@ def unframed(text: str) -> str:
     lines = [line.strip(" │╭╮╰╯─") for line in plain.splitlines()]
     # where the terminal knows ASCII alone, rules are of hyphens
     return " ".join(line for line in lines if line.strip("-")).split(" For full helptext")[0]
+
+
+def require_local(output: str | None) -> None:
+    """Raises ZooError for a URI of a store, which would be taken for a folder `s3:` here."""
+    if output and "://" in output:
+        raise ZooError(f"{output}: is a URI, and this command writes to folders of this machine only")
 
 
 def fail(message: str) -> NoReturn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import random
+import sys
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -14,6 +15,8 @@ from zoo.errors import one_line
 T = TypeVar("T")
 PAUSES_S = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 """between the attempts at a request to a store, each made longer by up to half"""
+TOLD_S = 1.0
+"""of these pauses, the one at which is said what is waited for"""
 _FINAL = (
     FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError, ImportError, NotImplementedError,
     ValueError, TypeError,
@@ -24,14 +27,19 @@ _PASSING_STATUS = (408, 425, 429)
 """of HTTP: too slow, too early, too many requests"""
 
 
-def retried(request: Callable[[], T]) -> T:
-    """What a request gives, repeated while it fails for a reason that may pass; raises its last error."""
+def retried(request: Callable[[], T], name: str) -> T:
+    """What a request gives, repeated while it fails for a reason that may pass; raises its last error.
+
+    Once the pauses are long enough to be noticed, a line on standard error says what the place `name` is waited for.
+    """
     for pause in (*PAUSES_S, None):
         try:
             return request()
         except Exception as error:
             if pause is None or is_final(error):
                 raise
+            if pause == TOLD_S:
+                print(f"{name}: {said(error)}; trying again", file=sys.stderr, flush=True)
             time.sleep(pause * random.uniform(1, 1.5))
     raise AssertionError("unreachable")
 

@@ -211,7 +211,7 @@ class Remote:
         self._fs.invalidate_cache()
         place = f"{self._root}/{folder}" if folder else self._root
         try:
-            found = retried(lambda: self._fs.ls(place, detail=False))
+            found = retried(lambda: self._fs.ls(place, detail=False), self.name)
         except FileNotFoundError:
             return set()
         except Exception as error:
@@ -264,7 +264,7 @@ class Remote:
                     stream.write(self.read(key))
                 for start in range(0, size or 0, DOWNLOAD_BLOCK):
                     end = min(start + DOWNLOAD_BLOCK, size)
-                    block = self._try(lambda s=start, e=end: self._fs.cat_file(path, s, e), name, "read")  # type: ignore[misc]
+                    block = self._try(lambda s=start, e=end: self._fs.cat_file(path, start=s, end=e), name, "read")  # type: ignore[misc]
                     if len(block) != end - start:
                         raise ZooError(f"{name}: has changed while it was read")
                     stream.write(block)
@@ -273,7 +273,7 @@ class Remote:
 
     def _try(self, request: Callable[[], T], name: str, verb: str) -> T:
         try:
-            return retried(request)
+            return retried(request, name)
         except FileNotFoundError as error:
             if error.__cause__ is not None and not is_final(error.__cause__):
                 raise ZooError(f"{name}: cannot be {verb} ({said(error.__cause__)})") from None

@@ -47,7 +47,7 @@ class Flaky(MemoryFileSystem):
             Flaky.n_failed += 1
             raise OSError(5, "the connection was reset")
 
-    def cat_file(self, path, start=None, end=None, **options):
+    def cat_file(self, path, version_id=None, start=None, end=None, **options):  # in the order of s3fs
         self._fails()
         return super().cat_file(path, start, end, **options)
 
@@ -153,8 +153,19 @@ def test_only_what_may_pass_is_asked_for_again(monkeypatch):
     for error, n in cases:
         calls.clear()
         with pytest.raises(type(error)):
-            retried(lambda error=error: fail(error))
+            retried(lambda error=error: fail(error), "store")
         assert len(calls) == n
+
+
+def test_a_long_wait_is_told_once_and_why(monkeypatch, capsys):
+    monkeypatch.setattr(retry.time, "sleep", lambda seconds: None)
+
+    def fail() -> None:
+        raise TimeoutError("no answer")
+
+    with pytest.raises(TimeoutError):
+        retried(fail, "s3://bucket/key")
+    assert capsys.readouterr().err == "s3://bucket/key: no answer; trying again\n"
 
 
 def test_a_missing_library_and_missing_credentials_are_one_line(monkeypatch):

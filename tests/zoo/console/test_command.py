@@ -1,0 +1,44 @@
+"""What all commands share: places to write to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from evaluate import __main__ as evaluate
+from tests.complaint import complaint
+from train import cli
+from zoo import __main__ as zoo
+
+STORE = "s3://bucket/name"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["encode", "a.wav", STORE],
+        ["encode", "--corpus", "songs", STORE],
+        ["detokenise", "tokens", STORE],
+        ["stretch", "a.wav", STORE, "--factor", "2"],
+        ["export", "codec_24khz", STORE],
+    ],
+)
+def test_no_store_is_taken_for_a_folder_of_this_machine(arguments, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert complaint(capsys, zoo.main, arguments).startswith(f"error: {STORE}: is a URI")
+    assert not list(tmp_path.iterdir())
+
+
+def test_nor_by_training_and_evaluation(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    for option in ("--output", "--report"):
+        said = complaint(capsys, evaluate.main, ["--ckpt", "codec_24khz", option, STORE])
+        assert said.startswith(f"error: {STORE}: is a URI")
+    assert complaint(capsys, cli.parse, ["--model", "vae", "--workdir", STORE]).startswith(f"error: {STORE}: is a URI")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_of_a_store_is_named_as_such(capsys) -> None:
+    said = complaint(capsys, zoo.main, ["encode", f"{STORE}/a.wav", "a.zac"])
+    assert said == f"error: {STORE}/a.wav: is a URI, and only files of this machine are read here\n"
