@@ -1,21 +1,13 @@
-"""`python -m evaluate.bench`, alone or with `codes`, `features` or `tokenise`."""
+"""`python -m evaluate.bench`, alone or with `codes`, `features`, `first` or `tokenise`."""
 
+import importlib
 import sys
 
+OTHERS = ("codes", "features", "first", "tokenise")
+
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["features"]:
-        from evaluate.bench.features import main
-
-        main(sys.argv[2:])
-    elif sys.argv[1:2] == ["tokenise"]:
-        from evaluate.bench.tokenise import main
-
-        main(sys.argv[2:])
-    elif sys.argv[1:2] == ["codes"]:
-        from evaluate.bench.codes import main
-
-        main(sys.argv[2:])
+    named, *rest = sys.argv[1:] or [""]
+    if named in OTHERS:
+        importlib.import_module(f"evaluate.bench.{named}").main(rest)
     else:
-        from evaluate.bench.coding import main
-
-        main()
+        importlib.import_module("evaluate.bench.coding").main()

@@ -63,8 +63,13 @@ def measure(job: CodingJob) -> float:
 
 def in_process(module: str, job: dict[str, Any], what: str) -> float:
     """The number that `python -m MODULE JOB` prints last, of a job as JSON; raises ZooError where that fails."""
-    # programs compiled by earlier processes would spare this one the memory for compiling them
-    environment = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
+    return float(output_of(module, job, what).split()[-1])
+
+
+def output_of(module: str, job: dict[str, Any], what: str, **settings: str) -> str:
+    """What `python -m MODULE JOB` prints, of a job as JSON and with variables set; raises ZooError where it fails."""
+    # programs compiled by earlier processes would spare this one the memory, and the time, for compiling them
+    environment = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"} | settings
     paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
     done = subprocess.run(
         [sys.executable, "-m", module, json.dumps(job)],
@@ -76,7 +81,7 @@ def in_process(module: str, job: dict[str, Any], what: str) -> float:
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no output"])[-1]
         raise ZooError(f"{what} ended with status {done.returncode}: {last}")
-    return float(done.stdout.split()[-1])
+    return done.stdout
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -93,7 +93,8 @@ def fail(message: str) -> NoReturn:
 def use_compilation_cache() -> None:
     """Keeps compiled programs across runs, where the user has not chosen a place for them.
 
-    That is ~/.cache, or $XDG_CACHE_HOME; a user who has no home, or none that can be written to, does without.
+    That is ~/.cache, or $XDG_CACHE_HOME; a user who has no home, or none that can be written to, does without. Small
+    programs are kept as well, which JAX would compile anew each time: together they take a second.
     """
     import jax
 
@@ -104,6 +105,8 @@ def use_compilation_cache() -> None:
         except (RuntimeError, OSError):
             return
         jax.config.update("jax_compilation_cache_dir", str(cache))
+    if not os.environ.get("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"):
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
 
 
 @contextlib.contextmanager
