@@ -68,6 +68,8 @@ class Comparison(Compared):
     encode: Mapping[str, Timing]
     """empty for a model that only decodes"""
     decode: Mapping[str, Timing]
+    bound_s: Mapping[str, float]
+    """by way: seconds of a pass over the clips as a whole at this machine's rate for products of matrices"""
     memory_mb: Mapping[str, float]
     """at its peak, of a process that loads, encodes and decodes once, beyond the libraries themselves"""
     load_s: float
@@ -93,7 +95,8 @@ class Comparison(Compared):
 
 def render(comparisons: Sequence[Comparison], title: str) -> list[Table]:
     """Two rich tables: how fast, and at what cost."""
-    speed = _table(title, "encode\ntorch s", "whole\n×", "chunks\n×", "decode\ntorch s", "whole\n×", "chunks\n×")
+    ours = ("whole\n×", "chunks\n×", "bound\n×")
+    speed = _table(title, "encode\ntorch s", *ours, "decode\ntorch s", *ours)
     cost = _table(
         None, "parameters\nM", "codes\nequal %", "latent\nerror", "audio\nerror",
         "memory\ntorch MB", "whole\nMB", "chunks\nMB", "load\ns",
@@ -124,7 +127,8 @@ def _table(title: str | None, *headings: str) -> Table:
 
 LEGEND = (
     "whole, chunks: ours, clips in one compiled program each way, or a second at a time as files are coded.\n"
-    "s: median (best). ×: how many times faster than torch. error: the largest, of the peak.\n"
+    "s: median (best). ×: how many times faster than torch. bound: what whole clips would be with all operations at\n"
+    "this machine's rate for products of large matrices. error: the largest, of the peak.\n"
     "memory: beyond the libraries, of a process that loads, encodes and decodes once. load: zoo.load in a new process."
 )
 
@@ -139,10 +143,11 @@ def _agreement_cells(agreement: Agreement) -> list[str]:
 def _speed_cells(found: Comparison, way: str) -> list[str]:
     times: Mapping[str, Timing] = getattr(found, way)
     if not times:
-        return 3 * ["–"]
+        return 4 * ["–"]
     cells = [f"{times['torch'].median_s:.2f} ({times['torch'].best_s:.2f})"]
     for side in SIDES[1:]:
         faster = found.times_faster(way, side)
         assert faster is not None
         cells.append(f"{faster.median_s:.1f} ({faster.best_s:.1f})")
-    return cells
+    bound = found.bound_s.get(way)
+    return [*cells, f"{times['torch'].median_s / bound:.1f}" if bound else "–"]

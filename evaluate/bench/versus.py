@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluate.bench.comparison import SIDES, Agreement, Comparison, Timing
-from evaluate.bench.hardware import cores
+from evaluate.bench.hardware import cores, matrix_tflops
 from zoo.errors import ZooError
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from zoo.ready import ReadyCodec
 
 INSTALL = "pip install -e '.[parity]'"
+MATRIX_SIZE = 2048
+"""of the square matrices with which the machine's rate is measured"""
 REST_S = 0.2
 """Between measurements: threads of the one library go on waiting for work for a while, and take the other's cores."""
 
@@ -83,6 +85,14 @@ class Pair:
             "chunks": lambda: self._ours["chunks"].decode(self.frames, self.n_samples),
         }
 
+    def flops(self) -> dict[str, float]:
+        """Operations of each way over the clips as a whole, where the compiler counts them."""
+        ours = self._ours["whole"]
+        counts = {"decode": ours.decode_flops(self._frames_there, self.n_samples)}
+        if self._peer.encodes:
+            counts["encode"] = ours.encode_flops(self._given_there)
+        return {way: count for way, count in counts.items() if count}
+
     def agreement(self) -> Agreement:
         """The agreement of both sides on whole clips."""
         import numpy as np
@@ -129,6 +139,7 @@ def compare(
     peer = torch_peers.build(model.family, model.config, seed=seed)
     n_samples = max(1, round(seconds * model.sample_rate))
     found = []
+    rate = 1e12 * matrix_tflops("float32", size=MATRIX_SIZE)
     with tempfile.TemporaryDirectory(prefix="codec-zoo-") as place:
         folder, given = Path(place) / "model", Path(place) / "input.npy"
         peer.save(folder)
@@ -147,6 +158,7 @@ def compare(
                 agreement=pair.agreement(),
                 encode=interleave(pair.encode_calls(), repeat),
                 decode=interleave(pair.decode_calls(), repeat),
+                bound_s={way: count / rate for way, count in pair.flops().items()},
                 memory_mb={side: footprint.measure(dataclasses.replace(job, subject=side)) for side in SIDES},
                 load_s=footprint.measure(job),
             )

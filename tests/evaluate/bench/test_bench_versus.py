@@ -31,6 +31,7 @@ def found(**changes) -> Comparison:
             agreement=Agreement(0.99999, None, 2e-6),
             encode=times,
             decode={**times, "torch": Timing(12.0, 10.0)},
+            bound_s={"encode": 0.75, "decode": 1.2},
             memory_mb={"torch": 700.0, "whole": 651.6, "chunks": 123.4},
             load_s=1.25,
         ),
@@ -58,16 +59,16 @@ def test_ratios_are_of_medians_and_of_bests():
 def test_the_tables_say_all_of_it():
     by_column = cells([found(), found(encode={}, agreement=Agreement(None, 3e-7, 5e-7))])
     assert by_column[:2] == [["mimi", "mimi"], ["2 × 10 s", "2 × 10 s"]]
-    assert by_column[2:5] == [["6.00 (5.00)", "–"], ["3.0 (5.0)", "–"], ["2.0 (2.0)", "–"]]
-    assert by_column[5:8] == [2 * ["12.00 (10.00)"], 2 * ["6.0 (10.0)"], 2 * ["4.0 (4.0)"]]
-    rest = by_column[10:]
+    assert by_column[2:6] == [["6.00 (5.00)", "–"], ["3.0 (5.0)", "–"], ["2.0 (2.0)", "–"], ["8.0", "–"]]
+    assert by_column[6:10] == [2 * ["12.00 (10.00)"], 2 * ["6.0 (10.0)"], 2 * ["4.0 (4.0)"], 2 * ["10.0"]]
+    rest = by_column[12:]
     assert rest[0] == ["96.1", "96.1"]
     assert rest[1] == ["99.999", "–"]
     assert rest[2:4] == [["–", "3e-07"], ["2e-06", "5e-07"]]
     assert rest[4:] == [["700", "700"], ["652", "652"], ["123", "123"], ["1.2", "1.2"]]
     # all of them, or not quite
-    assert cells([found(agreement=Agreement(1.0, None, 0.0))])[11] == ["100"]
-    assert cells([found(agreement=Agreement(0.9999999, None, 0.0))])[11] == ["99.999"]
+    assert cells([found(agreement=Agreement(1.0, None, 0.0))])[13] == ["100"]
+    assert cells([found(agreement=Agreement(0.9999999, None, 0.0))])[13] == ["99.999"]
 
 
 def test_what_is_close():
