@@ -75,7 +75,7 @@ def _beyond(x: jax.Array, start: jax.Array, end: jax.Array, left: int, right: in
     # of all samples beyond the ends, how far from its end each is
     before, after = np.arange(left, 0, -1, dtype=np.int32)[None], np.arange(right, dtype=np.int32)[None]
     if edge == "replicate":
-        sources = [start + 0 * before, end - 1 - 0 * after]
+        sources = [jnp.repeat(start, left, axis=1), jnp.repeat(end - 1, right, axis=1)]
     else:
         # zeros between the clip and its mirror image at the end, if it is too short to fill the padding
         gap = jnp.maximum(max(left, right) + 1 - (end - start), 0)

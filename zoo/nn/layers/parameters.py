@@ -36,7 +36,7 @@ class Module(nn.Module):
             return made
         value: jax.Array = self.variable("params", name).value
         if np.shape(value) != tuple(shape):
-            where = "/".join(self.path)
+            where = "/" + "/".join(self.path)
             raise flax.errors.ScopeParamShapeError(name, where, np.shape(value), tuple(shape))
         return value
 
