@@ -27,8 +27,9 @@ LAYOUTS = ((1, 1), (1, 4), (2, 2), (4, 1))
 """processes × devices of each"""
 
 WORKER = """
-import json, os, sys
+import gc, json, os, sys
 sys.path.insert(0, {root!r})
+gc.set_threshold(100_000, 20, 20)
 import jax
 from configs import loading
 from train import cli
