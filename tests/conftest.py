@@ -28,10 +28,7 @@ import pytest
 from zoo import shipped
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
-
-# tracing makes objects by the million, most of which live as long as its program: looking through them for garbage
-# every 700 takes a twelfth of the time
-gc.set_threshold(100_000, 20, 20)
+compiler.collect_seldom()
 
 # how long an example takes says more of what else the machine does than of what is tested
 hypothesis.settings.register_profile("no deadline", deadline=None)
