@@ -16,8 +16,6 @@ from zoo import coding
 from zoo.bitstream.container import ContainerReader
 from zoo.errors import BitstreamError, ZooError
 
-pytestmark = pytest.mark.usefixtures("quick_module")
-
 RATE = 8_000
 NAMES = ("autoencoder", "vae", "gan_vocoder")
 some = settings(max_examples=15, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
