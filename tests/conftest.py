@@ -28,6 +28,7 @@ import pytest
 from zoo import shipped
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+compiler.collect_seldom()
 
 # how long an example takes says more of what else the machine does than of what is tested
 hypothesis.settings.register_profile("no deadline", deadline=None)
@@ -44,10 +45,10 @@ def empty_package() -> Iterator[None]:
 
 @pytest.fixture(scope="module", autouse=True)
 def frozen() -> Iterator[None]:
-    """What a file leaves behind, compiled programs mostly, is not searched for garbage in all tests after it."""
+    """What was imported, and what a file leaves behind, compiled programs mostly, is never searched for garbage."""
+    gc.freeze()
     yield
     gc.collect()
-    gc.freeze()
 
 
 @contextlib.contextmanager

@@ -119,6 +119,7 @@ def test_impossible_rates_are_errors() -> None:
         pca.fit_rival(autoencoder(), [], [clip(0)], 10.0, 1.0)
 
 
+@pytest.mark.usefixtures("quick")
 def test_rival_costs_what_was_asked_and_beats_any_other_basis(monkeypatch: pytest.MonkeyPatch) -> None:
     codec = autoencoder()
     training, measured = [clip(i) for i in range(2, 6)], [clip(0), clip(1, 3900)]

@@ -37,9 +37,9 @@ class PriorTask(CodecTask):
     def init(self, key: jax.Array) -> Params:
         """Raises ZooError for a loss or a frozen part that the model does not have."""
         self._check_losses()
-        init = lambda k: self.module.init(k, *self.module.example())  # noqa: E731
+        init = jax.jit(lambda k: self.module.init(k, *self.module.example()))  # as in CodecTask
         freezing.check(jax.eval_shape(init, key)["params"], self.config.freeze)
-        params = jax.jit(init)(key)["params"]
+        params = init(key)["params"]
         return with_statistics(params, dict(self.statistics)) if self.statistics is not None else params
 
     def inputs(self, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:

@@ -44,16 +44,22 @@ def create_state(task: CodecTask, seed: int) -> TrainState:
     generator_key, discriminator_key = jax.random.split(jax.random.key(seed))
     params = task.init(generator_key)
     discriminator = task.init_discriminator(discriminator_key)
-    return TrainState(
-        step=jnp.zeros((), jnp.int32),
-        next_example=jnp.zeros((), jnp.uint32),
-        params=params,
-        ema=jax.tree.map(jnp.copy, params),
-        opt_state=task.optimiser.init(params),
-        discriminator=discriminator,
-        discriminator_opt_state=task.discriminator_optimiser.init(discriminator),
-        balance={name: jnp.zeros(2) for name in task.balanced},
-        codebook_usage=task.initial_usage(params),
-        skipped=jnp.zeros((), jnp.int32),
-        skipped_in_a_row=jnp.zeros((), jnp.int32),
-    )
+
+    @jax.jit  # one program, where there would be one for each shape and type
+    def begun(params: Any, discriminator: Any) -> TrainState:
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            next_example=jnp.zeros((), jnp.uint32),
+            params=params,
+            ema=jax.tree.map(jnp.copy, params),
+            opt_state=task.optimiser.init(params),
+            discriminator=discriminator,
+            discriminator_opt_state=task.discriminator_optimiser.init(discriminator),
+            balance={name: jnp.zeros(2) for name in task.balanced},
+            codebook_usage=task.initial_usage(params),
+            skipped=jnp.zeros((), jnp.int32),
+            skipped_in_a_row=jnp.zeros((), jnp.int32),
+        )
+
+    state: TrainState = begun(params, discriminator)
+    return state

@@ -108,10 +108,10 @@ class CodecTask:
         audio = self._example()
         self._check_extra_shapes()
         keys = jax.random.split(key, 1)
-        init = lambda k: self.module.init(k, audio, keys=keys)  # noqa: E731
+        init = jax.jit(lambda k: self.module.init(k, audio, keys=keys))  # traced once, for its shapes and to be run
         self._check_losses()
         freezing.check(jax.eval_shape(init, key)["params"], self.config.freeze)
-        return jax.jit(init)(key)["params"]
+        return init(key)["params"]
 
     def init_discriminator(self, key: jax.Array) -> Params:
         if not self.adversarial:

@@ -51,6 +51,7 @@ def test_a_class_of_one_fold_is_missed():
     np.testing.assert_array_equal(np.diag(found.confusion), [4, 4, 0])
 
 
+@pytest.mark.usefixtures("quick")
 def test_the_table_of_a_folder(here, capfd):  # noqa: F811
     root = write_classes(here / "sounds", 5)
     write(root / "alone" / "0.wav", sine(8, 5))

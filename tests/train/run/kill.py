@@ -74,8 +74,10 @@ def train(config: str, cache: str, output: str) -> None:
         os.dup2(file.fileno(), 2)
     import jax
 
+    from tests import compiler
     from train.run import loop
 
+    compiler.collect_seldom()
     jax.config.update("jax_compilation_cache_dir", cache)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_disable_most_optimizations", True)

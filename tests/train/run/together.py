@@ -31,10 +31,12 @@ import json, os, sys
 sys.path.insert(0, {root!r})
 import jax
 from configs import loading
+from tests import compiler
 from train import cli
 from train.run import loop
 from train.run.signals import StoppedError
 from zoo.errors import ZooError
+compiler.collect_seldom()
 loop.finish = lambda *_: print("finished alone", jax.process_index(), flush=True)
 try:
     loop.run("tiny", loading.from_dict(json.loads(sys.argv[1])))

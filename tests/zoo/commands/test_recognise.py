@@ -20,6 +20,7 @@ def labelled(here) -> Path:
     return write_classes(here / "sounds", 4)
 
 
+@pytest.mark.usefixtures("quick")
 def test_sounds_are_recognised_by_a_probe_that_finds_its_codec(labelled, here, capfd, tmp_path_factory, monkeypatch):
     (labelled / "sine" / "broken.wav").write_bytes(b"nothing")
     main(["train-probe", "sounds", "--output", "p.safetensors"])

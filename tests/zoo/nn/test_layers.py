@@ -2,6 +2,7 @@
 
 import functools
 
+import flax.errors
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -32,6 +33,25 @@ def randomised(module, x, *args):
     leaves, tree = jax.tree.flatten(jax.eval_shape(module.init, jax.random.key(0), x, *args))
     leaves = [0.5 + 0.3 * noise(*leaf.shape, seed=i) for i, leaf in enumerate(leaves)]
     return jax.tree.unflatten(tree, leaves)
+
+
+def test_an_initialiser_is_asked_only_where_a_parameter_is_made():
+    asked = []
+
+    def init(key, shape, dtype):
+        asked.append(shape)
+        return jax.random.normal(key, shape, dtype)
+
+    module = layers.Conv1d(4, 3, kernel_init=init)
+    x = noise(1, 5, 2)
+    variables = jax.eval_shape(module.init, jax.random.key(0), x)
+    assert asked == [(3, 2, 4)]
+    assert jax.eval_shape(module.apply, variables, x).shape == (1, 5, 4)
+    assert asked == [(3, 2, 4)]
+    with pytest.raises(flax.errors.ScopeParamShapeError, match=r'"kernel" in "/", .*\(3, 3, 4\).*\(3, 2, 4\)'):
+        jax.eval_shape(module.apply, variables, noise(1, 5, 3))
+    with pytest.raises(flax.errors.ScopeParamNotFoundError):
+        jax.eval_shape(module.apply, {"params": {"bias": jnp.zeros(4)}}, x)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ from zoo.nn.layers.convolution_2d import Conv2d, convolve_2d
 from zoo.nn.layers.edges import Edge, Span, apply_mask, pad_time
 from zoo.nn.layers.memory import LSTM, Remembering, carrying
 from zoo.nn.layers.network import Layers, Network, Residual, Sum, Transform, asking, inputs_of, run
-from zoo.nn.layers.parameters import PER_TENTH, Dtype, Initializer, per_channel
+from zoo.nn.layers.parameters import PER_TENTH, Dtype, Initializer, Module, per_channel
 from zoo.nn.layers.windows import Steps, in_windows, windowed
 
 __all__ = [
@@ -54,6 +54,7 @@ __all__ = [
     "Initializer",
     "LayerNorm",
     "Layers",
+    "Module",
     "Network",
     "RMSNorm",
     "Remembering",

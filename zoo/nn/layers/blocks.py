@@ -13,17 +13,17 @@ import numpy as np
 
 from zoo.nn.layers.convolution import Conv1d, DepthwiseConv1d
 from zoo.nn.layers.network import Layers, Residual, run
-from zoo.nn.layers.parameters import Dtype, per_channel
+from zoo.nn.layers.parameters import Dtype, Module, per_channel
 
 
-class Block(nn.Module):
+class Block(Module):
     """A part that a network repeats, and the unit of rematerialisation.
 
     Where training saves memory, only what goes in and out of `__call__` is kept for the gradient, not what is inside.
     """
 
 
-class LayerNorm(nn.Module):
+class LayerNorm(Module):
     """Normalises over channels only, in float32.
 
     With `n_conditions`, scale and bias are a mixture of so many, in the proportions `condition` (B, T, n_conditions).
@@ -48,7 +48,7 @@ class LayerNorm(nn.Module):
         return (centred * inverse * scale + bias).astype(self.dtype)
 
 
-class RMSNorm(nn.Module):
+class RMSNorm(Module):
     """Divides by the root mean square over channels, in float32, and multiplies by a learnt scale (Zhang, 2019)."""
 
     dtype: Dtype = jnp.float32
@@ -62,7 +62,7 @@ class RMSNorm(nn.Module):
         return (x * inverse * per_channel(scale)).astype(self.dtype)
 
 
-class TimeGroupNorm(nn.Module):
+class TimeGroupNorm(Module):
     """Normalises (B, T, C) over all of time and all channels, in float32; the array is all that there is."""
 
     dtype: Dtype = jnp.float32
@@ -77,7 +77,7 @@ class TimeGroupNorm(nn.Module):
         return (centred * inverse * per_channel(scale) + per_channel(bias)).astype(self.dtype)
 
 
-class Snake(nn.Module):
+class Snake(Module):
     """The activation x + sin²(αx) / α with a learnt α per channel (Ziyin, Hartwig and Ueda, 2020)."""
 
     dtype: Dtype = jnp.float32

@@ -14,10 +14,10 @@ from jax.ad_checkpoint import checkpoint_name
 
 from zoo.nn.layers import winograd
 from zoo.nn.layers.edges import Edge, Span, apply_mask, pad_time
-from zoo.nn.layers.parameters import Dtype, Initializer, per_channel
+from zoo.nn.layers.parameters import Dtype, Initializer, Module, per_channel
 
 
-class Conv1d(nn.Module):
+class Conv1d(Module):
     """Convolution over time of masked (B, T, C), padded on both sides to T / stride outputs.
 
     Of the padding, `left` samples are on the left, by default half, or all if `causal`; `edge` says what they are. A
@@ -63,7 +63,7 @@ class Conv1d(nn.Module):
         return y if bias is None else y + per_channel(bias, self.dtype)
 
 
-class ConvTranspose1d(nn.Module):
+class ConvTranspose1d(Module):
     """Transposed convolution (B, F, C) -> (B, F * stride, features) with a kernel of twice the stride.
 
     Its first `left` samples are dropped, by default half a stride; 0 makes it causal. Written as a sub-pixel product:
@@ -107,7 +107,7 @@ class ConvTranspose1d(nn.Module):
         return y
 
 
-class DepthwiseConv1d(nn.Module):
+class DepthwiseConv1d(Module):
     """Depthwise convolution of masked (B, T, C), as a sum of shifted slices (ten times faster on XLA:CPU)."""
 
     kernel_size: int

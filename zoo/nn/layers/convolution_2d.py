@@ -8,10 +8,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from zoo.nn.layers.parameters import Dtype, per_channel
+from zoo.nn.layers.parameters import Dtype, Module, per_channel
 
 
-class Conv2d(nn.Module):
+class Conv2d(Module):
     """Convolution over time and frequency of (B, F, K, C), zero-padded to F frames and K / stride bins.
 
     The stride, over frequency only, must divide K and the kernel's width; it is computed as space-to-depth, because the

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 Edge = Literal["zero", "reflect", "replicate"]
 """what stands beyond the ends of a clip: nothing, its mirror image, or its last sample"""
@@ -54,40 +54,33 @@ def pad_time(x: jax.Array, left: int, right: int, edge: Edge = "zero", mask: jax
         return padded
     frames = jnp.ones((x.shape[0], 1), bool) if mask is None else mask
     repeats = x.shape[1] // frames.shape[1]
-    start = jnp.argmax(frames, axis=1) * repeats
-    end = x.shape[1] - jnp.argmax(frames[:, ::-1], axis=1) * repeats
-    fill = functools.partial(_beyond, left=left, right=right, edge=edge)
-    before, after = jax.vmap(fill)(x, start, end)
-    padded = _overwrite(padded, before, start) if left else padded
-    return _overwrite(padded, after, end + left) if right else padded
+    start = jnp.argmax(frames, axis=1).astype(jnp.int32) * repeats
+    end = x.shape[1] - jnp.argmax(frames[:, ::-1], axis=1).astype(jnp.int32) * repeats
+    beyond = _beyond(x, start[:, None], end[:, None], left, right, edge)
+
+    def write(b: Any, padded: jax.Array) -> jax.Array:  # one by one, which XLA does in place
+        b = jnp.int32(b)
+        both = jax.lax.dynamic_index_in_dim(beyond, b)
+        places = [jax.lax.dynamic_index_in_dim(place, b, keepdims=False) for place in (start, end + left)]
+        for values, place in zip((both[:, :left], both[:, left:]), places):
+            if values.shape[1]:
+                padded = jax.lax.dynamic_update_slice(padded, values, (b, place, jnp.int32(0)))
+        return padded
+
+    return write(0, padded) if len(x) == 1 else jax.lax.fori_loop(0, len(x), write, padded)
 
 
-def _beyond(
-    x: jax.Array, start: jax.Array, end: jax.Array, *, left: int, right: int, edge: Edge
-) -> tuple[jax.Array, jax.Array]:
-    """What stands before `start`, `left` samples, and from `end` on, `right` samples, of a clip (T, C)."""
-    before, after = start - left + jnp.arange(left), end + jnp.arange(right)
+def _beyond(x: jax.Array, start: jax.Array, end: jax.Array, left: int, right: int, edge: Edge) -> jax.Array:
+    """What stands beyond the ends (B, 1) of clips (B, T, C): `left` samples before them, and `right` after them."""
+    # of all samples beyond the ends, how far from its end each is
+    before, after = np.arange(left, 0, -1, dtype=np.int32)[None], np.arange(right, dtype=np.int32)[None]
     if edge == "replicate":
-        sources = jnp.full(left, start), jnp.full(right, end - 1)
+        sources = [jnp.repeat(start, left, axis=1), jnp.repeat(end - 1, right, axis=1)]
     else:
         # zeros between the clip and its mirror image at the end, if it is too short to fill the padding
-        gap = jnp.maximum(max(left, right) - (end - start) + 1, 0)
-        mirrored = 2 * (end + gap - 1) - after
-        sources = 2 * start - before, jnp.where(jnp.arange(right) < gap, -1, mirrored)
-
-    def take(source: jax.Array) -> jax.Array:
-        inside = (source >= start) & (source < end)
-        return jnp.where(inside[:, None], x[jnp.clip(source, 0, len(x) - 1)], jnp.zeros((), x.dtype))
-
-    return take(sources[0]), take(sources[1])
-
-
-def _overwrite(x: jax.Array, values: jax.Array, places: jax.Array) -> jax.Array:
-    """`x` (B, T, C) with `values` (B, n, C) from `places` (B,) on; one by one, which XLA does in place."""
-
-    def write(b: Any, x: jax.Array) -> jax.Array:
-        value = jax.lax.dynamic_index_in_dim(values, b)
-        zero = jnp.int32(0)
-        return jax.lax.dynamic_update_slice(x, value, (jnp.int32(b), jnp.int32(places[b]), zero))
-
-    return write(0, x) if len(x) == 1 else jax.lax.fori_loop(0, len(x), write, x)
+        gap = jnp.maximum(max(left, right) + 1 - (end - start), 0)
+        sources = [start + before, jnp.where(after < gap, -1, end + 2 * (gap - 1) - after)]
+    source = jnp.concatenate(sources, axis=1)
+    inside = (source >= start) & (source < end)
+    values = jnp.take_along_axis(x, source[..., None], axis=1, mode="clip")
+    return jnp.where(inside[..., None], values, jnp.zeros((), x.dtype))

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from zoo.nn.layers.edges import Span, apply_mask
-from zoo.nn.layers.parameters import Dtype, per_channel
+from zoo.nn.layers.parameters import Dtype, Module, per_channel
 
 
 def carrying(module: nn.Module) -> bool:
@@ -23,7 +23,7 @@ def carrying(module: nn.Module) -> bool:
     return module.is_mutable_collection("carry") and not module.is_initializing()
 
 
-class LSTM(nn.Module):
+class LSTM(Module):
     """Long short-term memory (Hochreiter and Schmidhuber, 1997), `n_layers` deep: (B, F, C) -> (B, F, C).
 
     Gates stand in the order input, forget, cell, output. Frames outside the clip leave the state as it is. In a

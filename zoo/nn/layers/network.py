@@ -13,6 +13,7 @@ import jax
 
 from zoo.nn.layers.chunk import Chunk, can_continue, continued
 from zoo.nn.layers.edges import Span
+from zoo.nn.layers.parameters import Module
 
 Layer = Callable[..., jax.Array]
 """A module, or anything else that can be called. One that has `inputs` is called with (x, mask); one that has none
@@ -64,7 +65,7 @@ class _Nowhere(nn.Module):
         return ask()
 
 
-class Network(nn.Module):
+class Network(Module):
     """Layers one after the other, (B, T, C) -> (B, T', C'); a subclass only says which.
 
     Its method `layers` makes them, with the names that their parameters are to have. What is more than a list overrides

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from zoo.codec import Codec
-from zoo.nn.layers import Conv1d, Dtype, Layers, Network, Span, apply_mask, per_channel
+from zoo.nn.layers import Conv1d, Dtype, Layers, Module, Network, Span, apply_mask, per_channel
 from zoo.published.mimi.split_vq import SplitRVQ
 from zoo.published.mimi.transformer import Transformer, TransformerSpec
 from zoo.published.parts.seanet import Seanet, SeanetDecoder, SeanetEncoder
@@ -60,7 +60,7 @@ class Decoder(Network):
         yield SeanetDecoder(self.seanet, self.dtype, name="seanet")
 
 
-class Upsample(nn.Module):
+class Upsample(Module):
     """Causal depthwise transposed convolution of masked (B, F, C), of some stride and twice as many taps, no bias."""
 
     stride: int = STEPS

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zoo.nn.layers import Dtype, LayerNorm, RMSNorm, Span, apply_mask, carrying, per_channel
+from zoo.nn.layers import Dtype, LayerNorm, Module, RMSNorm, Span, apply_mask, carrying, per_channel
 from zoo.nn.rotary import angles, rotate
 from zoo.published.keymap import LINEAR, VECTOR, Entry, Layout
 
@@ -75,7 +75,7 @@ class Transformer(nn.Module):
         return x
 
 
-class TransformerLayer(nn.Module):
+class TransformerLayer(Module):
     """Attention and two dense layers over (B, T, C), where `valid` (B, T)."""
 
     spec: TransformerSpec

@@ -15,13 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from zoo.codec import Codec
-from zoo.nn.layers import Conv1d, ConvTranspose1d, Dtype, Layers, Network, Residual, snake
+from zoo.nn.layers import Conv1d, ConvTranspose1d, Dtype, Layers, Module, Network, Residual, snake
 from zoo.published.oobleck.grid import GRID_STEPS, Grid
 
 DILATIONS = (1, 3, 9)
 
 
-class SnakeBeta(nn.Module):
+class SnakeBeta(Module):
     """The activation x + sin²(eᵃ·x) / eᵇ with a and b learnt per channel (BigVGAN: Lee et al., 2023)."""
 
     dtype: Dtype = jnp.float32

@@ -21,16 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from zoo.codec import Codec
-from zoo.nn.layers import (
-    Conv1d,
-    ConvNeXtBlock,
-    ConvTranspose1d,
-    Dtype,
-    Network,
-    RMSNorm,
-    Span,
-    per_channel,
-)
+from zoo.nn.layers import Conv1d, ConvNeXtBlock, ConvTranspose1d, Dtype, Module, Network, RMSNorm, Span, per_channel
 from zoo.published.mimi.model import STEPS, Encoder
 from zoo.published.mimi.split_vq import SplitRVQ
 from zoo.published.mimi.transformer import Transformer, TransformerSpec
@@ -76,7 +67,7 @@ class Decoder(Network):
         return [*layers, SnakeBeta(dtype, name="snake_out"), head, lambda x: jnp.clip(x, -1, 1)]
 
 
-class Upsample(nn.Module):
+class Upsample(Module):
     """Transposed convolution (B, F, C) -> (B, F · ratio, C) with as many taps as the ratio: frames do not overlap."""
 
     ratio: int

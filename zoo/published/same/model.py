@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from zoo.codec import Codec
-from zoo.nn.layers import Conv1d, Dtype, Layers, Network, Transform, per_channel
+from zoo.nn.layers import Conv1d, Dtype, Layers, Module, Network, Transform, per_channel
 from zoo.published.oobleck.grid import GRID_STEPS, Grid
 from zoo.published.same.resampler import PAIR, BlocksSpec, Resampler
 
@@ -60,7 +60,7 @@ class Decoder(Network):
         yield Transform(lambda x, mask: _unpatched(x, size), lambda span: span.synthesised(size, size, 0))
 
 
-class Affine(nn.Module):
+class Affine(Module):
     """Scales and shifts each channel of (B, F, D)."""
 
     @nn.compact

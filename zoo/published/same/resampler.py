@@ -14,7 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from zoo.nn.layers import Block, Dtype, Span, per_channel
+from zoo.nn.layers import Block, Dtype, Module, Span, per_channel
 from zoo.nn.rotary import angles, rotate
 
 PAIR = 2
@@ -32,7 +32,7 @@ class BlocksSpec:
     """width between two dense layers"""
 
 
-class DynamicTanh(nn.Module):
+class DynamicTanh(Module):
     """γ · tanh(αx) + β, in the place of a norm (Zhu et al., 2025); α is one number for all channels."""
 
     dtype: Dtype = jnp.float32
@@ -89,7 +89,7 @@ class Layer(Block):
         return y + per_channel(self.param(f"{name}_bias", nn.initializers.zeros, (features,), jnp.float32), self.dtype)
 
 
-class Resampler(nn.Module):
+class Resampler(Module):
     """Steps (B, F · into, C) -> (B, F · out, C), where `into` or `out` is 1, and F a multiple of PAIR."""
 
     spec: BlocksSpec

@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from zoo.nn.layers import Conv1d, Dtype, Layers, Residual, Span, apply_mask, per_channel
+from zoo.nn.layers import Conv1d, Dtype, Layers, Module, Residual, Span, apply_mask, per_channel
 
 _BLOCK = 512
 """frames that attend at once: memory grows with the clip, and not with its square"""
@@ -16,7 +16,7 @@ _UNHEARD = -1e30
 Bias = Callable[[jax.Array, jax.Array], jax.Array]
 
 
-class WholeClip(nn.Module):
+class WholeClip(Module):
     """A layer that reaches over all of a clip; asked for its inputs, it tells of the frames themselves alone."""
 
     @nn.nowrap
