@@ -2,7 +2,10 @@
 
 import sys
 
+from zoo.console import host_memory
+
 if __name__ == "__main__":
+    host_memory.use_huge_pages()  # as the commands that are measured
     if sys.argv[1:2] == ["features"]:
         from evaluate.bench.features import main
 
