@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluate import cli
+from zoo.console import host_memory
 from zoo.console.command import command, fail, progress
 from zoo.console.terminal import printable
 from zoo.errors import ZooError
@@ -203,4 +204,5 @@ def parse_levels(words: Sequence[str]) -> str | list[int]:
 
 
 if __name__ == "__main__":
+    host_memory.use_huge_pages(idle=("compare",))
     main()

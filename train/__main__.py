@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-from train.devices import host_memory
-from zoo.console import extras, interrupts, terminal
+from zoo.console import extras, host_memory, interrupts, terminal
 
 COMMANDS = {"check": "train.check", "prepare": "train.prepare", "report": "train.watch.curves"}
 """What may stand in the place of options: modules with a `main(arguments)`."""
@@ -45,5 +44,5 @@ def _train() -> None:
 
 
 if __name__ == "__main__":
-    host_memory.use_huge_pages()  # before the imports of `main`, which would be made twice
+    host_memory.use_huge_pages(idle=COMMANDS)  # before the imports of `main`, which would be made twice
     main()

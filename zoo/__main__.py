@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from zoo.console import host_memory
+
+if __name__ == "__main__":
+    host_memory.use_huge_pages(idle=("info", "list"))  # before the other imports, which would be made twice
+
 import importlib
 from collections.abc import Sequence
 from typing import Annotated

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from evaluate import cli
+from zoo.console import host_memory
 from zoo.console.command import command, progress
 from zoo.console.terminal import printable
 from zoo.errors import ZooError
@@ -113,4 +114,5 @@ def _makers(
 
 
 if __name__ == "__main__":
+    host_memory.use_huge_pages()
     main()

@@ -1,7 +1,7 @@
 """`python -m train.bench`."""
 
 from train.bench.training import main
-from train.devices import host_memory
+from zoo.console import host_memory
 
 if __name__ == "__main__":
     host_memory.use_huge_pages()  # as training does

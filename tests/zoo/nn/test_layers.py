@@ -54,16 +54,17 @@ def test_an_initialiser_is_asked_only_where_a_parameter_is_made():
         jax.eval_shape(module.apply, {"params": {"bias": jnp.zeros(4)}}, x)
 
 
+@pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize(
     ("stride", "multiple", "frames", "channels"), [(2, 2, 5, 1), (3, 1, 4, 2), (5, 2, 3, 2), (4, 3, 1, 3)]
 )
-def test_strided_convolution_is_the_textbook_one(stride, multiple, frames, channels):
+def test_strided_convolution_is_the_textbook_one(stride, multiple, frames, channels, causal):
     size = stride * multiple
     x = noise(2, frames * stride, channels)
-    module = layers.Conv1d(5, size, stride=stride)
+    module = layers.Conv1d(5, size, stride=stride, causal=causal)
     variables = randomised(module, x)
     kernel, bias = variables["params"]["kernel"], variables["params"]["bias"]
-    left = (size - stride) // 2
+    left = size - stride if causal else (size - stride) // 2
     padding = [(left, size - stride - left)]
     expected = jax.lax.conv_general_dilated(x, kernel, (stride,), padding, dimension_numbers=LAYOUT)
     np.testing.assert_allclose(jit(module.apply)(variables, x), expected + bias[None, None], atol=2e-5)

@@ -1,20 +1,21 @@
-"""A training process on the CPU asks for huge pages, once, and stays the same process."""
+"""A process that computes on the CPU asks for huge pages, once, and stays the same process."""
 
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from train.devices import host_memory
+from zoo.console import host_memory
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = """
 import os, sys
-from train.devices import host_memory
+from zoo.console import host_memory
 print(os.getpid(), os.environ.get("GLIBC_TUNABLES"), sys.argv[1:], flush=True)
 host_memory._would_help = lambda environment, would=host_memory._would_help: {}
 host_memory.use_huge_pages()
@@ -71,3 +72,49 @@ def test_only_where_it_helps(accelerator, pages, helps, monkeypatch, tmp_path) -
     assert not host_memory._would_help({"GLIBC_TUNABLES": ""})
     monkeypatch.setattr(host_memory.os, "confstr", lambda _: "glibc 2.31")
     assert not host_memory._would_help({})
+
+
+class StartedAnewError(Exception):
+    pass
+
+
+class WentOnError(Exception):
+    pass
+
+
+@pytest.mark.filterwarnings("ignore:.* found in sys.modules:RuntimeWarning")
+@pytest.mark.parametrize(
+    ("module", "arguments", "expected"),
+    [
+        ("zoo", "encode song.wav song.zac", StartedAnewError),
+        ("zoo", "tokenise list out", StartedAnewError),
+        ("zoo", "list", WentOnError),
+        ("zoo", "encode --help", WentOnError),
+        ("evaluate", "--ckpt runs/vae", StartedAnewError),
+        ("evaluate", "--task denoise --ckpt runs/denoiser", StartedAnewError),
+        ("evaluate", "compare a.json b.json", WentOnError),
+        ("evaluate.bench", "--model vae", StartedAnewError),
+        ("evaluate.bench", "tokenise --help", WentOnError),
+        ("evaluate.gallery", "out", StartedAnewError),
+        ("train", "", StartedAnewError),
+        ("train", "check", WentOnError),
+        ("train.bench", "-h", WentOnError),
+    ],
+)
+def test_only_commands_that_compute_start_anew(module, arguments, expected, monkeypatch) -> None:
+    use_huge_pages = host_memory.use_huge_pages
+
+    def started_anew(*_: object) -> None:
+        raise StartedAnewError
+
+    def went_on(**options: tuple[str, ...]) -> None:
+        use_huge_pages(**options)
+        raise WentOnError
+
+    monkeypatch.setenv("GLIBC_TUNABLES", "")
+    monkeypatch.setattr(host_memory, "_would_help", lambda _: True)
+    monkeypatch.setattr(host_memory.os, "execv", started_anew)
+    monkeypatch.setattr(host_memory, "use_huge_pages", went_on)
+    monkeypatch.setattr(sys, "argv", [module, *arguments.split()])
+    with pytest.raises(expected):
+        runpy.run_module(module, run_name="__main__")

@@ -1,7 +1,8 @@
-"""What the C library asks of the system where steps are computed on the CPU: pages of two megabytes instead of four KB.
+"""What the C library asks of the system where the CPU computes: pages of two megabytes instead of four KB.
 
-Each step frees gigabytes and is given them again, page by page, zeroed. That is a tenth of a step and more on virtual
-machines; in large pages it is half of that or less.
+Each training step, and each chunk of a codec whose layers' outputs are larger than what the C library keeps (32 MB),
+frees its memory and is given it again, page by page, zeroed. That is a tenth of the time and more on virtual machines;
+in large pages it is half of that or less.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 ACCELERATORS = ("nvidiactl", "kfd", "accel0", "accel", "vfio/0", "dxg")
@@ -20,16 +21,22 @@ HUGE_PAGES = "glibc.malloc.hugetlb=1"
 _THP = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
-def use_huge_pages() -> None:
+def use_huge_pages(idle: Collection[str] = ()) -> None:
     """Starts this program anew, as the same process, with huge pages, where they are to be had for the asking.
 
-    glibc reads the setting at its start alone. Nothing happens where GLIBC_TUNABLES is set already, an accelerator
-    computes the steps, or the kernel gives huge pages to all or to none. To be called first of all.
+    glibc reads the setting at its start alone; processes that this one starts inherit it. Nothing happens where
+    GLIBC_TUNABLES is set already, an accelerator computes, or the kernel gives huge pages to all or to none; nor for
+    --help and for commands that compute nothing, `idle`. To be called first of all: what has been imported until then
+    is imported twice.
     """
-    if _would_help(os.environ) and sys.executable and sys.orig_argv:
+    if _computes(sys.argv[1:], idle) and _would_help(os.environ) and sys.executable and sys.orig_argv:
         os.environ["GLIBC_TUNABLES"] = HUGE_PAGES
         with contextlib.suppress(OSError):  # a program that may not be started anew goes on as it is
             os.execv(sys.executable, sys.orig_argv)
+
+
+def _computes(arguments: Sequence[str], idle: Collection[str]) -> bool:
+    return not {"-h", "--help"} & {*arguments} and (not arguments or arguments[0] not in idle)
 
 
 def _would_help(environment: Mapping[str, str]) -> bool:
