@@ -141,6 +141,8 @@ class Discriminator:
     fft_sizes: tuple[int, ...] = (2048, 1024, 512)
     stft_channels: int = 16
     max_channels: int = 128
+    n_layers: int = 4
+    """strided convolutions of each, after which it has a last one for its verdict"""
     warmup_steps: int = 0
     """steps after `adversarial_start` in which the discriminators learn and do not train the generator"""
 

@@ -3,9 +3,14 @@
 import gc
 from importlib.metadata import version
 
-# the older emitters compile two to three times as fast as those that XLA would take; where they are gone, so is the
-# flag, and XLA ends a process that has a flag that it does not know
-SOONER = "--xla_cpu_use_fusion_emitters=false" if version("jaxlib").startswith("0.10.") else ""
+# the older emitters compile two to three times as fast as those that XLA would take, and to cut a program into parts
+# that are compiled side by side takes a seventh of the time, for nothing where tests run side by side; where flags are
+# gone, XLA ends a process that has them
+SOONER = (
+    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+    if version("jaxlib").startswith("0.10.")
+    else ""
+)
 
 
 def collect_seldom() -> None:

@@ -43,7 +43,9 @@ _NOISE_SEED = 0x6E6F6973
 def check_counts(config: Config) -> None:
     """Raises ZooError for settings that no run can have."""
     counts = {name: getattr(config, name) for name in ("steps", "checkpoint_every", "keep_checkpoints", "log_every")}
-    for name, count in (counts | {"optim.max_skipped_steps": config.optim.max_skipped_steps}).items():
+    counts["optim.max_skipped_steps"] = config.optim.max_skipped_steps
+    counts["discriminator.n_layers"] = config.discriminator.n_layers
+    for name, count in counts.items():
         if count < 1:
             raise ZooError(f"{name} must be at least 1, got {count}")
     if config.data.threads < 0:

@@ -50,6 +50,7 @@ class CodecTask:
             period_channels=d.period_channels,
             stft_channels=d.stft_channels,
             max_channels=d.max_channels,
+            n_layers=d.n_layers,
             dtype=dtype,
         )
         self.adversarial = config.adversarial_start >= 0 and _is_on(config.loss.adversarial)

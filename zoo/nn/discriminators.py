@@ -86,20 +86,21 @@ class Discriminators(nn.Module):
     period_channels: int = 8
     stft_channels: int = 16
     max_channels: int = 128
+    n_layers: int = 4
     dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, audio: jax.Array) -> list[Verdict]:
         verdicts = [
             PeriodDiscriminator(
-                period, self.period_channels, self.max_channels, dtype=self.dtype, name=f"period_{period}"
+                period, self.period_channels, self.max_channels, self.n_layers, self.dtype, name=f"period_{period}"
             )(audio)
             for period in self.periods
         ]
         verdicts += [
-            STFTDiscriminator(n_fft, self.stft_channels, self.max_channels, dtype=self.dtype, name=f"stft_{n_fft}")(
-                audio
-            )
+            STFTDiscriminator(
+                n_fft, self.stft_channels, self.max_channels, self.n_layers, self.dtype, name=f"stft_{n_fft}"
+            )(audio)
             for n_fft in self.fft_sizes
         ]
         return verdicts

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from configs.base import Config, Data, LossWeights, ModelConfig, Optim, Schedule
+from configs.base import Config, Data, Discriminator, LossWeights, ModelConfig, Optim, Schedule
 from tests.train import tiny
 from tests.train.run.initialised import refused
 from train.run import loop
@@ -58,6 +58,7 @@ class Unknown(ModelConfig):
         ({"checkpoint_every": 0}, "checkpoint_every must be at least 1"),
         ({"log_every": 0}, "log_every must be at least 1"),
         ({"keep_checkpoints": 0}, "keep_checkpoints must be at least 1"),
+        ({"discriminator": Discriminator(n_layers=0)}, "discriminator.n_layers must be at least 1, got 0"),
         ({"optim": Optim(max_skipped_steps=0)}, "optim.max_skipped_steps must be at least 1"),
         ({"data": Data(segment_s=0.1, threads=-1)}, "data.threads must be at least 0, got -1"),
         ({"adversarial_start": 3}, "loss.adversarial is 0"),
