@@ -61,7 +61,9 @@ def tiny(workdir: Path, **changes: Any) -> Any:
         batch_size=16,
         checkpoint_every=1000,
         adversarial_start=10,
-        loss=LossWeights(spectrogram_mse=15.0, codebook=1.0, commitment=0.25, adversarial=1.0, feature_matching=2.0),
+        loss=LossWeights(
+            compressed_magnitude=15.0, codebook=1.0, commitment=0.25, adversarial=1.0, feature_matching=2.0
+        ),
         data=Data(segment_s=0.1, threads=1),
         # slowly: sooner or later a last bit decides which entry is nearest, and larger steps make more of that
         optim=Optim(
