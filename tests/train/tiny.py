@@ -25,6 +25,6 @@ RUN = Config(
     log_every=1,
     tensorboard=False,
     data=Data(segment_s=0.1),
-    discriminator=Discriminator(periods=(2,), period_channels=2, fft_sizes=(), max_channels=2, n_layers=1),
+    discriminator=Discriminator(periods=(2,), period_channels=2, fft_sizes=(), max_channels=2),
     evaluation=Evaluation(clips=1, clip_s=0.3, samples=1, table_s=0.5),
 )

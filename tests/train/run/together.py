@@ -61,9 +61,7 @@ def tiny(workdir: Path, **changes: Any) -> Any:
         batch_size=16,
         checkpoint_every=1000,
         adversarial_start=10,
-        loss=LossWeights(
-            compressed_magnitude=15.0, codebook=1.0, commitment=0.25, adversarial=1.0, feature_matching=2.0
-        ),
+        loss=LossWeights(audible_mel=15.0, codebook=1.0, commitment=0.25, adversarial=1.0, feature_matching=2.0),
         data=Data(segment_s=0.1, threads=1),
         # slowly: sooner or later a last bit decides which entry is nearest, and larger steps make more of that
         optim=Optim(
@@ -73,9 +71,7 @@ def tiny(workdir: Path, **changes: Any) -> Any:
             balancer=True,
             clip_percentile=90.0,
         ),
-        discriminator=Discriminator(
-            periods=(2,), period_channels=2, fft_sizes=(64,), stft_channels=2, n_layers=1, warmup_steps=2
-        ),
+        discriminator=Discriminator(periods=(2,), period_channels=2, fft_sizes=(64,), stft_channels=2, warmup_steps=2),
         codebooks=Codebooks(kmeans=True, kmeans_frames=300, restart_below=0.5, usage_decay=0.7),
     )
     return dataclasses.replace(config, **changes)
