@@ -101,9 +101,10 @@ def test_a_folder_against_opus(run_dir: Path, folder: Path, tmp_path: Path, caps
     assert {"tiny", "opus:12", "music", "voice", "overall"} <= set(printed.out.split())
     assert not (run_dir / "evaluation").exists()
     complaints = printed.err.splitlines()
-    assert len(complaints) == 2
+    assert len(complaints) == 3
     assert "letter.wav" in complaints[0]
     assert "1 file" in complaints[1]
+    assert complaints[2].startswith("1 of the files have more than one channel: they were mixed")
 
 
 def test_embedded_clips_are_those_of_the_run(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -80,7 +80,8 @@ def test_wrong_options_are_refused_before_anything_is_done(tmp_path: Path, wrong
 def test_every_layer_is_tried() -> None:
     public = (getattr(zoo_layers, name) for name in zoo_layers.__all__)
     there = {kind for kind in public if isinstance(kind, type) and issubclass(kind, nn.Module)}
-    bases = {zoo_layers.Block, zoo_layers.Network, zoo_layers.Residual}  # of which the others are kinds
+    # of which the others are kinds
+    bases = {zoo_layers.Block, zoo_layers.Module, zoo_layers.Network, zoo_layers.Residual}
     assert {kind.__name__ for kind in there - bases} == {name.split()[0] for name in layers.cases()}
 
 
