@@ -74,7 +74,7 @@ def run(options: Options) -> None:
     """Prepares a library; raises ZooError for input that cannot be used, and where the disk is full."""
     from train.data import packing, target
     from zoo.audio.output import describe
-    from zoo.library.store import is_uri
+    from zoo.audio.places import is_uri
 
     for name in ("sample_rate", "channels", "workers"):
         if (value := getattr(options, name)) is not None and value < 1:
@@ -115,7 +115,7 @@ def run(options: Options) -> None:
 
 
 def _lies_in(out: str, root: str) -> bool:
-    from zoo.library.store import is_uri
+    from zoo.audio.places import is_uri
 
     if is_uri(out) or is_uri(root):
         return f"{out.rstrip('/')}/".startswith(f"{root.rstrip('/')}/")
@@ -125,7 +125,8 @@ def _lies_in(out: str, root: str) -> bool:
 def _library(place: str) -> tuple[Store, Listing]:
     """Where files are read from, and all of them; raises ZooError where there is none."""
     from train.data import listing
-    from zoo.library.store import Local, is_uri, open_input
+    from zoo.audio.places import is_uri
+    from zoo.library.store import Local, open_input
 
     if not is_uri(place) or place.startswith("file://"):
         folder = place.removeprefix("file://")

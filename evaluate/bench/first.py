@@ -8,7 +8,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -22,6 +22,10 @@ from zoo.errors import ZooError
 if TYPE_CHECKING:
     from rich.table import Table
 
+Coding = tuple[Callable[[Any], Any], Callable[[Any], Any]]
+"""a codec's encoding of audio (T, C), and its decoding of what that gives"""
+Load = Callable[[], Coding]
+"""loads a codec; all that it needs is imported already"""
 SIDES = ("torch", "empty", "filled")
 """torch's process; ours with a compilation cache that is empty, and with one that an earlier process has filled"""
 
@@ -97,11 +101,8 @@ def run(options: Options) -> None:
         raise ZooError("--seconds and --repeat must be positive")
     if options.model or options.vs:
         check_torch()
-    found = []
-    for name in options.ckpt:
-        found.append(_of_checkpoint(name, options))
-    for name in options.model:
-        found.append(_of_model(name, options))
+    found = [_of_checkpoint(name, options) for name in options.ckpt]
+    found += [_of_model(name, options) for name in options.model]
     if options.output:
         table.write_json(found, Path(options.output))
     table.console().print(render(found))
@@ -113,7 +114,7 @@ def _of_checkpoint(path: str, options: Options) -> First:
     codec = zoo.load(path)
     with tempfile.TemporaryDirectory(prefix="codec-zoo-") as place:
         audio = _clip(Path(place), codec.sample_rate, codec.channels, options.seconds)
-        return _measured(path, {"": Job(path, audio)}, Path(place), options)
+        return _measured(path, Job(path, audio), None, Path(place), options)
 
 
 def _of_model(name: str, options: Options) -> First:
@@ -125,10 +126,9 @@ def _of_model(name: str, options: Options) -> First:
         folder = Path(place, "model")
         torch_peers.build(model.family, model.config).save(folder)
         audio = _clip(Path(place), model.sample_rate, model.channels, options.seconds)
-        jobs = {"": Job(str(folder), audio)}
-        if options.vs:
-            jobs["torch"] = Job(str(folder), audio, model.family, model.config)
-        return _measured(f"{model.name} (random)", jobs, Path(place), options)
+        ours = Job(str(folder), audio)
+        torch = dataclasses.replace(ours, family=model.family, config=model.config) if options.vs else None
+        return _measured(f"{model.name} (random)", ours, torch, Path(place), options)
 
 
 def _clip(place: Path, sample_rate: int, channels: int, seconds: float) -> str:
@@ -141,13 +141,14 @@ def _clip(place: Path, sample_rate: int, channels: int, seconds: float) -> str:
     return str(path)
 
 
-def _measured(system: str, jobs: dict[str, Job], place: Path, options: Options) -> First:
+def _measured(system: str, ours: Job, torch: Job | None, place: Path, options: Options) -> First:
     """Runs our processes, and torch's where there is a job for it, in turn."""
-    turns: dict[str, list[Times]] = {side: [] for side in SIDES if side != "torch" or side in jobs}
-    for turn in range(options.repeat):
-        for side, times in turns.items():  # a cache that is empty in this turn is the filled one after it
-            times.append(_timed(jobs["torch" if side == "torch" else ""], place / f"cache{turn}"))
-    return First(system, options.seconds, {side: _median(times) for side, times in turns.items()})
+    jobs = {side: job for side, job in zip(SIDES, (torch, ours, ours)) if job}
+    # of a turn the first of our processes finds the cache empty, and fills it for the second
+    turns = [
+        {side: _timed(job, place / f"cache{turn}") for side, job in jobs.items()} for turn in range(options.repeat)
+    ]
+    return First(system, options.seconds, {side: _median([times[side] for times in turns]) for side in jobs})
 
 
 def _timed(job: Job, cache: Path) -> Times:
@@ -189,34 +190,40 @@ def _beside(one: First, times: Times) -> str:
 
 def work(job: Job, begun: float) -> dict[str, float]:
     """Loads, encodes and decodes once; seconds of each part, the first of which has `begun` already."""
-    marks = [begun]
-    if job.family:
-        from evaluate.bench import torch_peers
-        from evaluate.bench.hardware import cores
-
-        torch_peers.use_threads(cores())
-        torch_peers.prepare(job.family, job.config)
-    else:
-        import zoo
+    load = _torch(job) if job.family else _ours(job)
     import numpy as np
 
     audio = np.load(job.audio)
+    marks = [begun, time.perf_counter()]
+    encode, decode = load()
     marks.append(time.perf_counter())
-    if job.family:
-        peer = torch_peers.restore(job.family, job.config, Path(job.path))
-        marks.append(time.perf_counter())
-        native = peer.encode(peer.audio(audio[None]))
-        marks.append(time.perf_counter())
-        peer.decode(native)
-    else:
-        codec = zoo.load(job.path)
-        marks.append(time.perf_counter())
-        encoded = codec.encode(audio)
-        marks.append(time.perf_counter())
-        codec.decode(encoded)
+    encoded = encode(audio)
+    marks.append(time.perf_counter())
+    decode(encoded)
     marks.append(time.perf_counter())
     parts = [after - before for before, after in itertools.pairwise(marks)]
     return dict(zip(("imported", "loaded", "encoded", "decoded"), parts))
+
+
+def _torch(job: Job) -> Load:
+    footprint.prepare_torch(job.family, job.config)
+    from evaluate.bench import torch_peers
+
+    def load() -> Coding:
+        peer = torch_peers.restore(job.family, job.config, Path(job.path))
+        return lambda audio: peer.encode(peer.audio(audio[None])), peer.decode
+
+    return load
+
+
+def _ours(job: Job) -> Load:
+    import zoo
+
+    def load() -> Coding:
+        codec = zoo.load(job.path)
+        return codec.encode, codec.decode
+
+    return load
 
 
 if __name__ == "__main__":

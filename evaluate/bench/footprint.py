@@ -118,11 +118,8 @@ def _load_s(job: CodingJob) -> float:
 
 def _torch(job: CodingJob) -> Callable[[], None]:
     """What is to be measured, with all that it needs imported."""
+    prepare_torch(job.family, job.config)
     from evaluate.bench import torch_peers
-    from evaluate.bench.hardware import cores
-
-    torch_peers.use_threads(cores())
-    torch_peers.prepare(job.family, job.config)
 
     def run() -> None:
         peer = torch_peers.restore(job.family, job.config, Path(job.folder))
@@ -130,6 +127,15 @@ def _torch(job: CodingJob) -> Callable[[], None]:
         peer.decode(peer.encode(peer.audio(given)) if job.encodes else peer.native(given))
 
     return run
+
+
+def prepare_torch(family: str, config: dict[str, Any]) -> None:
+    """Imports torch and what a model's implementation needs, and gives operations all cores of this process."""
+    from evaluate.bench import torch_peers
+    from evaluate.bench.hardware import cores
+
+    torch_peers.use_threads(cores())
+    torch_peers.prepare(family, config)
 
 
 def _ours(job: CodingJob) -> Callable[[], None]:

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from zoo.audio.places import is_uri
 from zoo.errors import ZooError
-from zoo.library.store import Store, is_uri, open_store
+from zoo.library.store import Store, open_store
 from zoo.saved import user_cache
 
 

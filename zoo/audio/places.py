@@ -12,6 +12,11 @@ from zoo.errors import ZooError
 Kind = Literal["file", "folder", "pipe"]
 
 
+def is_uri(place: str) -> bool:
+    """Whether a place is named by a URI, rather than by a path of this machine."""
+    return "://" in place
+
+
 def kind(path: str | Path) -> Kind:
     """Whether a path is an ordinary file, a folder, or something to be read once (a pipe, a device).
 
@@ -20,7 +25,7 @@ def kind(path: str | Path) -> Kind:
     try:
         mode = Path(path).stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
-        why = "is a URI, and only files of this machine are read here" if "://" in str(path) else "no such file"
+        why = "is a URI, and only files of this machine are read here" if is_uri(str(path)) else "no such file"
         raise ZooError(f"{path}: {why}") from None
     except (OSError, ValueError) as error:
         raise ZooError(f"{path}: cannot be read ({describe(error)})") from error

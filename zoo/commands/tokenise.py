@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from zoo import loading
 from zoo.audio import check_format, open_writer
+from zoo.audio.places import is_uri
 from zoo.commands.options import Detokenise, Tokenise
 from zoo.commands.sources import find_codec
 from zoo.console import extras
@@ -16,7 +17,7 @@ from zoo.console.command import progress
 from zoo.console.terminal import report
 from zoo.errors import ZooError
 from zoo.library.clips import is_input
-from zoo.library.store import File, Store, is_uri, open_input, open_store
+from zoo.library.store import File, Store, open_input, open_store
 from zoo.ready import ReadyCodec
 from zoo.tokenise import cluster, formats, local, manifest, plan, shards
 from zoo.tokenise.plan import Plan, Unit

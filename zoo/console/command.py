@@ -80,7 +80,11 @@ def unframed(text: str) -> str:
 
 def require_local(output: str | None) -> None:
     """Raises ZooError for a URI of a store, which would be taken for a folder `s3:` here."""
-    if output and "://" in output:
+    if not output:
+        return
+    from zoo.audio.places import is_uri
+
+    if is_uri(output):
         raise ZooError(f"{output}: is a URI, and this command writes to folders of this machine only")
 
 

@@ -18,9 +18,10 @@ from typing import Any
 from zoo.audio import SUFFIXES
 from zoo.audio.files import walk
 from zoo.audio.output import describe
+from zoo.audio.places import is_uri
 from zoo.errors import ZooError
 from zoo.library.clips import PARQUET, TARS, clips, is_archive
-from zoo.library.store import File, Store, is_uri, open_input
+from zoo.library.store import File, Store, open_input
 from zoo.saved import user_cache, whole
 
 AT_ONCE = 8

@@ -19,6 +19,7 @@ from typing import Any, Protocol, TypeVar
 
 from zoo.audio.files import walk
 from zoo.audio.output import describe
+from zoo.audio.places import is_uri
 from zoo.errors import ZooError, one_line
 from zoo.library.retry import is_final, retried, said
 from zoo.saved import whole
@@ -74,11 +75,6 @@ class Store(Protocol):
         So it is with the file that only differs from it in the suffix `beside`, if that is given.
         """
         ...
-
-
-def is_uri(place: str) -> bool:
-    """Whether a place is named by a URI, rather than by a path of this machine."""
-    return "://" in place
 
 
 def open_store(place: str) -> Store:

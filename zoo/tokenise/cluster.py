@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from zoo.audio.places import is_uri
 from zoo.console import extras
 from zoo.console.command import use_compilation_cache
 from zoo.errors import ZooError, one_line
-from zoo.library.store import is_uri
 from zoo.tokenise.plan import Unit
 from zoo.tokenise.work import Work, Worker
 
