@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
-import os
-import subprocess
+import runpy
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +18,6 @@ import pytest
 import soundfile
 
 import zoo
-from tests import compiler
 
 ROOT = Path(__file__).parents[2]
 TINY = """
@@ -48,11 +49,37 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "audio"
 
 
-def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Runs a Python command as a user would, but on one device, with its programs compiled in haste."""
-    env = dict(os.environ, PYTHONPATH=str(ROOT), JAX_PLATFORMS="cpu", JAX_DISABLE_MOST_OPTIMIZATIONS="1")
-    env["XLA_FLAGS"] = compiler.SOONER
-    return subprocess.run([sys.executable, *map(str, command)], cwd=cwd, env=env, capture_output=True, text=True)
+class Done(NamedTuple):
+    status: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def run(folder: Path, quick: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a script, or with -m a package, as Python does with these arguments, from the folder's parent."""
+    monkeypatch.chdir(folder.parent)
+
+    def run(*command: str | Path) -> Done:
+        name, *arguments = [str(word) for word in command if word != "-m"]
+        monkeypatch.setattr(sys, "argv", [name, *arguments])
+        status: Any = 0
+        try:
+            if command[0] == "-m":
+                importlib.import_module(f"{name}.__main__").main()
+            else:
+                runpy.run_path(name, run_name="__main__")
+        except SystemExit as ended:
+            status = ended.code or 0
+        if isinstance(status, str):  # as Python does
+            print(status, file=sys.stderr)
+            status = 1
+        return Done(status, *capsys.readouterr())
+
+    return run
 
 
 def load_script(name: str) -> ModuleType:
@@ -65,10 +92,10 @@ def load_script(name: str) -> ModuleType:
     return module
 
 
-def test_a_codec_trained_on_a_folder_gives_tokens_that_become_audio_again(folder: Path) -> None:
+def test_a_codec_trained_on_a_folder_gives_tokens_that_become_audio_again(folder: Path, run: Run) -> None:
     place = folder.parent
-    done = run(ROOT / "docs/train_on_a_folder.py", folder, "--workdir", "run", "--config", "tiny.py", cwd=place)
-    assert done.returncode == 0, done.stderr
+    done = run(ROOT / "docs/train_on_a_folder.py", folder, "--workdir", "run", "--config", "tiny.py")
+    assert done.status == 0, done.stderr
     lines = done.stdout.splitlines()
     assert next(line for line in lines if line.startswith("  step 2: mel "))
     assert lines[-1].endswith("decoded: example.wav")
@@ -77,42 +104,42 @@ def test_a_codec_trained_on_a_folder_gives_tokens_that_become_audio_again(folder
 
     (folder / "broken.wav").write_bytes(b"RIFF")
     script = (ROOT / "docs/tokens_for_a_language_model.py", "--ckpt", "run")
-    made = run(*script, "audio", "tokens.npz", cwd=place)
-    assert made.returncode == 0, made.stderr
+    made = run(*script, "audio", "tokens.npz")
+    assert made.status == 0, made.stderr
     assert "broken.wav" in made.stderr
     stored = np.load(place / "tokens.npz")
     assert [*stored["names"]] == ["a.wav", "sub/b.flac", "sub/c.wav"]
     assert stored["tokens"].shape == (stored["offsets"][-1], 20)
-    back = run(*script, "tokens.npz", "decoded", cwd=place)
-    assert back.returncode == 0, back.stderr
+    back = run(*script, "tokens.npz", "decoded")
+    assert back.status == 0, back.stderr
     # both are the first file, through a .zac file and through tokens
     np.testing.assert_array_equal(soundfile.read(place / "decoded/a.wav.wav")[0], example)
     assert len(soundfile.read(place / "decoded/sub/b.flac.wav")[0]) == 16000
 
     # a toy that is trained on them, and goes on where the first file is cut off
-    made = run("-m", "zoo", "tokenise", "audio", "tokens", "--ckpt", "run", "--workers", "1", cwd=place)
-    assert made.returncode == 1, made.stderr  # broken.wav
+    made = run("-m", "zoo", "tokenise", "audio", "tokens", "--ckpt", "run", "--workers", "1")
+    assert made.status == 1, made.stderr  # broken.wav
     options = ("--steps", "40", "--context", "16", "--batch_size", "4", "--prompt_s", "0.5", "--seconds", "0.1")
-    done = run(ROOT / "docs/transformer_on_tokens.py", "tokens", "on.wav", "--ckpt", "run", *options, cwd=place)
-    assert done.returncode == 0, done.stderr
+    done = run(ROOT / "docs/transformer_on_tokens.py", "tokens", "on.wav", "--ckpt", "run", *options)
+    assert done.status == 0, done.stderr
     losses = [float(line.split()[2]) for line in done.stdout.splitlines() if line.startswith("step ")]
     assert losses[-1] < losses[0] - 0.1
     continued, rate = soundfile.read(place / "on.wav")
     assert (len(continued), rate) == (zoo.load(place / "run").module.max_samples(120), 8000)
 
 
-def test_a_loss_of_ones_own_is_trained_and_never_dropped_unseen(folder: Path) -> None:
+def test_a_loss_of_ones_own_is_trained_and_never_dropped_unseen(folder: Path, run: Run) -> None:
     workdir = folder.parent / "run"
-    done = run(ROOT / "docs/custom_loss.py", folder, "--workdir", workdir, "--config", "tiny.py", cwd=folder.parent)
-    assert done.returncode == 0, done.stderr
+    done = run(ROOT / "docs/custom_loss.py", folder, "--workdir", workdir, "--config", "tiny.py")
+    assert done.status == 0, done.stderr
     assert "losses: waveform_l1, rate, level_db" in done.stdout
     rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     for row in rows:
         assert row["level_db"] > 0
         assert row["loss"] == pytest.approx(row["waveform_l1"] + 0.1 * row["rate"] + 0.1 * row["level_db"], rel=1e-4)
     assert zoo.load(workdir).metadata["config"]["loss"]["level_db"] == 0.1
-    resumed = run("-m", "train", "--config", "tiny.py", "--workdir", workdir, "--resume", cwd=folder.parent)
-    assert resumed.returncode == 2
+    resumed = run("-m", "train", "--config", "tiny.py", "--workdir", workdir, "--resume")
+    assert resumed.status == 2
     assert "config.json: unknown key loss.level_db" in resumed.stderr
 
 

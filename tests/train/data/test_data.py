@@ -352,15 +352,15 @@ def test_an_error_in_a_reader_thread_arrives(tmp_path):
 
 
 def test_reader_threads_end_with_their_iterator():
-    before = threading.active_count()
+    before = {*threading.enumerate()}  # some of other tests, which may never end
     iterator = batches(Ramp(), batch_size=2, data=Data(threads=3))
     next(iterator)
-    assert threading.active_count() > before
+    readers = {*threading.enumerate()} - before
+    assert readers
     del iterator
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread() and not thread.daemon:
-            thread.join(5)
-    assert threading.active_count() <= before
+    for thread in readers:
+        thread.join(5)
+    assert not any(thread.is_alive() for thread in readers)
 
 
 # ---------------------------------------------------------------- the embedded generator

@@ -6,8 +6,6 @@ import dataclasses
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,8 +15,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from configs.base import Distributed
+from configs.base import Config, Distributed
+from tests import forked
 from tests.train.run import together
+from train import cli
 from train.devices import processes
 from train.devices.processes import Membership, membership
 from zoo.errors import ZooError
@@ -122,24 +122,16 @@ def test_alone_the_first_does_it_itself() -> None:
 # --- two processes
 
 
-def ended(workers: Any, timeout_s: float = 120) -> list[tuple[int, str]]:
-    found = []
-    for worker in workers:
-        text = worker.communicate(timeout=timeout_s)[0]
-        found.append((worker.returncode, text))
-    return found
-
-
 def test_processes_must_agree_and_what_the_first_refuses_all_refuse(tmp_path: Path) -> None:
     port = together.free_port()
     workers = together.start(together.tiny(tmp_path / "a", steps=3), 2, 1, port=port, places=[0])
     workers += together.start(together.tiny(tmp_path / "a", steps=4), 2, 1, port=port, places=[1])
-    for status, text in ended(workers):
+    for status, text in together.ended(workers):
         assert status == 2
         assert "process 1 was started with another configuration than process 0" in text
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("mine")
-    for status, text in ended(together.start(together.tiny(tmp_path / "full"), 2, 1)):
+    for status, text in together.ended(together.start(together.tiny(tmp_path / "full"), 2, 1)):
         assert status == 2
         assert "full exists already" in text
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["thesis.tex"]
@@ -159,49 +151,33 @@ def test_a_host_with_other_data_ends_the_run_everywhere(tmp_path: Path, host: st
     (tmp_path / "without").mkdir()
     config = together.tiny(tmp_path / "run")
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, root="data"))
-    found = ended(together.start(config, 2, 1, folders=[tmp_path / "first", tmp_path / host]))
+    found = together.ended(together.start(config, 2, 1, folders=[tmp_path / "first", tmp_path / host]))
     assert [status for status, _ in found] == [2, 2]
     assert message in found[0][1]
     assert message.removeprefix("process 1: ") in found[1][1]
     assert not (tmp_path / "run").exists()
 
 
-FAILS_ALONE = """
-import sys
-from configs.base import Distributed
-from train import cli
-from train.devices import processes
-from zoo.errors import ZooError
-place = int(sys.argv[2])
-processes.initialise(Distributed(f"localhost:{sys.argv[1]}", 2, place), {})
-try:
-    with processes.together():
-        if place == int(sys.argv[3]):
-            raise ZooError("the disk is gone")
-        processes.unlike_first("waits for the other, which nothing interrupts")
-except ZooError as error:
-    cli.fail(str(error))
-"""
+def fails_alone(port: int, place: int, fails: int) -> None:
+    """One of two processes, of which that of number `fails` meets an error while the other waits for it."""
+    processes.initialise(Distributed(f"localhost:{port}", 2, place), {})
+    try:
+        with processes.together():
+            if place == fails:
+                raise ZooError("the disk is gone")
+            processes.unlike_first("waits for the other, which nothing interrupts")
+    except ZooError as error:
+        cli.fail(str(error))
 
 
-def test_a_process_that_fails_alone_ends_all() -> None:
+def test_a_process_that_fails_alone_ends_all(tmp_path: Path) -> None:
     fails = 0  # who is the coordinator, too
     port = together.free_port()
     workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", FAILS_ALONE, str(port), str(place), str(fails)],
-            env=os.environ | {"PYTHONPATH": str(together.ROOT), "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        forked.start(fails_alone, port, place, fails, output=tmp_path / str(place), environment={"XLA_FLAGS": ""})
         for place in range(2)
     ]
-    try:
-        found = ended(workers, timeout_s=60)
-    finally:
-        for worker in workers:
-            worker.kill()
+    found = together.ended(workers, timeout_s=60)
     assert [status for status, _ in found] == [2, 2]
     assert "error: the disk is gone\n" in found[fails][1]
     assert f"error: process {fails}: the disk is gone\n" in found[1 - fails][1]
@@ -210,21 +186,24 @@ def test_a_process_that_fails_alone_ends_all() -> None:
 def test_a_run_is_the_same_on_other_processes_and_devices(tmp_path: Path) -> None:
     """One is told to stop on 2 × 2, goes on on 1 × 4 to the end; another was never stopped, on 1 × 1."""
     steps = 14
-    # one phase, and discriminators of one kind: the rest of the program takes longer to compile than all the steps,
-    # and the contract tests compare both kinds on several devices
-    discriminator = dataclasses.replace(together.tiny(tmp_path).discriminator, warmup_steps=0, fft_sizes=())
-    changes = {"steps": steps, "adversarial_start": 0, "discriminator": discriminator}
-    workers = together.start(together.tiny(tmp_path / "stopped", **changes), 2, 2)
-    whole = together.start(together.tiny(tmp_path / "whole", **changes), 1, 1)
+    # one phase: the rest of the program takes longer to compile than all the steps
+    discriminator = dataclasses.replace(together.small(tmp_path).discriminator, warmup_steps=0)
+
+    def config(name: str, **changes: Any) -> Config:
+        changes |= {"steps": steps, "adversarial_start": 0}
+        return dataclasses.replace(together.small(tmp_path / name, **changes), discriminator=discriminator)
+
+    workers = together.start(config("stopped"), 2, 2)
+    whole = together.start(config("whole"), 1, 1)
     log = tmp_path / "stopped" / "metrics.jsonl"
     while not (log.is_file() and log.read_text().count("\n") >= 2):
-        assert all(worker.poll() is None for worker in workers), ended(workers)
+        assert all(worker.process.is_alive() for worker in workers), together.ended(workers)
         time.sleep(0.05)
-    workers[1].send_signal(signal.SIGTERM)  # the one that does not write
+    os.kill(workers[1].process.pid, signal.SIGTERM)  # the one that does not write
     texts = together.finish(workers)
     (reached,) = {int(path.name) for path in (tmp_path / "stopped" / "checkpoints").glob("[0-9]*")}
     assert all(f"after step {reached} of {steps}" in text for text in texts)
-    together.finish(together.start(together.tiny(tmp_path / "stopped", **changes, resume=True), 1, 4))
+    together.finish(together.start(config("stopped", resume=True), 1, 4))
     (text,) = together.finish(whole)
     assert "finished alone 0" in text
     a, b = (together.outcome(tmp_path / name) for name in ("whole", "stopped"))

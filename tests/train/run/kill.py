@@ -13,8 +13,6 @@ import argparse
 import contextlib
 import dataclasses
 import json
-import multiprocessing
-import os
 import random
 import shutil
 import sys
@@ -31,6 +29,7 @@ if __name__ == "__main__":
 
 from configs import loading
 from configs.base import Codebooks, Config, LossWeights, Optim
+from tests import forked
 from tests.train import tiny
 
 TINY = dataclasses.replace(
@@ -46,7 +45,6 @@ TINY = dataclasses.replace(
     optim=Optim(weight_decay=0.1, balancer=True, clip_percentile=90.0),
     codebooks=Codebooks(kmeans=True, kmeans_frames=64, restart_below=0.1),
 )
-MODULES = ["train.run.loop", "orbax.checkpoint", "grain", "soundfile", "zoo.synth"]
 UNFINISHED = "*.orbax-checkpoint-tmp*"
 SAVING_SHARE = 0.5
 """of the kills, those that wait for a checkpoint being written"""
@@ -67,20 +65,10 @@ class Outcome:
         return sum("writing" in kill for kill in self.kills)
 
 
-def train(config: str, cache: str, output: str) -> None:
-    """The child: begins or continues the run; its programs are compiled once for all."""
-    with open(output, "a") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    import jax
-
-    from tests import compiler
+def train(config: str) -> None:
+    """The child: begins or continues the run."""
     from train.run import loop
 
-    compiler.collect_seldom()
-    jax.config.update("jax_compilation_cache_dir", cache)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    jax.config.update("jax_disable_most_optimizations", True)
     loop.use_compilation_cache = lambda: None
     loop.finish = lambda *_: None  # type: ignore[assignment]
     loop.run("tiny", loading.from_dict(json.loads(config)))
@@ -92,17 +80,18 @@ class Killer:
     def __init__(self, folder: Path, config: Config = TINY, *, seed: int = 0) -> None:
         self._folder, self._config = folder, config
         self._random = random.Random(seed)
-        # children are forked from a server that has imported everything, and computed nothing
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(MODULES)
         self._duration_s = 0.0
 
     @contextlib.contextmanager
     def _started(self, workdir: Path) -> Iterator[BaseProcess]:
         config = json.dumps(loading.to_dict(dataclasses.replace(self._config, workdir=str(workdir))))
-        arguments = (config, str(self._folder / "cache"), str(workdir.with_suffix(".log")))
-        process = self._context.Process(target=train, args=arguments)
-        process.start()
+        settings = {
+            # programs are compiled once for all
+            "jax_compilation_cache_dir": str(self._folder / "cache"),
+            "jax_persistent_cache_min_compile_time_secs": 0.0,
+            "jax_disable_most_optimizations": True,
+        }
+        process = forked.start(train, config, output=workdir.with_suffix(".log"), settings=settings).process
         try:
             yield process
         finally:

@@ -25,21 +25,28 @@ def killer(tmp_path_factory: pytest.TempPathFactory) -> Killer:
         soundfile.write(folder / "audio" / name, 0.2 * rng.standard_normal((2 * rate, channels)), rate)
     # a checkpoint of steps 3 and 6, and of the last
     config = dataclasses.replace(
-        TINY, steps=STEPS, checkpoint_every=3, resume=True, data=Data(root=str(folder / "audio"), segment_s=0.1)
+        TINY,
+        steps=STEPS,
+        checkpoint_every=3,
+        adversarial_start=0,
+        resume=True,
+        data=Data(root=str(folder / "audio"), segment_s=0.1),
     )
     return Killer(folder, config)
 
 
-def test_runs_that_were_killed_end_as_one_that_was_not(killer: Killer, tmp_path: Path) -> None:
+def test_a_run_that_was_killed_twice_ends_as_one_that_was_not(killer: Killer, tmp_path: Path) -> None:
     killer.finish(tmp_path / "whole")
-    assert killer.kill(tmp_path / "between", when=lambda run: (run / "checkpoints" / "3").is_dir())
-    while_writing = killer.kill(tmp_path / "writing", when=lambda run: any((run / "checkpoints").glob("6.*tmp*")))
+    run = tmp_path / "run"
+    between = killer.kill(run, when=lambda run: (run / "checkpoints" / "3").is_dir())
+    assert between is not None
+    assert "with 3 written" in between
+    while_writing = killer.kill(run, when=lambda run: any((run / "checkpoints").glob("6.*tmp*")))
     assert while_writing is not None
     assert "writing checkpoint 6" in while_writing
-    for run in ("between", "writing"):
-        killer.finish(tmp_path / run)
-        assert differing(tmp_path / run, tmp_path / "whole") == []
+    killer.finish(run)
+    assert differing(run, tmp_path / "whole") == []
     # the comparison sees what differs
-    log = tmp_path / "writing" / "metrics.jsonl"
+    log = run / "metrics.jsonl"
     log.write_text(log.read_text().replace('"loss": ', '"loss": 1', 1))
-    assert differing(tmp_path / "writing", tmp_path / "whole") == ["log/1/loss"]
+    assert differing(run, tmp_path / "whole") == ["log/1/loss"]

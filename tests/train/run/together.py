@@ -12,7 +12,6 @@ import dataclasses
 import json
 import os
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,36 +21,40 @@ from typing import Any
 
 import numpy as np
 
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[3]))
+
+from configs import loading
+from configs.base import Codebooks, Config, Data, Discriminator, Distributed, LossWeights, Optim
+from tests import compiler, forked
+from tests.forked import Forked
+from tests.train.tiny import RUN, VOCODER
+
 ROOT = Path(__file__).parents[3]
 LAYOUTS = ((1, 1), (1, 4), (2, 2), (4, 1))
 """processes × devices of each"""
 
-WORKER = """
-import json, os, sys
-sys.path.insert(0, {root!r})
-import jax
-from configs import loading
-from tests import compiler
-from train import cli
-from train.run import loop
-from train.run.signals import StoppedError
-from zoo.errors import ZooError
-compiler.collect_seldom()
-loop.finish = lambda *_: print("finished alone", jax.process_index(), flush=True)
-try:
-    loop.run("tiny", loading.from_dict(json.loads(sys.argv[1])))
-except ZooError as error:
-    cli.fail(str(error))
-except StoppedError as error:
-    print(error, flush=True)
-"""
+
+def train(described: str) -> None:
+    """One of the processes: the run, without an evaluation at its end; its configuration is given as JSON."""
+    import jax
+
+    from train import cli
+    from train.run import loop
+    from train.run.signals import StoppedError
+    from zoo.errors import ZooError
+
+    loop.finish = lambda *_: print("finished alone", jax.process_index(), flush=True)  # type: ignore[assignment]
+    try:
+        loop.run("tiny", loading.from_dict(json.loads(described)))
+    except ZooError as error:
+        cli.fail(str(error))
+    except StoppedError as error:
+        print(error, flush=True)
 
 
-def tiny(workdir: Path, **changes: Any) -> Any:
+def tiny(workdir: Path, **changes: Any) -> Config:
     """The configuration: sixteen examples in each step, a checkpoint at the end."""
-    from configs.base import Codebooks, Data, Discriminator, LossWeights, Optim
-    from tests.train.tiny import RUN, VOCODER
-
     sizes = {"latent_dim": 16, "encoder_width": 16, "decoder_width": 16, "codebook_size": 32, "code_dim": 4}
     config = dataclasses.replace(
         RUN,
@@ -77,56 +80,72 @@ def tiny(workdir: Path, **changes: Any) -> Any:
     return dataclasses.replace(config, **changes)
 
 
+def small(workdir: Path, **changes: Any) -> Config:
+    """The same with fewer layers and what compiles sooner.
+
+    That other layers and losses are the same on several devices, tests/test_contract.py asserts of each family.
+    """
+    config = tiny(workdir, **changes)
+    return dataclasses.replace(
+        config,
+        model=dataclasses.replace(config.model, encoder_blocks=0, decoder_blocks=0),
+        loss=dataclasses.replace(config.loss, audible_mel=0.0, waveform_l1=15.0),
+        discriminator=dataclasses.replace(config.discriminator, fft_sizes=(), n_layers=1),
+    )
+
+
 def start(
-    config: Any,
+    config: Config,
     processes: int,
     devices: int,
     *,
     port: int | None = None,
     places: Sequence[int] | None = None,
     folders: Sequence[Path] | None = None,
-) -> list[subprocess.Popen[str]]:
-    """Starts the processes of one training, or those of `places`; each writes its output into a pipe.
+) -> list[Forked]:
+    """Starts the processes of one training, or those of `places`; what each writes lies beside the run's folder.
 
     `folders` are what relative paths start from in each process: what several hosts have under one name may differ.
     """
-    from configs import loading
-    from configs.base import Distributed
-    from tests import compiler
-
     port = port or free_port()
-    compiled = os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(Path(config.workdir).parent / "compiled")
+    workdir = Path(config.workdir or "run")
+    environment = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} {compiler.SOONER}"}
+    settings = {
+        "jax_platforms": "cpu",
+        "jax_disable_most_optimizations": True,
+        # what they have in common is compiled once
+        "jax_compilation_cache_dir": os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(workdir.parent / "compiled"),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+    }
     workers = []
     for place in range(processes) if places is None else places:
         together = Distributed(f"localhost:{port}", processes, place, timeout_s=120) if processes > 1 else Distributed()
         described = json.dumps(loading.to_dict(dataclasses.replace(config, distributed=together)))
-        environment = os.environ | {
-            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} {compiler.SOONER}",
-            "JAX_PLATFORMS": "cpu",
-            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-            # what they have in common is compiled once
-            "JAX_COMPILATION_CACHE_DIR": compiled,
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        }
-        command = [sys.executable, "-c", WORKER.format(root=str(ROOT)), described]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        output = workdir.with_name(f"{workdir.name}-{port}-{place}.log")
         folder = folders[place] if folders else ROOT
-        workers.append(subprocess.Popen(command, env=environment, cwd=folder, **pipes))  # type: ignore[call-overload]
+        given = {"output": output, "environment": environment, "settings": settings, "folder": folder}
+        workers.append(forked.start(train, described, **given))  # type: ignore[arg-type]
     return workers
 
 
-def finish(workers: list[subprocess.Popen[str]], timeout_s: float = 600) -> list[str]:
+def finish(workers: Sequence[Forked], timeout_s: float = 600) -> list[str]:
     """What each has written; raises RuntimeError if one of them failed."""
+    written = []
+    for status, text in ended(workers, timeout_s):
+        if status:
+            raise RuntimeError(f"exit status {status}:\n{text[-3000:]}")
+        written.append(text)
+    return written
+
+
+def ended(workers: Sequence[Forked], timeout_s: float = 120) -> list[tuple[int, str]]:
+    """The exit status of each, and what it has written; kills them where one goes on for longer."""
     deadline = time.monotonic() + timeout_s
     try:
-        written = [worker.communicate(timeout=max(deadline - time.monotonic(), 0.1))[0] for worker in workers]
+        return [worker.ended(max(deadline - time.monotonic(), 0.1)) for worker in workers]
     finally:
         for worker in workers:
-            worker.kill()
-    for worker, text in zip(workers, written):
-        if worker.returncode:
-            raise RuntimeError(f"exit status {worker.returncode}:\n{text[-3000:]}")
-    return written
+            worker.process.kill()
 
 
 def free_port() -> int:
@@ -187,5 +206,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
     main()

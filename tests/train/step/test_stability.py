@@ -11,9 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs.base import Config
-from tests.train.run import together
-from tests.train.run.together import differences
+from tests.train.run.together import differences, small
 from train.devices import parallel
 from train.step import balancer, codebooks
 from train.step.clipping import clip_by_percentile
@@ -33,20 +31,6 @@ pytestmark = pytest.mark.usefixtures("quick_module")
 
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 RNG = np.random.default_rng(0)
-
-
-def tiny(workdir: Path, **changes: Any) -> Config:
-    """The configuration of several processes, with fewer layers and what compiles sooner.
-
-    That other layers and losses are the same on several devices, tests/test_contract.py asserts of each family.
-    """
-    config = together.tiny(workdir, **changes)
-    return dataclasses.replace(
-        config,
-        model=dataclasses.replace(config.model, encoder_blocks=0, decoder_blocks=0),
-        loss=dataclasses.replace(config.loss, audible_mel=0.0, waveform_l1=15.0),
-        discriminator=dataclasses.replace(config.discriminator, fft_sizes=()),
-    )
 
 
 # --- balancer
@@ -146,7 +130,7 @@ def test_a_fitted_quantiser_explains_more_with_every_stage() -> None:
 
 def test_all_devices_begin_with_the_same_codebooks(tmp_path: Path) -> None:
     """Even where they add up differently, as GPUs do from one time to the next."""
-    task, mesh = CodecTask(tiny(tmp_path)), parallel.make_mesh()
+    task, mesh = CodecTask(small(tmp_path)), parallel.make_mesh()
     state = parallel.replicate(_begun(task), mesh)
 
     def differing(params: Any, latents: jax.Array, key: jax.Array) -> Any:
@@ -216,7 +200,7 @@ def trained(
     n_devices: int = 1, n_steps: int = 3, **changes: Any
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Metrics of some adversarial steps, and the last state, with everything on that looks at the whole batch."""
-    config = tiny(Path("unused"), adversarial_start=0, **changes)
+    config = small(Path("unused"), adversarial_start=0, **changes)
     task = CodecTask(config)
     mesh = parallel.make_mesh(jax.devices()[:n_devices])
     state: TrainState = jax.tree.map(np.array, _begun(task))
@@ -288,7 +272,7 @@ def test_rematerialisation_keeps_less_in_memory() -> None:
 
 
 def test_what_is_frozen_is_not_restarted() -> None:
-    config = tiny(Path("unused"), freeze=("bottleneck",))
+    config = small(Path("unused"), freeze=("bottleneck",))
     task = CodecTask(config)
     params = jax.eval_shape(lambda: create_state(task, 0)).params
     assert not task.restarts_codebooks(params)
@@ -299,7 +283,7 @@ def test_what_is_frozen_is_not_restarted() -> None:
 
 @pytest.mark.parametrize("skip", [True, False])
 def test_what_is_not_finite_is_kept_out_if_asked(skip: bool) -> None:
-    state = _begun(CodecTask(tiny(Path("unused"))))
+    state = _begun(CodecTask(small(Path("unused"))))
     poisoned = {"params": jax.tree.map(lambda x: jnp.full_like(x, jnp.nan), state.params)}
     committed, metrics = _commit(state, poisoned, {"loss": jnp.float32(jnp.nan)}, skip)
     kept = [bool(jnp.isfinite(x).all()) for x in jax.tree.leaves(committed.params)]
@@ -308,7 +292,7 @@ def test_what_is_not_finite_is_kept_out_if_asked(skip: bool) -> None:
 
 
 def test_phases_follow_each_other() -> None:
-    task = CodecTask(tiny(Path("unused")))
+    task = CodecTask(small(Path("unused")))
     phases = Phases(task, parallel.make_mesh(jax.devices()[:1]))
     assert [phases.at(step) for step in (0, 9, 10, 11, 12, 49)] == (
         ["reconstruction"] * 2 + ["warmup"] * 2 + ["adversarial"] * 2
@@ -326,7 +310,7 @@ def test_phases_follow_each_other() -> None:
 
 @pytest.mark.parametrize("value", [0.0, 101.0, -3.0])
 def test_a_percentile_that_is_none_is_refused(value: float) -> None:
-    config = tiny(Path("unused"))
+    config = small(Path("unused"))
     with pytest.raises(ZooError, match="clip_percentile"):
         CodecTask(dataclasses.replace(config, optim=dataclasses.replace(config.optim, clip_percentile=value)))
 
