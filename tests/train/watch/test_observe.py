@@ -33,6 +33,8 @@ SHOWN = dataclasses.replace(
     evaluation=dataclasses.replace(TINY.evaluation, samples=2),
 )
 
+SHOW = summary.show  # which other runs do without
+
 
 def events(folder: Path) -> list[Any]:
     """Every value that TensorBoard was given, with its step."""
@@ -130,7 +132,10 @@ def test_histograms_in_tensorboard_have_buckets_of_neighbours(tmp_path: Path) ->
 
 
 @pytest.mark.usefixtures("short")
-def test_a_run_logs_held_out_clips_and_learning_rates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_logs_held_out_clips_and_learning_rates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(summary, "show", SHOW)
     config = at(tmp_path / "run", dataclasses.replace(SHOWN, log_every=100, profile="2:3"))
     loop.run("tiny", config)
     rows = {row["step"]: row for row in read_metrics(tmp_path / "run" / "metrics.jsonl")}
