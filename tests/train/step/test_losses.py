@@ -18,6 +18,8 @@ RATE = 8000
 N_SAMPLES = 3000
 LOSSES = losses.reconstruction_losses(RATE)
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 
 def pair(seed: int = 0, batch: int = 3, channels: int = 2) -> tuple[np.ndarray, np.ndarray]:
     """Noise in which every example and channel has another level, and a noisy copy of it."""
