@@ -17,6 +17,8 @@ from evaluate.bench import coding, comparison, footprint, versus
 from evaluate.bench.comparison import Agreement, Comparison, Timing
 from zoo.published import KNOWN, PublishedModel
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 MIMI = next(model for model in KNOWN if model.name == "kyutai/mimi")
 
 

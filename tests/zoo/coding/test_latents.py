@@ -9,6 +9,8 @@ from zoo.bitstream.entropy import Fitter
 from zoo.errors import ZooError
 from zoo.nn.bottlenecks import Identity
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 
 def test_latents_are_what_is_quantised_and_decoded(build):
     codec = build("vae")

@@ -20,6 +20,8 @@ from zoo.coding.chunks import Chunks
 from zoo.coding.stream import FrameEncoder, packets_to_warm_up
 from zoo.errors import BitstreamError, ZooError
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 RATE = 8_000
 NAMES = ("autoencoder", "vae", "gan_vocoder", "causal")
 

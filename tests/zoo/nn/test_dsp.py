@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from zoo.errors import ZooError
 from zoo.nn import dsp
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 # every new size is compiled: few of them, and no search for a smaller failure
 few = settings(max_examples=8, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
 

@@ -15,6 +15,8 @@ from tests.zoo.published.small import close, jit
 from zoo.published import dac
 from zoo.published.keymap import flatten, from_params, to_params
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 NAMES = ("music", "speech")
 """even strides, and odd ones, after which the published decoder is a sample short at each stage"""
 N_CLIPS = 3
@@ -47,7 +49,7 @@ def test_odd_strides_leave_out_the_end():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_keeps_the_contract(name, quick):
+def test_it_keeps_the_contract(name):
     zoo.verify_codec(ready(name), golden(name)["audio_0"])
 
 
@@ -129,9 +131,9 @@ def test_it_learns():
         return optax.apply_updates(params, updates), state, value, gradients
 
     params = codec.variables["params"]
-    state, values = optimiser.init(params), []
+    state, values = jit(optimiser.init)(params), []
     for _ in range(40):
         params, state, value, gradients = step(params, state)
-        assert values or all(float(jnp.abs(g).max()) > 0 for g in jax.tree.leaves(gradients))
+        assert values or all(np.any(np.asarray(g)) for g in jax.tree.leaves(gradients))
         values.append(float(value))
     assert values[-1] < 0.7 * values[0]

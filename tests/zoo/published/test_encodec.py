@@ -15,6 +15,8 @@ from zoo.published import encodec, registry
 from zoo.published.keymap import flatten, from_params, to_params
 from zoo.saved.checkpoint import codec_template
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 NAMES = ("causal", "music", "stereo")
 """causal with memory; centred with memory, two residual units and identities beside them; segments of 200 samples"""
 N_CLIPS = 4
@@ -54,7 +56,7 @@ def test_fewer_codebooks_give_the_references_audio(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_keeps_the_contract(name, quick):
+def test_it_keeps_the_contract(name):
     zoo.verify_codec(ready(name), golden(name)["audio_0"])
 
 

@@ -13,6 +13,8 @@ from zoo.nn import dsp
 from zoo.published import vocos
 from zoo.published.keymap import fold_weight_norm, from_params, mismatches, to_params
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 KINDS = ("mels", "codes")
 N_CLIPS = 3
 LEVELS = (3, 1, 0)
@@ -82,7 +84,7 @@ def test_norms_know_the_bitrate():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_keeps_the_contract(kind, quick):
+def test_it_keeps_the_contract(kind):
     zoo.verify_codec(ready(kind), golden(kind)["audio_0"])
 
 

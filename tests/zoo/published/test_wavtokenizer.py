@@ -21,6 +21,8 @@ from zoo.published.keymap import flatten, from_params, to_params
 from zoo.published.wavtokenizer import whole
 from zoo.random_weights import random_variables
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 N_CLIPS = 3
 HOP = 8
 """samples"""
@@ -34,7 +36,7 @@ def test_codes_and_audio_are_the_references(i):
     small.agrees(ready(), golden(), i)
 
 
-def test_it_keeps_the_contract(quick):
+def test_it_keeps_the_contract():
     zoo.verify_codec(ready(), golden()["audio_0"])
 
 
