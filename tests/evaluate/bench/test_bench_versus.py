@@ -158,6 +158,7 @@ def made_up(monkeypatch, build):
     monkeypatch.setattr("zoo.published.KNOWN", (small, MIMI))
     monkeypatch.setattr(versus, "check_torch", lambda: None)
     monkeypatch.setattr(versus, "REST_S", 0.0)
+    monkeypatch.setattr(versus, "MATRIX_SIZE", 64)
     monkeypatch.setattr(zoo, "load", lambda folder: codec, raising=False)
 
     def measure(job):
