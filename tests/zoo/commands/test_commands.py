@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import signal
 import subprocess
@@ -20,8 +21,21 @@ from tests.audio_files import noise, write
 from tests.zoo.conftest import RATE, complaint, environment, music
 from zoo.__main__ import main
 from zoo.bitstream.container import ContainerReader
+from zoo.commands.sources import find_codec
 
 pytestmark = pytest.mark.usefixtures("quick_module")
+
+
+@pytest.fixture(scope="module")
+def once():
+    """What finds a codec, but each one only once, so that its programs are traced once."""
+    return functools.cache(find_codec)
+
+
+@pytest.fixture
+def loaded_once(once, monkeypatch) -> None:
+    for module in ("encode", "decode", "corpus"):
+        monkeypatch.setattr(f"zoo.commands.{module}.find_codec", once)
 
 
 def test_there_and_back(here, capfd):
@@ -47,6 +61,7 @@ def test_there_and_back(here, capfd):
         assert expected_line in told
 
 
+@pytest.mark.usefixtures("loaded_once")
 def test_a_bitrate(here, capfd):
     main(["encode", "song.wav", "all.zac", "--level", "2"])
     full = Path("all.zac").stat().st_size
@@ -59,6 +74,7 @@ def test_a_bitrate(here, capfd):
     assert not Path("x.zac").exists()
 
 
+@pytest.mark.usefixtures("loaded_once")
 def test_tokens_decode_as_the_coded_file_does(here, capfd, monkeypatch):
     codec = zoo.load("runs/tiny")
     for i, options in enumerate(
@@ -146,6 +162,7 @@ def test_a_terminated_encode_leaves_nothing(here):
     assert not list(Path.cwd().glob("*x.wav")) + list(Path.cwd().glob(".x*"))
 
 
+@pytest.mark.usefixtures("loaded_once")
 def test_a_library(here, capfd):
     for name, seed in (("a/one.wav", 1), ("a/two.flac", 2), ("one.wav", 3), ("same.wav", 4), ("same.flac", 5)):
         path = here / "music" / name
@@ -193,6 +210,7 @@ def zoo_codes(codec: zoo.ReadyCodec, blob: bytes) -> np.ndarray:
     )
 
 
+@pytest.mark.usefixtures("loaded_once")
 def test_damage(here, capfd):
     main(["encode", "song.wav", "song.zac"])
     data = bytearray(Path("song.zac").read_bytes())
@@ -210,6 +228,7 @@ def test_damage(here, capfd):
     assert 0 < soundfile.info("y.wav").frames < 36_411
 
 
+@pytest.mark.usefixtures("loaded_once")
 def test_what_is_refused(here, capfd):
     main(["encode", "song.wav", "song.zac"])
     (here / "folder").mkdir()
