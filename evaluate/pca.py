@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from evaluate import cli
@@ -29,7 +28,7 @@ from evaluate.run import evaluate
 from evaluate.systems import CodecSystem
 from zoo import audio, families, synth
 from zoo.bitstream.entropy import EntropyModel, Fitter, kind_of
-from zoo.codec import Codec
+from zoo.codec import Codec, parameter_shapes
 from zoo.console.command import command
 from zoo.errors import ZooError
 from zoo.ready import ReadyCodec
@@ -103,9 +102,7 @@ def rival_codec(codec: ReadyCodec, transform: Transform, companding: float, gain
 
 def _linear_params(module: Codec, basis: np.ndarray, gain: float) -> dict[str, Any]:
     """Parameters of an autoencoder without blocks; the quantiser's, which only its training loss reads, are zero."""
-    audio = jax.ShapeDtypeStruct((1, module.hop_length, module.channels), jnp.float32)
-    shapes = jax.eval_shape(module.init, jax.random.key(0), audio)["params"]
-    params: dict[str, Any] = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+    params: dict[str, Any] = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), parameter_shapes(module))
     for side, kernel in (("encoder", basis * np.float32(gain)), ("decoder", basis.T / np.float32(gain))):
         linear = params[side]["trunk"]["linear"]
         if linear["kernel"].shape != (1, *kernel.shape):

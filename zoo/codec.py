@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import bisect
+import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +13,7 @@ import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from zoo.errors import ZooError
 from zoo.nn.bottlenecks import Bottleneck, CodebookUse, Quantised
@@ -157,9 +160,10 @@ class Codec(nn.Module):
         return n_frames * self.hop_length - 2 * self.lead - self.tail
 
     @nn.nowrap
-    def example(self) -> tuple[jax.Array]:
+    def example(self) -> tuple[np.ndarray]:
         """Arguments from whose shapes all parameters follow, whatever their length."""
-        return (jnp.zeros((1, 4 * self.hop_length, self.channels)),)
+        frames = max(4, self.min_first_frames + 1) * self.frame_multiple
+        return (np.zeros((1, frames * self.hop_length, self.channels), np.float32),)
 
     def __call__(
         self,
@@ -266,6 +270,25 @@ class Codec(nn.Module):
         if n_samples is None:
             return None
         return jnp.arange(self.n_frames(length))[None] < self.n_frames(n_samples)[:, None]
+
+
+@functools.lru_cache(maxsize=64)
+def _parameter_shapes(module: Any) -> dict[str, Any]:
+    shapes: dict[str, Any] = jax.eval_shape(module.init, jax.random.key(0), *module.example())["params"]
+    return shapes
+
+
+def parameter_shapes(module: Any) -> dict[str, Any]:
+    """Shapes and types of the parameters of a codec or a prior: a tree of jax.ShapeDtypeStruct.
+
+    They are found once for modules that are equal, since that takes as long as to trace all of the module.
+    """
+    find: Callable[[Any], dict[str, Any]] = _parameter_shapes
+    try:
+        hash(module)
+    except TypeError:  # of a module with lists among its fields
+        find = _parameter_shapes.__wrapped__
+    return jax.tree.map(lambda leaf: leaf, find(module))
 
 
 def _continues(network: Any, rate: int) -> bool:

@@ -46,10 +46,10 @@ def published_only(name: str) -> PublishedModel:
 def random_codec(name: str, **hyperparameters: Any) -> ReadyCodec:
     """An untrained codec of a family or published model, with flat tables; raises ZooError for an unknown one."""
     import jax
-    import jax.numpy as jnp
 
     from zoo import families
     from zoo.bitstream.entropy import Fitter
+    from zoo.codec import parameter_shapes
     from zoo.ready import ReadyCodec
 
     family, model = name, published(name)
@@ -57,11 +57,10 @@ def random_codec(name: str, **hyperparameters: Any) -> ReadyCodec:
         family = model.family
         hyperparameters = families.module_of(family).hyperparameters(model.config) | hyperparameters
     module = families.create(family, **hyperparameters)
-    audio = jnp.zeros((1, 2 * module.hop_length, module.channels))
     if family in families.PUBLISHED:
-        params = _drawn(jax.eval_shape(module.init, jax.random.key(0), audio)["params"])
+        params = _drawn(parameter_shapes(module))
     else:
-        params = jax.jit(module.init)(jax.random.key(0), audio)["params"]
+        params = jax.jit(module.init)(jax.random.key(0), *module.example())["params"]
     bottleneck: Any = module.bottleneck
     flat = Fitter(bottleneck.symbols()).fit()
     return ReadyCodec(module, {"params": params}, flat, {"family": family, "model": hyperparameters})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from evaluate.denoise import mixing
@@ -23,6 +23,7 @@ NEW_S, MORE_S = 5.0, 2.0
 N_SOUNDS = 3
 GIVEN_SHARE = 0.6
 GAP_AT, GAP_S, GAP_SHARE = 0.4, 0.3, 0.1
+_compiled_si_sdr_db = jax.jit(si_sdr_db)
 
 
 def denoised(codec: ReadyCodec, run: str, sources: Sequence[Source], seed: int) -> Section:
@@ -53,8 +54,8 @@ def _denoised(codec: ReadyCodec, source: Source, i: int, seed: int) -> Example:
 
 
 def _si_sdr(clean: np.ndarray, estimate: np.ndarray) -> str:
-    x, y, n = jnp.asarray(clean[None]), jnp.asarray(estimate[None]), jnp.asarray([len(clean)])
-    return f"{float(si_sdr_db(x, y, n)[0]):.1f}".replace("-", "−")
+    found = _compiled_si_sdr_db(clean[None], estimate[None], np.array([len(clean)]))
+    return f"{float(found[0]):.1f}".replace("-", "−")
 
 
 def generated(prior: ReadyPrior, run: str, seed: int) -> Section:

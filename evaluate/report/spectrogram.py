@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from zoo.nn import dsp
@@ -20,6 +20,8 @@ ANCHORS = (
     *((207, 68, 70), (237, 105, 37), (251, 155, 6), (247, 209, 61), (252, 255, 194)),
 )
 
+_stft = jax.jit(dsp.stft, static_argnums=(1, 2))
+
 
 def bands_db(samples: np.ndarray, sample_rate: int) -> np.ndarray:
     """Computes float32 (bands, columns) in dB of (T, C), lowest band first; powers of channels and frames are averaged.
@@ -30,7 +32,7 @@ def bands_db(samples: np.ndarray, sample_rate: int) -> np.ndarray:
     hop_length = n_fft // 4
     # whole seconds, so that clips of many lengths compile once
     padded = np.pad(samples, ((0, -len(samples) % sample_rate), (0, 0)))
-    power = np.square(np.abs(np.asarray(dsp.stft(jnp.asarray(padded.T), n_fft, hop_length)))).mean(axis=0)
+    power = np.square(np.abs(np.asarray(_stft(padded.T, n_fft, hop_length)))).mean(axis=0)
     mels = power[: 1 + len(samples) // hop_length] @ dsp.mel_filterbank(sample_rate, n_fft, HEIGHT)
     edges = np.arange(WIDTH + 1) * len(mels) / WIDTH
     first = np.floor(edges[:-1]).astype(int)

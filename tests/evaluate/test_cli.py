@@ -33,6 +33,8 @@ from zoo.errors import ZooError
 from zoo.published.load import export
 from zoo.ready import ReadyCodec
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 RATE = 8000
 ROOT = Path(__file__).parents[2]
 
@@ -258,7 +260,6 @@ def test_bench(run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
         assert capsys.readouterr().err.startswith("error: ")
 
 
-@pytest.mark.usefixtures("quick")
 def test_pca(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pca.main(["--ckpt", str(run_dir), "--train_s", "8"])
     rows = json.loads((run_dir / "evaluation" / "pca.json").read_text())

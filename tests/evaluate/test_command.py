@@ -18,6 +18,8 @@ from evaluate.run import evaluate
 from tests.complaint import complaint
 from zoo.errors import ZooError
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 RATE = 8000
 
 

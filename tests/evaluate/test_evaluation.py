@@ -26,6 +26,8 @@ from zoo.bitstream.entropy import Fitter
 from zoo.errors import ZooError
 from zoo.ready import ReadyCodec
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 RATE = 8000
 AUTOENCODER = {"sample_rate": RATE, "hop_length": 80, "latent_dim": 32, "levels": (15, 7), "width": 8, "n_blocks": 1}
 GAN_VOCODER = {

@@ -12,6 +12,8 @@ from evaluate import metrics
 from zoo.errors import ZooError
 from zoo.nn import dsp
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 RATE = 24000
 TIMES = np.arange(RATE) / RATE  # one second
 

@@ -26,6 +26,8 @@ from evaluate.silence import STEP
 from evaluate.systems import Coded
 from zoo.errors import ZooError
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 RATE = 8000
 NEEDS_SIGNAL = [name for name, metric in metrics.METRICS.items() if metric.needs_signal]
 DEFINED = [name for name in metrics.METRICS if name not in NEEDS_SIGNAL]

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import soundfile
@@ -56,9 +55,8 @@ def make(name: str, **changes: object) -> zoo.ReadyCodec:
     family = "gan_vocoder" if name == "causal" else name
     options = {"sample_rate": RATE, **SMALL[name], **changes}
     module = zoo.create(family, **options)
-    silence = jnp.zeros((1, 4 * module.hop_length, module.channels))
     init = jax.jit(module.init, compiler_options={"xla_backend_optimization_level": 0})
-    params = _shaken(init(jax.random.key(0), silence)["params"])
+    params = _shaken(init(jax.random.key(0), *module.example())["params"])
     fitter = entropy.Fitter(module.bottleneck.symbols())
     metadata = {"family": family, "model": options}
     empty = zoo.ReadyCodec(module, {"params": params}, fitter.fit(), metadata)
@@ -76,9 +74,9 @@ def build() -> Build:
 
 def _shaken(params: dict) -> dict:
     """Zero kernels get values, as after training: an untrained head would hide what the layers below it hear."""
-    leaves, tree = jax.tree.flatten(params)
+    leaves, tree = jax.tree.flatten(jax.device_get(params))
     rng = np.random.default_rng(1)
-    drawn = [jnp.asarray(0.02 * rng.standard_normal(x.shape), x.dtype) for x in leaves]
+    drawn = [np.asarray(0.02 * rng.standard_normal(x.shape), x.dtype) for x in leaves]
     return jax.tree.unflatten(tree, [x if np.any(x) or x.ndim < 2 else y for x, y in zip(leaves, drawn)])
 
 

@@ -18,6 +18,8 @@ from zoo.coding.rate import Planned
 from zoo.errors import ZooError
 from zoo.nn.bottlenecks import SymbolFormat
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 NAMES = ("autoencoder", "vae", "gan_vocoder")
 LENGTH = 20_001
 """samples, of three packets at 8 kHz, the last of them shorter"""

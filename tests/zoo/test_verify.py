@@ -16,6 +16,8 @@ from zoo.errors import ZooError
 from zoo.nn.bottlenecks import FSQ, SymbolFormat
 from zoo.nn.layers import Conv1d, ConvTranspose1d, Span
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 HOP = 8
 
 
@@ -92,7 +94,7 @@ def codec(kind: type[Codec] = Codec, bottleneck: type[FSQ] = FSQ, fault: str = "
 CLIP = (0.5 * np.random.default_rng(0).standard_normal(40 * HOP + 3)).astype(np.float32)
 
 
-def test_a_codec_that_keeps_its_promises_passes(quick: None) -> None:
+def test_a_codec_that_keeps_its_promises_passes() -> None:
     zoo.verify_codec(codec(), CLIP)
 
 
@@ -114,7 +116,7 @@ def test_a_codec_that_keeps_its_promises_passes(quick: None) -> None:
     ],
     ids=lambda value: "" if isinstance(value, Codec) else value.replace("\\", ""),
 )
-def test_what_is_broken_is_named(broken: Codec, message: str, quick: None) -> None:
+def test_what_is_broken_is_named(broken: Codec, message: str) -> None:
     with pytest.raises(ZooError, match=message) as error:
         zoo.verify_codec(broken, CLIP)
     assert "\n" not in str(error.value)

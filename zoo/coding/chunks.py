@@ -28,7 +28,7 @@ class Chunks:
     def with_variables(self, variables: dict[str, Any]) -> Chunks:
         """The same compiled functions for other weights of the same shapes."""
         other = copy.copy(self)
-        other._variables = variables
+        other._variables = jax.device_put(variables)
         return other
 
     def encode(self, audio: np.ndarray, mask: np.ndarray, carry: Carry) -> tuple[np.ndarray, Carry]:

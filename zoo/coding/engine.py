@@ -116,8 +116,14 @@ class Engine(CodecParts):
         """Compiled functions for chunks of so many frames; the same ones at every call."""
         cache = self._chunks
         if packet_frames not in cache:
-            cache[packet_frames] = Chunks(self.module, self.variables, packet_frames)
+            cache[packet_frames] = Chunks(self.module, self._placed, packet_frames)
         return cache[packet_frames]
+
+    @functools.cached_property
+    def _placed(self) -> dict[str, Any]:
+        """The variables on a device: arrays of numpy would be taken there at each call."""
+        placed: dict[str, Any] = jax.device_put(self.variables)
+        return placed
 
     @functools.cached_property
     def _chunks(self) -> dict[int, Chunks]:

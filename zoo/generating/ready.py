@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,9 +79,7 @@ class ReadyPrior:
         number = self.label_number(label)
         length = solver.padded_frames(n_frames, module.window)
         shape = length, module.components
-        # frames keep their noise in a longer sound
-        keys = jax.vmap(lambda frame: jax.random.fold_in(key, frame))(jnp.arange(length))
-        noise = jax.vmap(lambda one: jax.random.normal(one, shape[1:]))(keys)
+        noise = _noise(key, *shape)
         known, start, first = np.zeros(length, bool), np.zeros(shape, np.float32), 0.0
         values = np.zeros(shape, np.float32)
         # of a sound that is shorter than a window the rest does not count; else it is generated, and cut off
@@ -103,6 +102,13 @@ class ReadyPrior:
         )
         found: Any = self.module.apply(self.variables, x[None, :n_frames], method="denormalise")
         return np.asarray(found[0])
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def _noise(key: jax.Array, length: int, components: int) -> jax.Array:
+    """Noise (length, components) whose frames are the same in a longer sound."""
+    keys = jax.vmap(lambda frame: jax.random.fold_in(key, frame))(jnp.arange(length))
+    return jax.vmap(lambda one: jax.random.normal(one, (components,)))(keys)
 
 
 def load(path: str | Path, codec: str | Path | None = None) -> ReadyPrior:

@@ -20,7 +20,7 @@ import numpy as np
 
 from zoo import families
 from zoo.bitstream import entropy
-from zoo.codec import Codec
+from zoo.codec import Codec, parameter_shapes
 from zoo.errors import CheckpointError, ZooError, one_line
 from zoo.prior import Prior
 from zoo.ready import ReadyCodec
@@ -85,7 +85,7 @@ def format_of(model: entropy.EntropyModel) -> int:
 
 def codec_template(module: Codec | Prior, kind: entropy.Kind = "contexts") -> dict[str, Any]:
     """Shapes and types of a saved codec, or prior, of this module, whose entropy coder is of this kind."""
-    params = jax.eval_shape(module.init, jax.random.key(0), *module.example())["params"]
+    params = parameter_shapes(module)
     arrays = entropy.template(module.bottleneck.symbols(), kind)
     tables = {name: jax.ShapeDtypeStruct(x.shape, x.dtype) for name, x in arrays.items() if math.prod(x.shape)}
     return {"params": params, "entropy": tables}

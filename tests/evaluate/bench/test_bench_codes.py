@@ -11,6 +11,8 @@ from evaluate.bench import codes, models
 from tests.audio_files import noise
 from tests.complaint import complaint
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 
 @pytest.fixture
 def folder(tmp_path):

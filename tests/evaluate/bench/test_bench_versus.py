@@ -17,6 +17,8 @@ from evaluate.bench import coding, comparison, footprint, versus
 from evaluate.bench.comparison import Agreement, Comparison, Timing
 from zoo.published import KNOWN, PublishedModel
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 MIMI = next(model for model in KNOWN if model.name == "kyutai/mimi")
 
 
@@ -156,6 +158,7 @@ def made_up(monkeypatch, build):
     monkeypatch.setattr("zoo.published.KNOWN", (small, MIMI))
     monkeypatch.setattr(versus, "check_torch", lambda: None)
     monkeypatch.setattr(versus, "REST_S", 0.0)
+    monkeypatch.setattr(versus, "MATRIX_SIZE", 64)
     monkeypatch.setattr(zoo, "load", lambda folder: codec, raising=False)
 
     def measure(job):

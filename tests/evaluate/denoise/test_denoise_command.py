@@ -14,6 +14,8 @@ from evaluate import __main__ as command
 from tests.audio_files import noise, write
 from tests.complaint import complaint
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 RATE = 8000
 
 

@@ -14,6 +14,8 @@ from zoo import editing
 from zoo.audio import resample
 from zoo.errors import ZooError
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 RATE = 16_000
 
 

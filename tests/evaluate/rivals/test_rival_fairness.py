@@ -16,6 +16,8 @@ from evaluate.clips import Clip, clips_from_folder
 from evaluate.run import evaluate, run
 from zoo import audio
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 try:
     import av
 except ImportError:

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from zoo.coding.rate import Constant, Planned, Reservoir, Steered, plan
 from zoo.errors import ZooError
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 many = settings(max_examples=60, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import io
 import signal
 import subprocess
 import sys
@@ -18,17 +20,22 @@ from evaluate.bench.models import random_codec
 from tests.audio_files import noise, write
 from tests.zoo.conftest import RATE, complaint, environment, music
 from zoo.__main__ import main
+from zoo.bitstream.container import ContainerReader
+from zoo.commands.sources import find_codec
 
 pytestmark = pytest.mark.usefixtures("quick_module")
 
 
-def refused(*arguments: str) -> str:
-    """Runs the command, which must end with status 2; its complaint."""
-    done = subprocess.run([sys.executable, "-c", f"from zoo.__main__ import main; main({list(arguments)})"],
-                          capture_output=True, text=True, env=environment())  # fmt: skip
-    assert done.returncode == 2, done
-    assert done.stderr.count("\n") == 1, done.stderr
-    return done.stderr
+@pytest.fixture(scope="module")
+def once():
+    """What finds a codec, but each one only once, so that its programs are traced once."""
+    return functools.cache(find_codec)
+
+
+@pytest.fixture
+def loaded_once(once, monkeypatch) -> None:
+    for module in ("encode", "decode", "corpus"):
+        monkeypatch.setattr(f"zoo.commands.{module}.find_codec", once)
 
 
 def test_there_and_back(here, capfd):
@@ -54,6 +61,7 @@ def test_there_and_back(here, capfd):
         assert expected_line in told
 
 
+@pytest.mark.usefixtures("loaded_once")
 def test_a_bitrate(here, capfd):
     main(["encode", "song.wav", "all.zac", "--level", "2"])
     full = Path("all.zac").stat().st_size
@@ -66,6 +74,7 @@ def test_a_bitrate(here, capfd):
     assert not Path("x.zac").exists()
 
 
+@pytest.mark.usefixtures("loaded_once")
 def test_tokens_decode_as_the_coded_file_does(here, capfd, monkeypatch):
     codec = zoo.load("runs/tiny")
     for i, options in enumerate(
@@ -94,7 +103,7 @@ def test_tokens_decode_as_the_coded_file_does(here, capfd, monkeypatch):
     assert not Path("x.npy").exists()
 
 
-def test_pipes(here):
+def test_pipes(here, monkeypatch):
     program = [sys.executable, "-m", "zoo"]
     run = {"env": environment(), "check": True, "capture_output": True}
     song = Path("song.wav").read_bytes()
@@ -108,8 +117,9 @@ def test_pipes(here):
     expected, _ = soundfile.read("back.wav", dtype="int16")
     np.testing.assert_array_equal(np.frombuffer(wav[-expected.nbytes :], "<i2").reshape(-1, 2), expected)
     raw = soundfile.read("song.wav", dtype="int16")[0].astype("<i2").tobytes()
-    flags = ["--raw.sample_rate", "11025", "--raw.channels", "2"]
-    assert subprocess.run([*encode, *flags], input=raw, **run).stdout == coded
+    monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(buffer=io.BytesIO(raw)))
+    main(["encode", "-", "raw.zac", "--raw.sample_rate", "11025", "--raw.channels", "2"])
+    assert Path("raw.zac").read_bytes() == coded
 
 
 def test_an_interrupted_recording_is_kept(here):
@@ -152,6 +162,7 @@ def test_a_terminated_encode_leaves_nothing(here):
     assert not list(Path.cwd().glob("*x.wav")) + list(Path.cwd().glob(".x*"))
 
 
+@pytest.mark.usefixtures("loaded_once")
 def test_a_library(here, capfd):
     for name, seed in (("a/one.wav", 1), ("a/two.flac", 2), ("one.wav", 3), ("same.wav", 4), ("same.flac", 5)):
         path = here / "music" / name
@@ -190,10 +201,6 @@ def test_a_library(here, capfd):
 
 
 def zoo_codes(codec: zoo.ReadyCodec, blob: bytes) -> np.ndarray:
-    import io
-
-    from zoo.bitstream.container import ContainerReader
-
     return np.concatenate(
         [
             codec.entropy.decode(packet.payload, n_streams=2, n_frames=packet.n_frames, level=packet.level)
@@ -203,6 +210,7 @@ def zoo_codes(codec: zoo.ReadyCodec, blob: bytes) -> np.ndarray:
     )
 
 
+@pytest.mark.usefixtures("loaded_once")
 def test_damage(here, capfd):
     main(["encode", "song.wav", "song.zac"])
     data = bytearray(Path("song.zac").read_bytes())
@@ -220,6 +228,7 @@ def test_damage(here, capfd):
     assert 0 < soundfile.info("y.wav").frames < 36_411
 
 
+@pytest.mark.usefixtures("loaded_once")
 def test_what_is_refused(here, capfd):
     main(["encode", "song.wav", "song.zac"])
     (here / "folder").mkdir()
@@ -257,11 +266,11 @@ def test_what_is_refused(here, capfd):
     ]
 
 
-def test_help_is_quick_and_wrong_arguments_are_one_line(here):
+def test_help_is_quick_and_wrong_arguments_are_one_line(here, capfd):
     begin = time.perf_counter()
     subprocess.run([sys.executable, "-m", "zoo", "--help"], env=environment(), check=True, capture_output=True)
     assert time.perf_counter() - begin < 6  # (1.5 s on a machine with nothing else to do)
-    assert "bitrate" in refused("encode", "song.wav", "x.zac", "--bitrat", "3")
+    assert "bitrate" in complaint(capfd, "encode", "song.wav", "x.zac", "--bitrat", "3")
 
 
 def test_more_than_two_channels(here, monkeypatch, capfd):

@@ -18,6 +18,8 @@ from zoo.__main__ import main
 from zoo.bitstream.container import ContainerReader, ContainerWriter
 from zoo.commands.journal import NAME, Journal
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 FILES = ("a.wav", "b/b.wav", "c.flac")
 KEPT = "3 of 3 files are coded already"
 

@@ -9,6 +9,8 @@ import pytest
 
 from zoo import families
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 HZ, HOP = 8000, 80
 jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 

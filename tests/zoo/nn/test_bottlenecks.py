@@ -13,6 +13,8 @@ from zoo.nn.bands import Bands
 from zoo.nn.bottlenecks import FSQ, Gaussian, Identity, ResidualVQ
 from zoo.nn.bottlenecks.spectral import SpectralGrid
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 # optimisations take longer than they save here
 jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 

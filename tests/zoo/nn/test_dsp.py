@@ -14,8 +14,15 @@ from hypothesis import strategies as st
 from zoo.errors import ZooError
 from zoo.nn import dsp
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 # every new size is compiled: few of them, and no search for a smaller failure
 few = settings(max_examples=8, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
+# one program for each size, not one for each operation
+frame = jax.jit(dsp.frame, static_argnums=(1, 2))
+overlap_add = jax.jit(dsp.overlap_add, static_argnums=1)
+stft = jax.jit(dsp.stft, static_argnums=(1, 2))
+istft = jax.jit(dsp.istft, static_argnums=(1, 2))
 
 
 def noise(*shape, seed=0):
@@ -36,7 +43,7 @@ def test_hann_window_is_scipys_periodic_one(n):
 def test_frames_are_windows_of_the_signal(hop, length, extra, batch):
     x = noise(*batch, length + extra)
     expected = np.lib.stride_tricks.sliding_window_view(x, length, axis=-1)[..., ::hop, :]
-    np.testing.assert_array_equal(dsp.frame(jnp.asarray(x), length, hop), expected)
+    np.testing.assert_array_equal(frame(x, length, hop), expected)
 
 
 @few
@@ -46,7 +53,7 @@ def test_overlap_add_sums_shifted_frames(hop, overlap, n_frames, batch):
     expected = np.zeros((*batch, (n_frames - 1 + overlap) * hop))
     for f in range(n_frames):
         expected[..., f * hop : (f + overlap) * hop] += frames[..., f, :]
-    np.testing.assert_allclose(dsp.overlap_add(jnp.asarray(frames), hop), expected, atol=1e-5)
+    np.testing.assert_allclose(overlap_add(frames, hop), expected, atol=1e-5)
 
 
 @few
@@ -60,7 +67,7 @@ def test_centred_stft_is_scipys(n_samples, sizes):
     *_, expected = scipy.signal.stft(
         padded, window=window, nperseg=n_fft, noverlap=n_fft - hop, boundary=None, padded=False
     )
-    spec = dsp.stft(x, n_fft, hop)
+    spec = stft(x, n_fft, hop)
     assert spec.dtype == jnp.complex64
     assert spec.shape[1] == 1 + n_samples // hop
     np.testing.assert_allclose(spec, np.swapaxes(expected, 1, 2) * window.sum(), atol=2e-4)
@@ -108,7 +115,7 @@ def test_istft_of_any_spectrum_is_the_least_squares_formula():
         total[f * hop : f * hop + n_fft] += np.fft.irfft(spec[f].astype(np.complex128)) * window
         envelope[f * hop : f * hop + n_fft] += window**2
     kept = slice((n_fft - hop) // 2, (n_fft - hop) // 2 + n_frames * hop)
-    np.testing.assert_allclose(dsp.istft(jnp.asarray(spec), n_fft, hop), total[kept] / envelope[kept], atol=1e-5)
+    np.testing.assert_allclose(istft(spec, n_fft, hop), total[kept] / envelope[kept], atol=1e-5)
 
 
 def test_masked_frames_leave_no_trace():
@@ -116,9 +123,9 @@ def test_masked_frames_leave_no_trace():
     spec = complex_noise(4, 12, n_fft // 2 + 1)
     mask = np.arange(12)[None, :] < np.array(lengths)[:, None]
     spec[~mask] = np.nan
-    audio = dsp.istft(jnp.asarray(spec), n_fft, hop, mask=jnp.asarray(mask))
+    audio = np.asarray(istft(spec, n_fft, hop, mask=mask))
     for i, n in enumerate(lengths):
-        alone = jax.jit(dsp.istft, static_argnums=(1, 2))(spec[i, :n], n_fft, hop)
+        alone = istft(spec[i, :n], n_fft, hop)
         np.testing.assert_allclose(audio[i, : n * hop], alone, atol=1e-6)
         assert not np.any(audio[i, n * hop :])
 

@@ -15,6 +15,8 @@ from tests.zoo.published.small import close, jit
 from zoo.published import dac
 from zoo.published.keymap import flatten, from_params, to_params
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 NAMES = ("music", "speech")
 """even strides, and odd ones, after which the published decoder is a sample short at each stage"""
 N_CLIPS = 3
@@ -47,7 +49,7 @@ def test_odd_strides_leave_out_the_end():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_keeps_the_contract(name, quick):
+def test_it_keeps_the_contract(name):
     zoo.verify_codec(ready(name), golden(name)["audio_0"])
 
 
@@ -60,8 +62,9 @@ def test_windows_within_a_pass_change_nothing(name, monkeypatch):
     for i, n in enumerate(lengths):
         batch[i, :n] = given[f"audio_{i}"]
     for clips, n_samples in ((batch[:1], None), (batch, lengths)):
-        assert "scan" in str(jax.make_jaxpr(module.apply)(variables, clips, n_samples))
-        output = jit(lambda v, x, n: module.apply(v, x, n))(variables, clips, n_samples)
+        traced = jit(lambda v, x, n: module.apply(v, x, n)).trace(variables, clips, n_samples)
+        assert "scan" in str(traced.jaxpr)
+        output = jax.device_get(traced.lower().compile()(variables, clips, n_samples))
         for i in range(len(clips)):
             np.testing.assert_array_equal(output.codes[i, : len(given[f"codes_{i}"])], given[f"codes_{i}"])
             close(output.audio[i, : lengths[i]], whole(given[f"out_{i}"], lengths[i]))
@@ -129,9 +132,9 @@ def test_it_learns():
         return optax.apply_updates(params, updates), state, value, gradients
 
     params = codec.variables["params"]
-    state, values = optimiser.init(params), []
+    state, values = jit(optimiser.init)(params), []
     for _ in range(40):
         params, state, value, gradients = step(params, state)
-        assert values or all(float(jnp.abs(g).max()) > 0 for g in jax.tree.leaves(gradients))
+        assert values or all(np.any(np.asarray(g)) for g in jax.tree.leaves(gradients))
         values.append(float(value))
     assert values[-1] < 0.7 * values[0]

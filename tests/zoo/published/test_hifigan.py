@@ -17,6 +17,8 @@ from zoo.published import load
 from zoo.published.files import onnx_format
 from zoo.published.keymap import flatten, from_params, to_params
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 N_CLIPS = 3
 VOICE = small.GOLDEN / "hifigan_voice.onnx"
 

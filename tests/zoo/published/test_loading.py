@@ -28,6 +28,8 @@ from zoo.published.files import torch_writer, weights
 from zoo.published.keymap import CONV, LINEAR, PLAIN, Entry, KeyMap, Layout, flatten
 from zoo.saved import checkpoint
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 ROOT = Path(__file__).parents[3]
 SIZES = {
     "sample_rate": 8000, "n_fft": 80, "hop_length": 40, "latent_dim": 8, "encoder_blocks": 1, "decoder_width": 8,

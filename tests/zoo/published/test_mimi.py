@@ -21,6 +21,8 @@ from zoo.published.keymap import flatten, from_params, to_params, unflatten
 from zoo.published.mimi import transformer
 from zoo.saved.checkpoint import codec_template
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 N_CLIPS, LENGTH = 3, 1003
 """golden clips, and samples of the longest"""
 HOP, WINDOW = 16, 9
@@ -80,7 +82,7 @@ def test_without_a_mask_too():
     close(found.audio[0], clip(1)["out"])
 
 
-def test_it_keeps_the_contract(quick):
+def test_it_keeps_the_contract():
     zoo.verify_codec(ready(), clip(1)["audio"])
 
 

@@ -15,6 +15,8 @@ from zoo.published.files import torch_writer
 from zoo.published.keymap import flatten, from_params, to_params
 from zoo.published.oobleck.grid import GRID_STEPS, Grid, normal_entropy
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 N_CLIPS = 3
 
 golden = functools.partial(small.golden, "oobleck", "small")
@@ -38,7 +40,7 @@ def test_the_posteriors_deviation_is_the_references():
     close(std[0], given["std_0"], 1e-4)
 
 
-def test_it_keeps_the_contract(quick):
+def test_it_keeps_the_contract():
     zoo.verify_codec(ready(), golden()["audio_0"])
 
 

@@ -13,6 +13,8 @@ from zoo.published import pocket_tts_audio_tokenizer as family
 from zoo.published.files import weights
 from zoo.published.keymap import flatten, from_params, to_params
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 NAME = "pocket_tts_audio_tokenizer"
 N_CLIPS = 3
 HOP = 32
@@ -30,7 +32,7 @@ def test_latents_and_audio_are_the_references(i):
     close(codec.decode_latents(latent[None], len(out))[0], out)
 
 
-def test_it_keeps_the_contract(quick):
+def test_it_keeps_the_contract():
     zoo.verify_codec(ready(), golden()["audio_0"])
 
 

@@ -17,6 +17,8 @@ from zoo.published.keymap import flatten, from_params, to_params
 from zoo.published.registry import known
 from zoo.saved.checkpoint import codec_template
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 N_CLIPS, LENGTH, HOP = 3, 403, 12
 """golden clips; samples of the longest, and of a frame"""
 
@@ -48,7 +50,7 @@ def test_codes_and_audio_are_the_references(i):
     assert not np.asarray(found.audio[0, len(audio) :]).any()
 
 
-def test_it_keeps_the_contract(quick):
+def test_it_keeps_the_contract():
     zoo.verify_codec(ready(), clip(1)["audio"])
 
 

@@ -19,6 +19,8 @@ from zoo.published.oobleck.grid import GRID_STEPS
 from zoo.published.same.resampler import BlocksSpec, Resampler
 from zoo.saved.checkpoint import codec_template
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 N_CLIPS, LENGTH, HOP = 3, 403, 12
 """golden clips; samples of the longest, and of a frame"""
 
@@ -46,7 +48,7 @@ def test_latents_and_audio_are_the_references(i):
     assert not np.asarray(decoded[0, len(audio) :]).any()
 
 
-def test_it_keeps_the_contract(quick):
+def test_it_keeps_the_contract():
     zoo.verify_codec(ready(), golden()["audio_1"])
 
 

@@ -13,6 +13,8 @@ from tests.zoo.published.small import close, jit
 from zoo.published import snac
 from zoo.published.keymap import flatten, from_params, to_params
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 NAMES = ("speech", "music")
 """two stages without attention, and one stage with windows of two frames of eight steps"""
 N_CLIPS = 3
@@ -67,7 +69,7 @@ def test_noise_belongs_to_its_place():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_keeps_the_contract(name, quick):
+def test_it_keeps_the_contract(name):
     zoo.verify_codec(ready(name), golden(name)["audio_0"])
 
 

@@ -19,6 +19,8 @@ from zoo.published.keymap import from_params, to_params
 from zoo.published.spectrostream.layers import ConvTranspose
 from zoo.saved.checkpoint import codec_template
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 NAME = "google/magenta-realtime-2"
 N_CLIPS = 3
 HOP = 48
@@ -33,7 +35,7 @@ def test_codes_and_audio_are_the_references(i):
     small.agrees(ready(), golden(), i)
 
 
-def test_it_keeps_the_contract(quick):
+def test_it_keeps_the_contract():
     zoo.verify_codec(ready(), golden()["audio_0"])
 
 

@@ -18,6 +18,8 @@ from zoo.published.registry import known
 from zoo.published.vibevoice.model import DEVIATION
 from zoo.saved.checkpoint import codec_template
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 N_CLIPS, LENGTH, HOP = 3, 483, 8
 """golden clips; samples of the longest, and of a frame"""
 
@@ -44,7 +46,7 @@ def test_latents_and_audio_are_the_references(i):
     assert not np.asarray(decoded[0, len(audio) :]).any()
 
 
-def test_it_keeps_the_contract(quick):
+def test_it_keeps_the_contract():
     zoo.verify_codec(ready(), golden()["audio_1"])
 
 

@@ -21,6 +21,8 @@ from zoo.published.keymap import flatten, from_params, to_params
 from zoo.published.wavtokenizer import whole
 from zoo.random_weights import random_variables
 
+pytestmark = pytest.mark.usefixtures("quick_module")
+
 N_CLIPS = 3
 HOP = 8
 """samples"""
@@ -34,7 +36,7 @@ def test_codes_and_audio_are_the_references(i):
     small.agrees(ready(), golden(), i)
 
 
-def test_it_keeps_the_contract(quick):
+def test_it_keeps_the_contract():
     zoo.verify_codec(ready(), golden()["audio_0"])
 
 
@@ -96,10 +98,11 @@ def test_attention_in_blocks_is_attention(monkeypatch, length):
     rng = np.random.default_rng(length)
     x, mask = rng.standard_normal((2, length, 8)).astype(np.float32), rng.random((2, length)) < 0.8
     module = whole.Attention(4)
-    variables = module.init(small.jax.random.key(0), x)
-    at_once = module.apply(variables, x, mask)
+    variables = jit(module.init)(small.jax.random.key(0), x)
+    at_once = jit(lambda x, mask: module.apply(variables, x, mask))(x, mask)
     monkeypatch.setattr(whole, "_BLOCK", 5)
-    close(module.apply(variables, x, mask), np.asarray(at_once), 1e-5)
+    in_blocks = jit(lambda x, mask: module.apply(variables, x, mask))(x, mask)
+    close(in_blocks, np.asarray(at_once), 1e-5)
 
 
 def test_group_norm_is_that_of_each_clip_alone():

@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
+import flax.linen as nn
 import jax
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from train.step.state import TrainState, create_state
 from train.step.task import CodecTask
 from zoo import loading
 from zoo.bitstream.entropy import EntropyModel, Fitter
+from zoo.codec import parameter_shapes
 from zoo.errors import CheckpointError, ZooError
 from zoo.saved import checkpoint, runs
 
@@ -273,3 +275,21 @@ def test_lists_are_taken_for_tuples():
     lists = zoo.create("vae", latent_dim=8, widths=[8, 8], strides=[4, 5])
     assert lists == zoo.create("vae", latent_dim=8, widths=(8, 8), strides=(4, 5))
     assert isinstance(hash(lists), int)
+
+
+def test_shapes_found_once_belong_to_whoever_asks_and_fields_may_be_lists():
+    class Listed(nn.Module):
+        widths: list[int]
+
+        def example(self):
+            return (np.zeros((1, 2), np.float32),)
+
+        @nn.compact
+        def __call__(self, x):
+            return nn.Dense(sum(self.widths), name="dense")(x)
+
+    for fields in ((1, 2), [1, 2]):
+        shapes = parameter_shapes(Listed(fields))
+        assert shapes["dense"]["kernel"] == jax.ShapeDtypeStruct((2, 3), np.float32)
+        del shapes["dense"]["kernel"]
+        assert "kernel" in parameter_shapes(Listed(fields))["dense"]
