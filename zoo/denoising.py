@@ -23,8 +23,8 @@ from zoo.coding.stream import FrameDecoder
 from zoo.errors import ZooError
 from zoo.ready import ReadyCodec
 
-CHUNK_S = 4.0
-"""seconds that are computed at once: what is computed twice, around them, is the smaller part"""
+CHUNK_S = 1.0
+"""seconds that are computed at once"""
 
 
 class StreamDenoiser:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from evaluate.bench import operations
 from zoo.ready import ReadyCodec
 
 PEAK_TFLOPS = {
@@ -40,11 +42,11 @@ class Whole:
 
     encode_rtf: float
     decode_rtf: float
-    encode_flops: float | None
+    encode_flops: float
     """operations of one call"""
-    decode_flops: float | None
+    decode_flops: float
     encode_share: float | None
-    """of the device's matrix rate; None where one of the two is not known"""
+    """of the device's matrix rate; None where that is not known"""
     decode_share: float | None
 
 
@@ -88,14 +90,13 @@ class WholeClips:
         found: jax.Array = jax.block_until_ready(self._decode(length, self._variables, frames))
         return found
 
-    def encode_flops(self, audio: Any) -> float | None:
-        """Operations of `encode`, None where the compiler does not count them."""
-        lowered = self._encode.lower(self._variables, audio)
-        return flops(lowered, lowered.compile())
+    def encode_flops(self, audio: Any) -> float:
+        """Counts the operations of `encode`: see `evaluate.bench.operations`."""
+        return operations.of(self._encode, self._variables, audio)
 
-    def decode_flops(self, frames: Any, length: int) -> float | None:
-        lowered = self._decode.lower(length, self._variables, frames)
-        return flops(lowered, lowered.compile())
+    def decode_flops(self, frames: Any, length: int) -> float:
+        """Counts the operations of `decode`."""
+        return operations.of(functools.partial(self._decode, length), self._variables, frames)
 
 
 class InChunks:
@@ -130,26 +131,10 @@ def measure(
     encode_flops, decode_flops = clips.encode_flops(there), clips.decode_flops(frames, n_samples)
     peak = peak_tflops or known_peak_tflops(jax.devices()[0].device_kind)
 
-    def share(flops: float | None, factor: float) -> float | None:
-        return None if flops is None or peak is None else flops * factor / duration_s / (1e12 * peak)
+    def share(flops: float, factor: float) -> float | None:
+        return None if peak is None else flops * factor / duration_s / (1e12 * peak)
 
     return Whole(
         encode_rtf, decode_rtf, encode_flops=encode_flops, decode_flops=decode_flops,
         encode_share=share(encode_flops, encode_rtf), decode_share=share(decode_flops, decode_rtf),
     )  # fmt: skip
-
-
-def flops(lowered: Any, compiled: Any) -> float | None:
-    """Counts the operations of a program compiled, or as it was written, whichever are more; None if neither is known.
-
-    Compiled ones lack what the compiler left to a library, whose calls it cannot look into.
-    """
-    counts = []
-    for program in (lowered, compiled):
-        try:
-            costs = program.cost_analysis()
-        except (NotImplementedError, RuntimeError):  # depends on the device
-            continue
-        costs = costs[0] if isinstance(costs, list) and costs else costs
-        counts.append(float((costs or {}).get("flops", 0.0)))
-    return max(counts, default=0.0) or None

@@ -86,12 +86,12 @@ class Pair:
         }
 
     def flops(self) -> dict[str, float]:
-        """Operations of each way over the clips as a whole, where the compiler counts them."""
+        """Operations of each way over the clips as a whole."""
         ours = self._ours["whole"]
         counts = {"decode": ours.decode_flops(self._frames_there, self.n_samples)}
         if self._peer.encodes:
             counts["encode"] = ours.encode_flops(self._given_there)
-        return {way: count for way, count in counts.items() if count}
+        return counts
 
     def agreement(self) -> Agreement:
         """The agreement of both sides on whole clips."""

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from configs.base import Config
-from evaluate.bench import passes
+from evaluate.bench import operations
 from train.bench.precisions import PRECISIONS, products_of
 from train.devices import parallel
 from train.step.state import TrainState, create_state
@@ -25,9 +25,9 @@ from zoo import families
 
 @dataclass
 class Program:
-    """A program as it was lowered; `audio_s` seconds of audio go through it in a call."""
+    """A program as it was traced; `audio_s` seconds of audio go through it in a call."""
 
-    lowered: Any
+    traced: Any
     arguments: Callable[[], Any]
     """makes what it is called with the first time"""
     again: Callable[[Any, Any], Any]
@@ -36,12 +36,12 @@ class Program:
 
     @cached_property
     def compiled(self) -> Any:
-        return self.lowered.compile()
+        return self.traced.lower().compile()
 
     @property
-    def flops(self) -> float | None:
-        """Operations of a call, None where the compiler does not count them."""
-        return passes.flops(self.lowered, self.compiled)
+    def flops(self) -> float:
+        """Operations of a call: see `evaluate.bench.operations`."""
+        return operations.of_program(self.traced.jaxpr.jaxpr)
 
     def run(self, calls: int) -> tuple[float, Any]:
         """Median wall seconds of a call, of three runs of so many after a first one, and the first one's result."""
@@ -100,9 +100,9 @@ class Programs:
             drawn = rng.integers(0, sizes, frames.shape) if len(sizes) else rng.standard_normal(frames.shape)
             function, x = decode, drawn.astype(frames.dtype)
         with products_of(precision):
-            lowered = jax.jit(function).lower(variables, x)
+            traced = jax.jit(function).trace(variables, x)
         return Program(
-            lowered,
+            traced,
             arguments=lambda: jax.device_put((variables, x)),
             again=lambda given, result: given,
             audio_s=batch_size * audio.shape[1] / module.sample_rate,
@@ -121,9 +121,9 @@ class Programs:
             return parallel.replicate(self._state, self._mesh), parallel.shard_batch(batch, self._mesh)
 
         with products_of(precision):
-            lowered = step.lower(*arguments())
+            traced = step.trace(*arguments())
         return Program(
-            lowered,
+            traced,
             arguments,
             again=lambda given, result: (result[0], given[1]),  # the state is given away at each step
             audio_s=batch_size * audio.shape[1] / task.module.sample_rate,

@@ -130,13 +130,12 @@ def _program(programs: Programs, key: Key, seconds: float) -> Program:
 
 def _record(program: Program, calls: int, peak: float | None) -> Record:
     seconds, first = program.run(calls)
-    flops = program.flops
-    tflops = None if flops is None else flops / seconds / 1e12
+    tflops = program.flops / seconds / 1e12
     found: Record = {
         "audio_per_s": program.audio_s / seconds,
         "ms": 1000 * seconds,
         "tflops": tflops,
-        "share": None if tflops is None or not peak else tflops / peak,
+        "share": tflops / peak if peak else None,
     }
     if isinstance(first, tuple):  # of a step: state and metrics
         found["loss"] = float(first[1]["loss"])

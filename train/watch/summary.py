@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
+from evaluate.bench import operations
 from train.devices import processes
 from zoo.codec import Codec
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from train.step.task import CodecTask
 
 FRAMES = 4
-"""Operations of an additional so many groups of frames are counted: long clips would be computed in windows, whose
-number the count does not know, and the ends of a clip are no part of what a second costs."""
+"""Operations of an additional so many groups of frames are counted: the ends of a clip are no part of what a second
+costs."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Flops:
-    """The operations of a forward pass per second of audio, additions included; None where they are not counted."""
+    """The operations of a forward pass per second of audio, additions included; None for what is no codec."""
 
     encoder: float | None
     decoder: float | None
@@ -61,44 +62,33 @@ def parts(params: Mapping[str, Any], discriminator: Mapping[str, Any], *, depth:
 
 
 def flops(module: Any, params: Any) -> Flops:
-    """Operations of a codec per second of audio, by XLA's count of programs as they are: nothing is compiled."""
+    """Operations of a codec per second of audio (`evaluate.bench.operations`); nothing is compiled."""
     if not isinstance(module, Codec):
         return Flops(None, None)
     group = FRAMES * module.frame_multiple
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), params)
 
-    def per_second(count: Callable[[int], float | None]) -> float | None:
-        few, more = count(group), count(2 * group)
-        return None if few is None or more is None else (more - few) / group * module.frame_rate_hz
+    def per_second(count: Callable[[int], float]) -> float:
+        return (count(2 * group) - count(group)) / group * module.frame_rate_hz
 
     def audio(frames: int) -> jax.ShapeDtypeStruct:
         # the longest clip of that many frames; one of few may be shorter than the silence around it
         n = max(module.max_samples(frames + module.n_frames(0)), 1)
         return jax.ShapeDtypeStruct((1, n, module.channels), jnp.float32)
 
-    def encode(frames: int) -> float | None:
+    def encode(frames: int) -> float:
         run = lambda p, x: module.apply({"params": p}, x, method="encode")  # noqa: E731
-        return count_flops(run, shapes, audio(frames))
+        return operations.of(run, shapes, audio(frames))
 
     latent_dim = jax.eval_shape(
         lambda p, x: module.apply({"params": p}, x, method="encode"), shapes, audio(group)
     ).shape[-1]
 
-    def decode(frames: int) -> float | None:
+    def decode(frames: int) -> float:
         run = lambda p, z: module.apply({"params": p}, z, method="decode_frames")  # noqa: E731
-        return count_flops(run, shapes, jax.ShapeDtypeStruct((1, frames, latent_dim), jnp.float32))
+        return operations.of(run, shapes, jax.ShapeDtypeStruct((1, frames, latent_dim), jnp.float32))
 
     return Flops(per_second(encode), per_second(decode))
-
-
-def count_flops(function: Callable[..., Any], *arguments: Any) -> float | None:
-    """Operations of a function of arrays or their shapes; None where XLA does not count them."""
-    try:
-        costs = jax.jit(function).lower(*arguments).cost_analysis()
-    except (NotImplementedError, RuntimeError):  # depends on the device
-        return None
-    costs = costs[0] if isinstance(costs, list) and costs else costs
-    return float((costs or {}).get("flops", 0.0)) or None
 
 
 def show(task: CodecTask, params: Any, discriminator: Any) -> None:

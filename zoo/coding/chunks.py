@@ -199,7 +199,8 @@ def _empty(carry: Carry, position: int) -> Carry:
     """The memory of layers before their first frame, which is number `position`."""
 
     def start(path: Any, leaf: jax.ShapeDtypeStruct) -> np.ndarray:
-        return np.full(leaf.shape, position if path[-1].key == "position" else 0, leaf.dtype)
+        at = position if getattr(path[-1], "key", None) == "position" else 0  # of several signals each has a number
+        return np.full(leaf.shape, at, leaf.dtype)
 
     empty: Carry = jax.tree_util.tree_map_with_path(start, carry)
     return empty

@@ -178,7 +178,7 @@ class Denoise:
     """how much of the result is clean, from 0 (as it was) to 1"""
     eq: str | None = None
     """bells behind it, HZ:DB or HZ:DB:Q, separated by commas"""
-    chunk_s: float = 4.0
+    chunk_s: float = 1.0
     """seconds computed at once: shorter ones cost more time and less delay"""
     stream: int | None = None
     """which of the audio streams of a container (a film), from 0; None = the first"""

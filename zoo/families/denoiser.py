@@ -27,17 +27,18 @@ from zoo.codec import Codec
 from zoo.nn import dsp
 from zoo.nn.bottlenecks import Identity
 from zoo.nn.layers import (
+    Beside,
     Block,
     Conv1d,
     DepthwiseConv1d,
     Dtype,
+    Layer,
     LayerNorm,
     Layers,
     Network,
     Span,
     Transform,
     apply_mask,
-    asking,
     inputs_of,
     per_channel,
     run,
@@ -121,79 +122,94 @@ class Encoder(Network):
     causal: bool
 
     def layers(self) -> Layers:
-        """The blocks."""
+        around = _Around(self.reach, self.causal)
+        yield Transform(self._spectrum, lambda frames: frames.analysed(*dsp.stft_window(self.n_fft, self.hop_length)))
+        yield Transform(self._with_bands, around.inputs)
         for i in range(self.n_blocks):
             dilation = self.dilations[i % len(self.dilations)]
-            yield BandBlock(dilation, self.n_blocks, dtype=self.dtype, causal=self.causal, name=f"block_{i}")
+            block = BandBlock(dilation, self.n_blocks, dtype=self.dtype, causal=self.causal, name=f"block_{i}")
+            yield Beside(_InEachChannel(block))
+        yield self._latent
 
-    @asking
-    def inputs(self, span: Span) -> Span:
-        """The samples on which the frames `span` depend."""
-        span = _Around(self.reach, self.causal).inputs(inputs_of(self.layers(), span))
-        return span.analysed(*dsp.stft_window(self.n_fft, self.hop_length))
-
-    @nn.compact
-    def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        batch, _, channels = x.shape
+    def _spectrum(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
+        """Complex (B, F, C, K) of audio (B, T, C)."""
         window = _window(self.n_fft)
-        spectrum = dsp.stft(
-            x.swapaxes(1, 2), self.n_fft, self.hop_length, padding="same", window=window
-        )  # (B, C, F, K)
-        spectrum = spectrum.reshape(batch * channels, *spectrum.shape[2:])
-        mask = None if mask is None else jnp.repeat(mask, channels, axis=0)
-        y = run(self.layers(), self._embedded(spectrum, mask), mask)
-        fine, coarse = y[:, : self.bands.fine], y[:, self.bands.fine :]
-        masked = spectrum * self._mask(fine, coarse)
-        parts = jnp.stack([masked.real, masked.imag], axis=1).reshape(batch, channels, 2, *masked.shape[1:])
-        return parts.transpose(0, 3, 2, 1, 4).reshape(batch, masked.shape[1], -1)
+        spectrum = dsp.stft(x.swapaxes(1, 2), self.n_fft, self.hop_length, padding="same", window=window)
+        return spectrum.swapaxes(1, 2)
 
-    def _embedded(self, spectrum: jax.Array, mask: jax.Array | None) -> jax.Array:
-        """Bands (B, P, F, width) of a spectrum (B, F, K): its levels, and the phases of single bins."""
+    def _with_bands(self, spectrum: jax.Array, mask: jax.Array | None) -> tuple[jax.Array, jax.Array]:
+        """Bands (B, F, C, P, width) of a spectrum: its levels, and the phases of single bins. And the spectrum."""
         power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
         bands, end = self.bands, self.bands.fine * self.bands.size
         scale = (power + _FLOOR) ** -0.35
         features = jnp.stack([spectrum.real * scale, spectrum.imag * scale, *self._levels(power, mask)], axis=-1)
-        features = features[:, :, :end]
-        features = jnp.pad(features, ((0, 0), (0, 0), (0, end - features.shape[2]), (0, 0)))
+        features = features[..., :end, :]
+        features = jnp.pad(features, (*((0, 0),) * 3, (0, end - features.shape[3]), (0, 0)))
         fine = Conv1d(self.width, dtype=self.dtype, masked=False, name="embed_fine")
-        parts = [_each_band(fine, _cut(features, bands.fine))]
+        parts = [_each_place(fine, features.reshape(*features.shape[:3], bands.fine, -1))]
         if bands.coarse:
             total = bands.coarse * bands.size * bands.group
-            grouped = jnp.pad(power[:, :, end:], ((0, 0), (0, 0), (0, total - power[:, :, end:].shape[2])))
-            grouped = grouped.reshape(*grouped.shape[:2], -1, bands.group).mean(axis=-1)
+            grouped = jnp.pad(power[..., end:], (*((0, 0),) * 3, (0, total - power[..., end:].shape[3])))
+            grouped = grouped.reshape(*grouped.shape[:3], -1, bands.group).mean(axis=-1)
             coarse = Conv1d(self.width, dtype=self.dtype, masked=False, name="embed_coarse")
-            parts.append(_each_band(coarse, _cut(jnp.stack(self._levels(grouped, mask), axis=-1), bands.coarse)))
+            levels = jnp.stack(self._levels(grouped, mask), axis=-1)
+            parts.append(_each_place(coarse, levels.reshape(*levels.shape[:3], bands.coarse, -1)))
         shape = (bands.fine + bands.coarse, self.width)
         which = self.param("which", nn.initializers.normal(0.2), shape, jnp.float32)
-        return jnp.concatenate(parts, axis=1) + which.astype(self.dtype)[None, :, None]
+        return jnp.concatenate(parts, axis=3) + which.astype(self.dtype)[None, None, None], spectrum
 
     def _levels(self, power: jax.Array, mask: jax.Array | None) -> list[jax.Array]:
-        """Log magnitudes (B, F, K), and by how much they are above the least and the mean of the time around them.
+        """Log magnitudes (B, F, C, K), and by how much they are above the least and the mean of the time around them.
 
         The least over some half second follows steady noise (after minimum statistics: Martin, 2001).
         """
         level = 0.5 * jnp.log(power + _FLOOR)
         valid = jnp.ones(power.shape[:2], bool) if mask is None else mask
+        valid = valid[:, :, None, None]
         around = _Around(self.reach, self.causal)
-        count = around.total(valid.astype(jnp.float32)[:, :, None])
-        mean = around.total(jnp.where(valid[:, :, None], level, 0.0)) / jnp.maximum(count, 1.0)
-        least = around.least(jnp.where(valid[:, :, None], level, jnp.inf))
-        steady = jnp.where(valid[:, :, None], least, level)
+        count = around.total(valid.astype(jnp.float32))
+        mean = around.total(jnp.where(valid, level, 0.0)) / jnp.maximum(count, 1.0)
+        least = around.least(jnp.where(valid, level, jnp.inf))
+        steady = jnp.where(valid, least, level)
         return [0.4 * level + 1.5, level - steady, level - mean]
 
+    def _latent(self, signals: tuple[jax.Array, jax.Array]) -> jax.Array:
+        """The masked spectrum, of what the blocks made of the bands."""
+        bands, spectrum = signals
+        masked = spectrum * self._mask(bands[..., : self.bands.fine, :], bands[..., self.bands.fine :, :])
+        return jnp.stack([masked.real, masked.imag], axis=2).reshape(*masked.shape[:2], -1)
+
     def _mask(self, fine: jax.Array, coarse: jax.Array) -> jax.Array:
-        """The complex mask (B, F, K) of what the blocks made of the bands, (B, P, F, width)."""
+        """The complex mask (B, F, C, K) of bands (B, F, C, P, width)."""
         bands, zeros = self.bands, nn.initializers.zeros
         norm = LayerNorm(dtype=self.dtype, name="norm_out")
         head = Conv1d(2 * bands.size, kernel_init=zeros, dtype=self.dtype, masked=False, name="head_fine")
-        level, turn = jnp.moveaxis(_joined(_each_band(lambda x: head(norm(x)), fine), 2), -1, 0)
+        found = _each_place(lambda x: head(norm(x)), fine).astype(jnp.float32)
+        level, turn = jnp.moveaxis(found.reshape(*found.shape[:3], -1, 2), -1, 0)
         gain = _gain(level)
-        found = jax.lax.complex(gain, gain * turn)
+        mask = jax.lax.complex(gain, gain * turn)
         if bands.coarse:
             head_coarse = Conv1d(bands.size, kernel_init=zeros, dtype=self.dtype, masked=False, name="head_coarse")
-            grouped = _joined(_each_band(lambda x: head_coarse(norm(x)), coarse), 1)[..., 0]
-            found = jnp.concatenate([found, jnp.repeat(_gain(grouped), bands.group, axis=-1)], axis=-1)
-        return found[:, :, : bands.n_bins]
+            grouped = _each_place(lambda x: head_coarse(norm(x)), coarse).astype(jnp.float32)
+            grouped = grouped.reshape(*grouped.shape[:3], -1)
+            mask = jnp.concatenate([mask, jnp.repeat(_gain(grouped), bands.group, axis=-1)], axis=-1)
+        return mask[..., : bands.n_bins]
+
+
+@dataclass(frozen=True)
+class _InEachChannel:
+    """A layer of bands (B, P, F, width) as one of (B, F, C, P, width)."""
+
+    layer: Any
+
+    def inputs(self, span: Span) -> Span:
+        return inputs_of([self.layer], span)
+
+    def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+        batch, frames, channels, bands, width = x.shape
+        alone = x.transpose(0, 2, 3, 1, 4).reshape(batch * channels, bands, frames, width)
+        y: jax.Array = self.layer(alone, None if mask is None else jnp.repeat(mask, channels, axis=0))
+        return y.reshape(batch, channels, bands, frames, width).transpose(0, 3, 1, 2, 4)
 
 
 _FLOOR = 1e-7
@@ -227,37 +243,26 @@ class _Around:
         return Span(span.first - self._before, span.last - self._before + 2**self.reach - 1)
 
     def total(self, x: jax.Array) -> jax.Array:
-        """The sum of (B, F, K) over the windows; beyond the ends are zeros."""
+        """The sum of (B, F, …) over the windows; beyond the ends are zeros."""
         return self._reduce(x, jnp.add, 0.0)
 
     def least(self, x: jax.Array) -> jax.Array:
-        """The least of (B, F, K) over the windows; beyond the ends is nothing that counts."""
+        """The least of (B, F, …) over the windows; beyond the ends is nothing that counts."""
         return self._reduce(x, jnp.minimum, jnp.inf)
 
     def _reduce(self, x: jax.Array, join: Callable[[jax.Array, jax.Array], jax.Array], nothing: float) -> jax.Array:
         size, n_frames = 2**self.reach, x.shape[1]
-        x = jnp.pad(x, ((0, 0), (self._before, size - 1 - self._before), (0, 0)), constant_values=nothing)
+        beyond = ((0, 0), (self._before, size - 1 - self._before), *((0, 0),) * (x.ndim - 2))
+        x = jnp.pad(x, beyond, constant_values=nothing)
         for i in range(self.reach):  # windows of twice the length from two of them
             x = join(x[:, : -(2**i)], x[:, 2**i :])
         return x[:, :n_frames]
 
 
-def _cut(features: jax.Array, n_bands: int) -> jax.Array:
-    """(B, F, K, …) to (B, P, F, features of a band)."""
-    batch, frames = features.shape[:2]
-    return features.reshape(batch, frames, n_bands, -1).swapaxes(1, 2)
-
-
-def _joined(heads: jax.Array, n: int) -> jax.Array:
-    """(B, P, F, n values of each bin of a band) to (B, F, K, n), in float32."""
-    batch, bands, frames, size = heads.shape
-    return heads.astype(jnp.float32).swapaxes(1, 2).reshape(batch, frames, bands * size // n, n)
-
-
-def _each_band(layer: Any, x: jax.Array) -> jax.Array:
-    """A layer over time, with the same weights for all bands: (B, P, F, C) -> (B, P, F, C')."""
-    y: jax.Array = layer(x.reshape(-1, *x.shape[2:]))
-    return y.reshape(*x.shape[:3], -1)
+def _each_place(layer: Layer, x: jax.Array) -> jax.Array:
+    """A layer that mixes channels alone, (B, T, C) -> (B, T, C'), of any number of axes before the last."""
+    y: jax.Array = layer(x.reshape(len(x), -1, x.shape[-1]))
+    return y.reshape(*x.shape[:-1], -1)
 
 
 class Decoder(Network):

@@ -14,6 +14,7 @@ its cost.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 import flax.linen as nn
@@ -26,15 +27,17 @@ from zoo.nn import dsp
 from zoo.nn.bands import Bands
 from zoo.nn.bottlenecks.spectral import CEILING, SpectralGrid
 from zoo.nn.layers import (
+    Beside,
     Conv1d,
     ConvNeXtBlock,
     Dtype,
+    Layer,
     LayerNorm,
     Layers,
+    Network,
     Span,
     Transform,
     apply_mask,
-    asking,
     inputs_of,
     run,
 )
@@ -50,7 +53,7 @@ _REACH = 12
 """frames on either side that the envelope is a mean of"""
 
 
-class Encoder(nn.Module):
+class Encoder(Network):
     hop_length: int
     bands: Bands
     weights: Sequence[float]
@@ -61,42 +64,14 @@ class Encoder(nn.Module):
     linear: bool
     dtype: Dtype
 
-    @nn.nowrap
-    def _parts(self, n: int = 1) -> list[Layers]:
-        """The transform, the correction of its coefficients, and the mean of powers over half a second."""
-        transform = [Transform(self._spectrum, lambda frames: frames.analysed(*dsp.mdct_window(self.hop_length)))]
-        correct = _stack("correct", n, self.width, self.n_blocks, self.dtype)
-        return [transform, correct, [Transform(_mean_around, _around(_REACH))]]
-
-    @asking
-    def inputs(self, frames: Span) -> Span:
-        """The samples on which `frames` depend."""
-        transform, correct, mean = self._parts()
-        return inputs_of(transform, inputs_of(mean, inputs_of(correct, frames)))
-
-    @nn.compact
-    def __call__(self, audio: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        transform, correct, mean = self._parts(self.bands.n_bins)
-        spectrum = run(transform, audio, mask)
-        powers = self.bands.means(jnp.square(spectrum))
-        around = run(mean, powers, mask)
-        weighting = self.bands.means(jnp.square(self._weights)[None, None])
-        unweighted = around / weighting
-        envelope = self.bands.envelope(jnp.log2(unweighted + _SILENCE))
-        linear = _linear(spectrum, self.linear)
-        envelope = self.bands.raised(envelope, linear, self.loudest)
-        # relative to the steps, so that what is learnt of loud sounds is known of soft ones
-        scale = self.bands.spread(jnp.exp2(self.bands.log_steps(envelope, jnp.zeros(()))))
-        coefficients = linear + scale * run(correct, _softened(spectrum / scale), mask)
-        # a band of a few coefficients may be nearly 0 by chance, where a logarithm makes much of rounding errors
-        powers = jnp.log2(powers + _CHANCE * around + _SOFTEST * weighting)
-        log_step = jnp.zeros_like(coefficients[..., :1])
-        return jnp.concatenate([powers, envelope, coefficients, log_step], axis=-1)
-
-    @property
-    def _weights(self) -> jax.Array:
-        """Those (M · C,) of the coefficients."""
-        return jnp.repeat(jnp.asarray(self.weights, jnp.float32), self.bands.channels)
+    def layers(self) -> Layers:
+        linear = _linear(self.bands.n_bins, self.linear)
+        yield Transform(self._spectrum, lambda frames: frames.analysed(*dsp.mdct_window(self.hop_length)))
+        yield Transform(self._with_mean, _around(_REACH))
+        yield functools.partial(self._relative, linear)
+        for layer in _stack("correct", self.bands.n_bins, self.width, self.n_blocks, self.dtype):
+            yield Beside(layer)
+        yield self._latent
 
     def _spectrum(self, audio: jax.Array, mask: jax.Array | None) -> jax.Array:
         """Weighted coefficients (B, F, M · C), those of all channels together from the lowest frequency on."""
@@ -104,8 +79,39 @@ class Encoder(nn.Module):
         spectrum = spectrum.transpose(0, 2, 3, 1).reshape(audio.shape[0], spectrum.shape[2], -1)
         return spectrum * self._weights[None, None]
 
+    def _with_mean(self, spectrum: jax.Array, mask: jax.Array | None) -> tuple[jax.Array, ...]:
+        """The spectrum, powers of its bands, and their mean over half a second."""
+        powers = self.bands.means(jnp.square(spectrum))
+        return spectrum, powers, _mean_around(powers, mask)
 
-class Decoder(nn.Module):
+    def _relative(self, linear: Layer, signals: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        """The spectrum relative to the steps, so that what is learnt of loud sounds is known of soft ones.
+
+        And the parts of the latent: logarithms of powers, envelope, coefficients, and the steps that they are to have.
+        """
+        spectrum, powers, around = signals
+        weighting = self.bands.means(jnp.square(self._weights)[None, None])
+        unweighted = around / weighting
+        envelope = self.bands.envelope(jnp.log2(unweighted + _SILENCE))
+        coefficients = linear(spectrum)
+        envelope = self.bands.raised(envelope, coefficients, self.loudest)
+        scale = self.bands.spread(jnp.exp2(self.bands.log_steps(envelope, jnp.zeros(()))))
+        # a band of a few coefficients may be nearly 0 by chance, where a logarithm makes much of rounding errors
+        powers = jnp.log2(powers + _CHANCE * around + _SOFTEST * weighting)
+        return _softened(spectrum / scale), powers, envelope, coefficients, scale
+
+    def _latent(self, signals: tuple[jax.Array, ...]) -> jax.Array:
+        correction, powers, envelope, coefficients, scale = signals
+        coefficients = coefficients + scale * correction
+        return jnp.concatenate([powers, envelope, coefficients, jnp.zeros_like(coefficients[..., :1])], axis=-1)
+
+    @property
+    def _weights(self) -> jax.Array:
+        """Those (M · C,) of the coefficients."""
+        return jnp.repeat(jnp.asarray(self.weights, jnp.float32), self.bands.channels)
+
+
+class Decoder(Network):
     hop_length: int
     grid: SpectralGrid
     weights: Sequence[float]
@@ -114,33 +120,39 @@ class Decoder(nn.Module):
     linear: bool
     dtype: Dtype
 
-    @nn.nowrap
-    def _parts(self) -> list[Layers]:
-        stack = _stack("correct", 2 * self.grid.bands.n_bins, self.width, self.n_blocks, self.dtype)
-        audio = [Transform(self._audio, lambda samples: samples.synthesised(*dsp.mdct_window(self.hop_length)))]
-        return [stack, [Transform(_fingerprint, _around(1))], audio]
+    def layers(self) -> Layers:
+        n = self.grid.bands.n_bins
+        linear = _linear(n, self.linear)
+        embed, *rest = _stack("correct", 2 * n, self.width, self.n_blocks, self.dtype)
+        yield self._features
 
-    @asking
-    def inputs(self, samples: Span) -> Span:
-        """The latents on which `samples` depend."""
-        stack, noise, audio = self._parts()
-        frames = inputs_of(audio, samples)
-        return inputs_of(stack, frames) | inputs_of(noise, frames)
+        def embedded(signals: tuple[jax.Array, ...], mask: jax.Array | None) -> tuple[jax.Array, ...]:
+            features, latent = signals
+            return run([embed], features, mask), latent, _fingerprint(jax.lax.stop_gradient(latent), mask)
 
-    @nn.compact
-    def __call__(self, latent: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        stack, noise, audio = self._parts()
-        bands, n = self.grid.bands, self.grid.bands.n_bins
+        yield Transform(embedded, lambda frames: inputs_of([embed], frames) | _around(1)(frames))
+        for layer in rest:
+            yield Beside(layer)
+        yield functools.partial(self._filled, linear)
+        yield Transform(self._audio, lambda samples: samples.synthesised(*dsp.mdct_window(self.hop_length)))
+
+    def _features(self, latent: jax.Array) -> tuple[jax.Array, ...]:
+        """What the corrections are made of, relative to the steps; and the latent."""
         powers, _, coded, _ = self.grid.parts(latent)
         log_steps = self.grid.log_steps(latent)
-        step = bands.spread(jnp.exp2(log_steps))
+        step = self.grid.bands.spread(jnp.exp2(log_steps))
         below = 0.25 * jnp.maximum(powers - 2 * log_steps, -16.0)
-        features = jnp.concatenate([_softened(coded / step), below, log_steps.mean(-1, keepdims=True)], axis=-1)
-        correction = run(stack, features, mask)
-        coefficients = _linear(coded, self.linear) + step * correction[..., :n]
+        return jnp.concatenate([_softened(coded / step), below, log_steps.mean(-1, keepdims=True)], axis=-1), latent
+
+    def _filled(self, linear: Layer, signals: tuple[jax.Array, ...]) -> jax.Array:
+        """Corrected coefficients (B, F, M · C), with noise where none was coded."""
+        correction, latent, fingerprint = signals
+        bands, n = self.grid.bands, self.grid.bands.n_bins
+        powers, _, coded, _ = self.grid.parts(latent)
+        step = bands.spread(jnp.exp2(self.grid.log_steps(latent)))
+        coefficients = linear(coded) + step * correction[..., :n]
         gains = self._gains(powers, coded, step) * jnp.exp(jnp.clip(correction[..., n:], -4.0, 2.0))
-        signs = _signs(run(noise, jax.lax.stop_gradient(latent), mask), n)
-        return run(audio, coefficients + gains * signs, mask)
+        return coefficients + gains * _signs(fingerprint, n)
 
     def _gains(self, powers: jax.Array, coded: jax.Array, step: jax.Array) -> jax.Array:
         """Amplitudes of noise (B, F, M · C): those of the bands, fading out where a coefficient was coded."""
@@ -168,15 +180,11 @@ def _stack(name: str, n: int, width: int, n_blocks: int, dtype: Dtype) -> Layers
     yield jnp.float32
 
 
-def _linear(x: jax.Array, learnt: bool) -> jax.Array:
-    """Mixes coefficients (B, F, M · C) by a matrix that begins as the identity; not `learnt`, it stays so.
-
-    To be called while a module is compact: the matrix is one of its parameters.
-    """
+def _linear(n: int, learnt: bool) -> Layer:
+    """A matrix over the n coefficients (B, F, n) of a frame that begins as the identity; not `learnt`, it stays so."""
     if not learnt:
-        return x
-    mixed: jax.Array = Conv1d(x.shape[-1], use_bias=False, kernel_init=_identity, masked=False, name="linear")(x)
-    return mixed
+        return lambda x: x
+    return Conv1d(n, use_bias=False, kernel_init=_identity, masked=False, name="linear")
 
 
 def _softened(x: jax.Array) -> jax.Array:

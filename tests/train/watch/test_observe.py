@@ -196,17 +196,6 @@ def test_the_steps_that_are_traced(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 # --- the table at the start
 
 
-def test_operations_of_a_convolution_are_those_of_the_closed_form() -> None:
-    from zoo.nn.layers import Conv1d
-
-    layer = Conv1d(12, 5, use_bias=False)
-    x = jax.ShapeDtypeStruct((2, 50, 10), jnp.float32)
-    variables = jax.eval_shape(layer.init, jax.random.key(0), x)
-    counted = summary.count_flops(layer.apply, variables, x)
-    # and next to nothing for the padding
-    assert counted == pytest.approx(2 * (2 * 50) * 5 * 10 * 12, abs=10)
-
-
 def test_operations_per_second_are_two_for_each_weight_and_frame() -> None:
     model = GanVocoder(
         sample_rate=8000, n_fft=80, hop_length=40, latent_dim=8, encoder_width=64, encoder_blocks=1, decoder_width=96,
@@ -217,10 +206,10 @@ def test_operations_per_second_are_two_for_each_weight_and_frame() -> None:
     params = jax.eval_shape(lambda key: task.module.init(key, task._example()), jax.random.key(0))["params"]
     counted = summary.flops(task.module, params)
     for part, found in (("encoder", counted.encoder), ("decoder", counted.decoder)):
-        n = sum(leaf.size for leaf in jax.tree.leaves(params[part]))
+        n = sum(leaf.size for leaf in jax.tree.leaves(params[part]) if leaf.ndim > 1)
         assert found is not None
-        # layers at the frame rate but for their Fourier transforms and activations
-        assert 2 * n * 200 < found < 2.6 * n * 200
+        # layers at the frame rate, and Fourier transforms; depthwise convolutions are sums of shifted frames here
+        assert 1.98 * n * 200 < found < 2.2 * n * 200
 
 
 def test_parts_are_two_levels_deep_in_the_order_of_the_signal() -> None:

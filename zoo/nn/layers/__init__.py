@@ -35,13 +35,14 @@ from zoo.nn.layers.convolution import Conv1d, ConvTranspose1d, DepthwiseConv1d
 from zoo.nn.layers.convolution_2d import Conv2d, convolve_2d
 from zoo.nn.layers.edges import Edge, Span, apply_mask, pad_time
 from zoo.nn.layers.memory import LSTM, Remembering, carrying
-from zoo.nn.layers.network import Layers, Network, Residual, Sum, Transform, asking, inputs_of, run
+from zoo.nn.layers.network import Beside, Layer, Layers, Network, Residual, Sum, Transform, asking, inputs_of, run
 from zoo.nn.layers.parameters import PER_TENTH, Dtype, Initializer, Module, per_channel
 from zoo.nn.layers.windows import Steps, in_windows, windowed
 
 __all__ = [
     "LSTM",
     "PER_TENTH",
+    "Beside",
     "Block",
     "Chunk",
     "Conv1d",
@@ -52,6 +53,7 @@ __all__ = [
     "Dtype",
     "Edge",
     "Initializer",
+    "Layer",
     "LayerNorm",
     "Layers",
     "Module",

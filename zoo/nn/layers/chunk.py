@@ -85,7 +85,7 @@ def can_continue(layers: Iterable[Any], rate: int) -> bool:
 def continued(module: nn.Module, layers: Iterable[Any], x: jax.Array, chunk: Chunk) -> jax.Array:
     """What the layers, one after the other, make of the new inputs (B, T, …) of a chunk: its new outputs.
 
-    What they keep are variables of `module`.
+    What they keep are variables of `module`. Between layers there may be several signals, a tuple of arrays.
     """
     layers = list(layers)
     ends = {id(layer): (rate, last) for layer, rate, last in _backwards(layers, chunk.rate, chunk.last)}
@@ -129,7 +129,7 @@ def _step(layer: Any, rate: int) -> tuple[int, int]:
     return into // common, rate // common
 
 
-def _overlapped(module: nn.Module, name: str, layer: Any, x: jax.Array, chunk: Chunk) -> jax.Array:
+def _overlapped(module: nn.Module, name: str, layer: Any, x: Any, chunk: Chunk) -> Any:
     """The new outputs of a layer that knows nothing of chunks: it is given what it needs as a clip of its own."""
     (into, out), rate = _step(layer, chunk.rate), _inputs_per_frame(layer, chunk.rate)
 
@@ -138,19 +138,20 @@ def _overlapped(module: nn.Module, name: str, layer: Any, x: jax.Array, chunk: C
 
     past = max(chunk.end - chunk.n * rate - first_needed(chunk.usual_outputs), 0)
     if past:
-        carried = module.variable("carry", name, jnp.zeros, (x.shape[0], past, *x.shape[2:]), x.dtype)
-        x = jnp.concatenate([carried.value, x], axis=1)
-        carried.value = x[:, -past:]
+        nothing = jax.tree.map(lambda new: jnp.zeros((new.shape[0], past, *new.shape[2:]), new.dtype), x)
+        carried = module.variable("carry", name, lambda: nothing)
+        x = jax.tree.map(lambda kept, new: jnp.concatenate([kept, new], axis=1), carried.value, x)
+        carried.value = jax.tree.map(lambda array: array[:, -past:], x)
     outputs = chunk.outputs
     # a layer that moves a signal in time gives outputs beside its inputs
     first = min(first_needed(outputs), outputs.first // out * into)
     end = max(layer.inputs(outputs).last + 1, -(-(outputs.last + 1) // out) * into)
     steps = -(-(end - first) // into)
-    x = _cut(x, chunk.end - x.shape[1], first, first + steps * into)
+    x = jax.tree.map(lambda array: _cut(array, chunk.end - array.shape[1], first, first + steps * into), x)
     slow = min(rate, chunk.rate)
-    y = layer(x, chunk.mask_at(slow, first * slow // rate, x.shape[1] * slow // rate))
+    y = layer(x, chunk.mask_at(slow, first * slow // rate, steps * into * slow // rate))
     start = outputs.first - first // into * out
-    return y[:, start : start + outputs.last + 1 - outputs.first]
+    return jax.tree.map(lambda array: array[:, start : start + outputs.last + 1 - outputs.first], y)
 
 
 def _cut(x: jax.Array, begins: int, first: int, end: int) -> jax.Array:

@@ -15,10 +15,10 @@ from zoo.nn.layers.chunk import Chunk, can_continue, continued
 from zoo.nn.layers.edges import Span
 from zoo.nn.layers.parameters import Module
 
-Layer = Callable[..., jax.Array]
-"""A module, or anything else that can be called. One that has `inputs` is called with (x, mask); one that has none
-works on each step of time by itself, and is called with x alone. Where clips end earlier in its output than in its
-input, `mask_after(mask, length)` is the mask of the output, of so many samples."""
+Layer = Callable[..., Any]
+"""A module, or anything else that can be called, of a signal or a tuple of signals. One that has `inputs` is called
+with (x, mask); one that has none works on each step of time by itself, and is called with x alone. Where clips end
+earlier in its output than in its input, `mask_after(mask, length)` is the mask of the output, of so many samples."""
 Layers = Iterable[Layer]
 
 
@@ -26,11 +26,11 @@ Asked = ParamSpec("Asked")
 Found = TypeVar("Found")
 
 
-def run(layers: Layers, x: jax.Array, mask: jax.Array | None) -> jax.Array:
+def run(layers: Layers, x: Any, mask: jax.Array | None) -> Any:
     """What the layers, one after the other, make of `x` (B, T, C); `mask` bool (B, F), or None."""
     for layer in layers:
         x = layer(x, mask) if hasattr(layer, "inputs") else layer(x)
-        mask = layer.mask_after(mask, x.shape[1]) if hasattr(layer, "mask_after") else mask
+        mask = layer.mask_after(mask, jax.tree.leaves(x)[0].shape[1]) if hasattr(layer, "mask_after") else mask
     return x
 
 
@@ -132,10 +132,25 @@ class Sum:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """A layer of the first of several signals, which are a tuple; the others go past it as they are."""
+
+    layer: Layer
+
+    def inputs(self, span: Span) -> Span:
+        """The inputs on which the outputs `span` depend."""
+        return span | inputs_of([self.layer], span)
+
+    def __call__(self, signals: tuple[jax.Array, ...], mask: jax.Array | None = None) -> tuple[jax.Array, ...]:
+        first, *others = signals
+        return run([self.layer], first, mask), *others
+
+
+@dataclass(frozen=True)
 class Transform:
     """A function of (x, mask) as a layer, and on what its outputs depend."""
 
-    function: Callable[[jax.Array, Any], jax.Array]
+    function: Callable[[Any, Any], Any]
     inputs: Callable[[Span], Span]
     continues: Callable[[int, int], bool] = lambda rate, length: False
     """as of a `Network`: whether the function may be given a `Chunk` rather than a mask"""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import flax.linen as nn
@@ -12,7 +14,19 @@ import jax.numpy as jnp
 
 from zoo.nn import dsp
 from zoo.nn.bottlenecks import CodebookLevels, Quantised, straight_through
-from zoo.nn.layers import Conv1d, ConvNeXtBlock, Dtype, LayerNorm, Layers, Network, Span, Transform, apply_mask, run
+from zoo.nn.layers import (
+    Beside,
+    Conv1d,
+    ConvNeXtBlock,
+    Dtype,
+    LayerNorm,
+    Layers,
+    Network,
+    Span,
+    Transform,
+    apply_mask,
+    inputs_of,
+)
 from zoo.published.parts.euclidean import residual_codes, residual_sum
 
 KERNEL_SIZE = 7
@@ -89,6 +103,25 @@ class ConditionedVQ(CodebookLevels, nn.Module):
         return jnp.concatenate([total, jnp.broadcast_to(condition, shape)], axis=-1)
 
 
+Signals = tuple[jax.Array, jax.Array]
+"""a signal, and the condition of each frame"""
+
+
+@dataclass(frozen=True)
+class _Conditioned:
+    """A layer of signal and condition, which goes on to the next one."""
+
+    layer: Any
+
+    def inputs(self, span: Span) -> Span:
+        return span | inputs_of([self.layer], span)
+
+    def __call__(self, signals: Signals, mask: jax.Array | None = None) -> Signals:
+        x, condition = signals
+        given = (x, mask) if hasattr(self.layer, "inputs") else (x,)
+        return self.layer(*given, condition if condition.shape[-1] else None), condition
+
+
 class Decoder(Network):
     """Features (B, F, D), with n_conditions more numbers if there are any, to audio (B, F · hop_length, 1)."""
 
@@ -102,30 +135,29 @@ class Decoder(Network):
 
     def layers(self) -> Layers:
         n, dtype = self.n_conditions, self.dtype
-        yield Conv1d(self.width, KERNEL_SIZE, dtype=dtype, name="embed")
-        yield LayerNorm(dtype, n_conditions=n, name="norm_in")
+        yield self.with_condition
+        yield Beside(Conv1d(self.width, KERNEL_SIZE, dtype=dtype, name="embed"))
+        for layer in self.mixing():
+            yield Beside(layer)
+        yield _Conditioned(LayerNorm(dtype, n_conditions=n, name="norm_in"))
         for i in range(self.n_blocks):
             block = (self.hidden, KERNEL_SIZE, 1.0 / self.n_blocks, dtype, False, True, n)
-            yield ConvNeXtBlock(*block, name=f"block_{i}")
+            yield _Conditioned(ConvNeXtBlock(*block, name=f"block_{i}"))
+        yield operator.itemgetter(0)
         yield LayerNorm(dtype, name="norm_out")
         yield Conv1d(self.n_fft + 2, dtype=dtype, masked=False, name="head")
         yield Transform(self._audio, lambda samples: samples.synthesised(*dsp.stft_window(self.n_fft, self.hop_length)))
 
-    @nn.compact
-    def __call__(self, latent: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        condition, n = None, self.n_conditions
-        if n:
-            latent, condition = latent[..., :-n], latent[..., -n:]
-        embed, norm_in, *blocks, norm_out, head, synthesis = self.layers()
-        x = norm_in(self.mixed(embed(latent, mask), mask), condition)
-        for block in blocks:
-            x = block(x, mask, condition)
-        return run([norm_out, head, synthesis], x, mask)
+    @nn.nowrap
+    def with_condition(self, latent: jax.Array) -> Signals:
+        """Features, and condition (B, F, n_conditions), of what the decoder is given."""
+        n = latent.shape[-1] - self.n_conditions
+        return latent[..., :n], latent[..., n:]
 
     @nn.nowrap
-    def mixed(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
-        """What the blocks get of embedded frames: these themselves, unless a subclass has layers in between."""
-        return x
+    def mixing(self) -> Layers:
+        """Layers that embedded frames go through before the blocks: none, unless a subclass has some."""
+        return ()
 
     def _audio(self, head: jax.Array, mask: jax.Array | None) -> jax.Array:
         return spectrum_to_audio(head, self.n_fft, self.hop_length, mask)

@@ -43,13 +43,15 @@ class Decoder(vocoder.Decoder):
 
     n_groups: int = 32
 
-    def __call__(self, latent: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        first = jax.nn.one_hot(jnp.zeros(latent.shape[:2], jnp.int32), self.n_conditions, dtype=latent.dtype)
-        return super().__call__(jnp.concatenate([latent, first], axis=-1), mask)
+    @nn.nowrap
+    def with_condition(self, latent: jax.Array) -> vocoder.Signals:
+        """The features as they are, and the first condition for all of them."""
+        return latent, jax.nn.one_hot(jnp.zeros(latent.shape[:2], jnp.int32), self.n_conditions, dtype=latent.dtype)
 
     @nn.nowrap
-    def mixed(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
-        return Mixing(self.n_groups, self.dtype, name="mixing")(x, mask)
+    def mixing(self) -> Layers:
+        """What mixes frames of the whole clip."""
+        yield Mixing(self.n_groups, self.dtype, name="mixing")
 
 
 def wavtokenizer(
