@@ -89,7 +89,7 @@ def small(workdir: Path, **changes: Any) -> Config:
     return dataclasses.replace(
         config,
         model=dataclasses.replace(config.model, encoder_blocks=0, decoder_blocks=0),
-        loss=dataclasses.replace(config.loss, audible_mel=0.0, waveform_l1=15.0),
+        loss=dataclasses.replace(config.loss, audible_mel=0.0, snr=15.0),
         discriminator=dataclasses.replace(config.discriminator, fft_sizes=(), n_layers=1),
     )
 
