@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from zoo.coding.codes import UNUSED, CodePacket
 from zoo.coding.engine import Engine
 from zoo.coding.stream import FrameDecoder, packets_to_warm_up
 from zoo.errors import BitstreamError, ZooError
+
+Item = TypeVar("Item")
 
 RESAMPLER_REACH = 4096
 """samples, at the slower of two rates, over which resampling forgets where it began"""
@@ -49,6 +52,16 @@ class Packets(Expecting, Protocol):
     def packets(self, first: int = 0) -> Iterator[Packet] | Iterator[CodePacket]: ...
 
 
+class PacketCodes(NamedTuple):
+    """What is in a packet."""
+
+    codes: np.ndarray
+    """int32 (n_streams, n, q)"""
+    level: int
+    lost: bool
+    """damaged: the codes mean nothing"""
+
+
 class PacketDecoder:
     """Packets in their order to audio float32 (m, channels) at the codec's rate.
 
@@ -75,6 +88,15 @@ class PacketDecoder:
 
     def push(self, packet: Packet | CodePacket) -> np.ndarray:
         """The audio that the next packet makes final; raises BitstreamError for one that cannot be."""
+        return self.push_codes(self.codes_of(packet))
+
+    def push_codes(self, found: PacketCodes) -> np.ndarray:
+        """The audio that the codes of the next packet make final."""
+        latents = self._engine.dequantise(found.codes, found.level, self._header.packet_frames)
+        return self._layout.join(self._frames.push(latents, lost=found.lost))
+
+    def codes_of(self, packet: Packet | CodePacket) -> PacketCodes:
+        """The codes of the next packet; raises BitstreamError for one that cannot be."""
         engine, size = self._engine, self._header.packet_frames
         if self._ended:
             raise BitstreamError(f"packet {packet.index} follows one that is shorter than the others, the last")
@@ -91,8 +113,7 @@ class PacketDecoder:
             codes = np.zeros((self._layout.n_streams, packet.n_frames, engine.symbols.n_codes(0)), np.int32)
         else:
             codes = self._codes(packet)
-        latents = engine.dequantise(codes, level, size)
-        return self._layout.join(self._frames.push(latents, lost=lost))
+        return PacketCodes(codes, level, lost)
 
     def _codes(self, packet: Packet | CodePacket) -> np.ndarray:
         """Codes int32 (n_streams, n, q) of a packet."""
@@ -167,12 +188,23 @@ def decode_blocks(engine: Engine, reader: Packets, damaged: list[int] | None = N
     """
     decoder = PacketDecoder(engine, reader.header)
     resampler = Resampler(engine.module.sample_rate, reader.header.sample_rate, reader.header.channels)
-    for packet in reader.packets():
-        yield resampler.push(decoder.push(packet))
+    found = map(decoder.codes_of, reader.packets())
+    # where there is a trailer, it is a file: of a pipe nothing waits for the next packet
+    for codes in found if reader.n_samples is None else _ahead(found):
+        yield resampler.push(decoder.push_codes(codes))
     yield resampler.push(decoder.finish(reader.n_samples))
     yield resampler.finish(reader.n_samples)
     if damaged is not None:
         damaged += decoder.damaged
+
+
+def _ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """The items, each of which is made in another thread while the one before it is used."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(next, items, None)
+            yield item
 
 
 def decode_range(

@@ -12,8 +12,9 @@ from __future__ import annotations
 import functools
 import io
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -70,6 +71,15 @@ class LatentEncoder:
         return rest + self._encoder.finish()
 
 
+class _Coded(NamedTuple):
+    """A packet whose codes are known."""
+
+    codes: np.ndarray
+    level: int
+    n_frames: int | None
+    """where that is less than usual"""
+
+
 class StreamEncoder:
     """Audio in blocks of any size to the bytes of a `.zac` file, which leave as soon as a packet is complete."""
 
@@ -85,14 +95,21 @@ class StreamEncoder:
         apart: bool = False,
         on_codes: Callable[[np.ndarray, int], None] | None = None,
         latents: LatentEncoder | None = None,
+        overlapped: bool = False,
     ) -> None:
-        """`latents` is one that has encoded all of the source already; its packets then go to `push_latents`."""
+        """`latents` is one that has encoded all of the source already; its packets then go to `push_latents`.
+
+        If `overlapped`, the entropy coder works on a packet while the next one is computed, with whose bytes its own
+        leave; the policy is not told what packets cost, so it must be a constant level.
+        """
         self._engine, self._policy = engine, policy
         self._ended, self._whole = False, latents is not None
         self._latents = latents or LatentEncoder(engine, sample_rate, channels, packet_frames, mid_side, apart=apart)
         self._layout = self._latents.layout
         self._packet_frames = packet_frames
         self._on_codes = on_codes
+        self._pool = ThreadPoolExecutor(1) if overlapped else None
+        self._pending: tuple[_Coded, Future[bytes]] | None = None
         self._out = io.BytesIO()
         self.header = Header(engine.digest, sample_rate, channels, packet_frames, self._layout.mid_side)
         self._writer = ContainerWriter(self._out, self.header)
@@ -145,6 +162,9 @@ class StreamEncoder:
         self._ended = True
         for latents in [] if self._whole else self._latents.finish():
             self._write(latents)
+        self._write_pending()
+        if self._pool is not None:
+            self._pool.shutdown()
         self._writer.finish(self.n_samples)
         return self._drain()
 
@@ -153,14 +173,26 @@ class StreamEncoder:
         quantise = functools.cache(lambda level: engine.quantise(latents, level, self._packet_frames))
         sizes = functools.cache(lambda level: engine.packet_bytes(quantise(level), level))
         level = self._policy.choose(sizes, n_frames / engine.module.frame_rate_hz)
-        codes = quantise(level)
-        payload = engine.entropy.encode(codes, level)
-        self._writer.write(level, payload, n_frames if n_frames < self._packet_frames else None)
+        coded = _Coded(quantise(level), level, n_frames if n_frames < self._packet_frames else None)
+        if self._pool is None:
+            self._put(coded, engine.entropy.encode(coded.codes, level))
+        else:
+            self._write_pending()
+            self._pending = coded, self._pool.submit(engine.entropy.encode, coded.codes, level)
+
+    def _write_pending(self) -> None:
+        if self._pending is not None:
+            coded, payload = self._pending
+            self._pending = None
+            self._put(coded, payload.result())
+
+    def _put(self, coded: _Coded, payload: bytes) -> None:
+        self._writer.write(coded.level, payload, coded.n_frames)
         self._policy.spent(len(payload))
         self.payload_bytes += len(payload)
-        self.levels.append(level)
+        self.levels.append(coded.level)
         if self._on_codes is not None:
-            self._on_codes(codes, level)
+            self._on_codes(coded.codes, coded.level)
 
     def _drain(self) -> bytes:
         written = self._out.getvalue()
@@ -235,7 +267,8 @@ def encode_blocks(
         on_codes=on_codes,
     )
     if bitrate is None or as_stream:
-        encoder = made(policy=policy)
+        # a live stream's packets leave as soon as they are complete
+        encoder = made(policy=policy, overlapped=bitrate is None and not as_stream)
         for block in blocks:
             if written := encoder.push(block):
                 write(written)
