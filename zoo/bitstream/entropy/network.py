@@ -24,33 +24,30 @@ _ALONE = 250_000
 
 @dataclass(frozen=True)
 class Network:
-    """Two layers of rectified units and a layer of scores; arrays are float32 of integers.
+    """Two layers of rectified units and a layer of scores; arrays are float32 of integers times powers of two.
 
-    A unit's activation is its sum, shifted to the right by its number of bits and clipped to 0 … ACTIVATION_MAX.
+    A unit's activation is its sum, shifted to the right by its number of bits and clipped to 0 … ACTIVATION_MAX. The
+    shift is in the weights, as a factor: it changes exponents alone, and so sums stay exact.
     """
 
     hidden: np.ndarray
-    """(H, inputs)"""
+    """(H, inputs), shifted"""
     hidden_scale: np.ndarray
     """2**-shift (H, 1)"""
     second: np.ndarray
-    """(H', H)"""
+    """(H', H), shifted"""
     second_bias: np.ndarray
-    """(H', 1)"""
-    second_scale: np.ndarray
-    """(H', 1)"""
+    """(H', 1), shifted"""
     scores: np.ndarray
     """(scores, H')"""
 
-    def sums(self, inputs: np.ndarray) -> np.ndarray:
-        """Sums (H, n) of the first layer of inputs (inputs, n), without its bias."""
-        return product(self.hidden, inputs)
-
-    def __call__(self, sums: np.ndarray) -> np.ndarray:
-        """Scores (scores, n) for the first layer's sums (H, n), which are overwritten."""
-        second = product(self.second, _activate(sums, self.hidden_scale))
+    def __call__(self, inputs: np.ndarray, bias: np.ndarray) -> np.ndarray:
+        """Scores (scores, n) of inputs (inputs, n), with a bias (H, 1) of the first layer."""
+        first = product(self.hidden, inputs)
+        first += bias * self.hidden_scale
+        second = product(self.second, _rectified(first))
         second += self.second_bias
-        return product(self.scores, _activate(second, self.second_scale))
+        return product(self.scores, _rectified(second))
 
 
 def product(weights: np.ndarray, columns: np.ndarray) -> np.ndarray:
@@ -59,17 +56,16 @@ def product(weights: np.ndarray, columns: np.ndarray) -> np.ndarray:
     Where other work has the cores, threads that wait for each other took ten times as long as one.
     """
     found = np.empty((len(weights), columns.shape[1]), np.float32)
-    step = max(_ALONE // weights.size, 16)
+    step = max(_ALONE // weights.size // 16, 1) * 16
     for start in range(0, columns.shape[1], step):
         np.matmul(weights, columns[:, start : start + step], out=found[:, start : start + step])
     return found
 
 
-def _activate(sums: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    sums *= scale
+def _rectified(sums: np.ndarray) -> np.ndarray:
     np.floor(sums, out=sums)
-    np.maximum(sums, 0, out=sums)
-    return np.minimum(sums, ACTIVATION_MAX, out=sums)
+    # three times as fast as np.maximum and np.minimum
+    return sums.clip(0, ACTIVATION_MAX, out=sums)
 
 
 def shapes(prefix: str, n_inputs: int, hidden: tuple[int, int], n_scores: int) -> dict[str, tuple[int, ...]]:
@@ -104,12 +100,12 @@ def load(arrays: Mapping[str, np.ndarray], prefix: str, bias: np.ndarray, input_
     def column(name: str) -> np.ndarray:
         return part[name].astype(np.float32)[:, None]
 
+    scale, second_scale = np.exp2(-column("hidden_shift")), np.exp2(-column("second_shift"))
     return Network(
-        np.ascontiguousarray(part["hidden"], np.float32),
-        np.exp2(-column("hidden_shift")),
-        np.ascontiguousarray(part["second"], np.float32),
-        column("second_bias"),
-        np.exp2(-column("second_shift")),
+        part["hidden"].astype(np.float32) * scale,
+        scale,
+        part["second"].astype(np.float32) * second_scale,
+        column("second_bias") * second_scale,
         np.ascontiguousarray(part["scores"], np.float32),
     )
 

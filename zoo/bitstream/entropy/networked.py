@@ -65,16 +65,13 @@ class Foretelling:
 
     def sizes(self, inputs: np.ndarray, kind: int) -> np.ndarray:
         """Scores (2, n) of the magnitudes with inputs (N_INPUTS, n) in a kind of pass."""
-        sums = self._size.sums(inputs)
-        sums += self._size_bias[kind]
-        return self._size(sums)
+        return self._size(inputs, self._size_bias[kind])
 
     def signs(self, signed: np.ndarray, unsigned: np.ndarray, parity: int) -> np.ndarray:
         """Scores (n,) of signs, of which the opposite of all signs around gives the opposite."""
-        odd = network.product(self._sign.hidden[:, :N_SIGNED], signed)
-        even = network.product(self._sign.hidden[:, N_SIGNED:], unsigned)
-        even += self._sign_bias[parity]
-        found: np.ndarray = (self._sign(even + odd) - self._sign(even - odd))[0]
+        bias = self._sign_bias[parity]
+        found: np.ndarray = self._sign(np.concatenate([signed, unsigned]), bias)[0]
+        found -= self._sign(np.concatenate([-signed, unsigned]), bias)[0]
         return found
 
 
@@ -85,19 +82,23 @@ class NetworkCoder(ScalarCoder):
 
     def _prepare(self, symbols: SymbolFormat, arrays: dict[str, np.ndarray]) -> None:
         self._foretelling = [Foretelling(arrays, row) for row in range(len(arrays["bands"]))]
+        # in the types of what they are compared with and sorted by: scores are float32, and small integers sort fastest
+        names = ("first_thresholds", "second_thresholds", "sign_thresholds")
+        self._first, self._second, self._of_signs = (arrays[name].astype(np.float32) for name in names)
+        self._clusters = arrays["clusters"].astype(np.uint8)
 
     def _tasks(self, found: np.ndarray, negative: np.ndarray, bands: np.ndarray, row: int) -> Iterator[Task]:
         if not found.size:
             return
-        arrays, networks = self._arrays, self._foretelling[row]
-        around = Surroundings(found.shape, self._tokens, arrays["of_dims"][row])
+        networks = self._foretelling[row]
+        around = Surroundings(found.shape, self._tokens, self._arrays["of_dims"][row])
         inside = np.arange(found.shape[2])[None, None] < BAND_DIMS * bands[:, None, None]
         for step in contexts.passes(found.shape[1]):
             mine = of_pass(found, step)
             chosen = np.broadcast_to(inside[:, :, step.parity :: 2], mine.shape)
             scores = networks.sizes(around.inputs(step), step.kind)
-            cells = size_cells(scores, arrays["first_thresholds"][row], arrays["second_thresholds"][row])
-            clusters = arrays["clusters"][row][cells[chosen.ravel()]]
+            cells = size_cells(scores, self._first[row], self._second[row])
+            clusters = self._clusters[row][cells[chosen.ravel()]]
             if len(clusters):
                 yield Task("tokens", mine, chosen, clusters)
             around.see(step, mine)
@@ -105,10 +106,10 @@ class NetworkCoder(ScalarCoder):
             if (chosen := of_pass(signed(found, self._n_unsigned), step)).any():
                 if step.distance == SIGNED_DISTANCE:
                     scores = networks.signs(*around.sign_inputs(step, chosen), step.parity)
-                    cells = np.searchsorted(arrays["sign_thresholds"][row], scores, side="right")
+                    cells = np.searchsorted(self._of_signs[row], scores, side="right").astype(np.uint8)
                     yield Task("signs", signs, chosen, cells)
                 else:
-                    yield Task(None, signs, chosen, np.zeros(int(chosen.sum()), np.int64))
+                    yield Task(None, signs, chosen, np.zeros(int(chosen.sum()), np.uint8))
             around.see_signs(step, signs)
 
 

@@ -54,8 +54,8 @@ def bands_used(magnitudes: np.ndarray) -> np.ndarray:
 class Task:
     """Symbols that are coded together: those `chosen` (N, F', Q') of a view `values` of the same shape.
 
-    They are coded in the order of their `clusters` (n,), the rows of the frequencies that `table` names; raw bits where
-    it names none.
+    They are coded in the order of their `clusters` uint8 (n,), the rows of the frequencies that `table` names; raw bits
+    where it names none.
     """
 
     table: str | None
@@ -106,10 +106,8 @@ class ScalarCoder:
             mine = task.values[task.chosen][np.argsort(task.clusters, kind="stable")]
             for cluster, part in _runs(task.clusters):
                 coder.encode(mine[part], self._model(task.table, row, cluster))
-        raw_bits, low = self._tokens.raw_bits[found], magnitudes - self._tokens.base[found]
-        for n in range(1, int(self._tokens.raw_bits[-1]) + 1):
-            if (chosen := raw_bits == n).any():
-                coder.encode(low[chosen], uniform(n))
+        for n, places in self._open(found):
+            coder.encode(magnitudes.take(places) - self._tokens.base[found.take(places)], uniform(n))
         if self.signs_last and (have := signed(found, self._n_unsigned)).any():
             coder.encode(negative[have], uniform(1))
         return coder.finish()
@@ -130,10 +128,9 @@ class ScalarCoder:
             in_order = np.empty_like(mine)
             in_order[np.argsort(task.clusters, kind="stable")] = mine
             task.values[task.chosen] = in_order
-        raw_bits, magnitudes = self._tokens.raw_bits[found], self._tokens.base[found]
-        for n in range(1, int(self._tokens.raw_bits[-1]) + 1):
-            if (open_ := raw_bits == n).any():
-                magnitudes[open_] += coder.decode(uniform(n), int(open_.sum()))
+        magnitudes = self._tokens.base[found]
+        for n, places in self._open(found):
+            magnitudes.reshape(-1)[places] += coder.decode(uniform(n), len(places))
         if self.signs_last and (have := signed(found, self._n_unsigned)).any():
             negative[have] = coder.decode(uniform(1), int(have.sum()))
         magnitudes *= 1 - 2 * negative
@@ -184,6 +181,13 @@ class ScalarCoder:
                 yield Task("tokens", mine, chosen, clusters)
             seen[:, step.frames, MARGIN + step.parity : MARGIN + n_dims : 2] = self._tokens.seen[mine]
 
+    def _open(self, found: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        """Numbers of raw bits that tokens (N, F, Q) leave open, and the places of those that do, counted through."""
+        places = np.flatnonzero(found >= np.searchsorted(self._tokens.raw_bits, 1))
+        n_bits = self._tokens.raw_bits[found.take(places)]
+        for n in np.unique(n_bits).tolist():
+            yield n, places[n_bits == n]
+
     def _n_dims(self, bands: np.ndarray, n_codes: int) -> int:
         return min(BAND_DIMS * int(bands.max(initial=0)), n_codes)
 
@@ -205,6 +209,8 @@ def of_pass(values: np.ndarray, step: Pass) -> np.ndarray:
 
 def _runs(clusters: np.ndarray) -> Iterator[tuple[int, slice]]:
     """Each cluster that occurs, and where its symbols stand once they are sorted by cluster."""
-    ends = np.cumsum(np.bincount(clusters))
-    for cluster in np.unique(clusters):
-        yield int(cluster), slice(int(ends[cluster - 1]) if cluster else 0, int(ends[cluster]))
+    counts, start = np.bincount(clusters), 0
+    for cluster in np.flatnonzero(counts).tolist():
+        end = start + int(counts[cluster])
+        yield cluster, slice(start, end)
+        start = end

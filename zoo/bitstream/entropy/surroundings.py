@@ -45,51 +45,63 @@ class Surroundings:
         self._of_token = _C[classes.seen]
         n_streams, n_frames, n_dims = shape
         self._magnitudes = np.zeros((n_streams, n_frames, n_dims + 2 * MARGIN), np.uint8)
+        # the same, even dimensions apart from odd ones: an input is then a copy of what lies side by side
+        self._halves = np.zeros((2, n_streams, n_frames, -(-n_dims // 2) + MARGIN), np.float32)
         self._signed = np.zeros(self._magnitudes.shape, np.int8)
 
     def inputs(self, step: Pass) -> np.ndarray:
         """Inputs float32 (N_INPUTS, n) of all n symbols of a pass, in the order stream, frame, dimension."""
         seen, n_total = self._magnitudes, self._of_dims.shape[1]
         n_streams, n_frames, n_dims = self._shape
-        frames = np.arange(*step.frames.indices(n_frames))
-        centre = np.arange(MARGIN + step.parity, MARGIN + n_dims, 2)
-        found = np.zeros((N_INPUTS, n_streams, len(frames), len(centre)), np.float32)
+        of_dims = self._of_dims[:, step.parity : n_dims : 2]
+        n_rows = len(range(*step.frames.indices(n_frames)))
+        found = np.zeros((N_INPUTS, n_streams, n_rows, of_dims.shape[1]), np.float32)
         rows = iter(found)
 
-        def at(x: np.ndarray, offset: int) -> np.ndarray:
-            return x[:, :, MARGIN + step.parity + offset : MARGIN + n_dims + offset : 2]
+        def at(halves: np.ndarray, offset: int) -> np.ndarray:
+            index = step.parity + offset
+            start = MARGIN // 2 + (index >> 1)
+            return halves[index & 1, :, :, start : start + of_dims.shape[1]]
+
+        def between(sums: np.ndarray, first: int, last: int) -> np.ndarray:
+            start, end = MARGIN + step.parity, MARGIN + n_dims
+            return sums[:, :, start + last + 1 : end + last + 1 : 2] - sums[:, :, start + first : end + first : 2]
 
         if step.distance:
-            before, after, long_before, long_after = (seen[:, part] for part in _references(step, n_frames))
-            for reference, offsets in ((before, _NEAR), (after, _NEAR), (long_before, _FAR), (long_after, _FAR)):
+            references = _references(step, n_frames)
+            for reference, offsets in zip(references, (_NEAR, _NEAR, _FAR, _FAR), strict=True):
+                halves = self._halves[:, :, reference]
                 for offset in offsets:
-                    next(rows)[:] = at(reference, offset)
+                    next(rows)[:] = at(halves, offset)
+            before, after = (seen[:, reference] for reference in references[:2])
             sums = _running(before.astype(np.int32) + after)
             for reach in _BOXES:
-                next(rows)[:] = _C[sums[:, :, centre + reach + 1] - sums[:, :, centre - reach]]
+                next(rows)[:] = _C[between(sums, -reach, reach)]
             next(rows)[:] = _C[np.minimum(sums[:, :, -1:] * 8 // n_total, _COMPANDED - 1)]
             known = seen[:, :: 2 * step.distance]
-            total = known.sum(1, dtype=np.int32)
-            around = total[:, centre - 1] + total[:, centre] + total[:, centre + 1]
-            for level in (16 * total[:, centre] // known.shape[1], 8 * around // known.shape[1]):
-                next(rows)[:] = _C[level][:, None]
+            total = _running(known.sum(1, dtype=np.int32)[:, None])
+            for level in (16 * between(total, 0, 0) // known.shape[1], 8 * between(total, -1, 1) // known.shape[1]):
+                next(rows)[:] = _C[level]
         else:
             for _ in range(N_INPUTS - len(_INSIDE) - 2 - N_OF_DIMS):
                 next(rows)
         # of the frame itself, in passes of odd dimensions: in those of even ones nothing of it is known
         if step.parity:
-            own = seen[:, step.frames]
+            halves = self._halves[:, :, step.frames]
             for offset in _INSIDE:
-                next(rows)[:] = at(own, offset)
-            sums = _running(own)
-            next(rows)[:] = _C[sums[:, :, centre + _BOXES[-1] + 1] - sums[:, :, centre - _BOXES[-1]]]
+                next(rows)[:] = at(halves, offset)
+            sums = _running(seen[:, step.frames])
+            next(rows)[:] = _C[between(sums, -_BOXES[-1], _BOXES[-1])]
             next(rows)[:] = _C[np.minimum(sums[:, :, -1:] * 16 // n_total, _COMPANDED - 1)]
-        found[-N_OF_DIMS:] = self._of_dims[:, None, None, step.parity : n_dims : 2]
+        found[-N_OF_DIMS:] = of_dims[:, None, None]
         return found.reshape(N_INPUTS, -1)
 
     def see(self, step: Pass, tokens: np.ndarray) -> None:
         """Takes note of a pass's tokens (N, frames, dims)."""
-        self._magnitudes[:, step.frames, MARGIN + step.parity : -MARGIN : 2] = self._of_token[tokens]
+        magnitudes = self._of_token[tokens]
+        self._magnitudes[:, step.frames, MARGIN + step.parity : -MARGIN : 2] = magnitudes
+        start = MARGIN // 2
+        self._halves[step.parity, :, step.frames, start : start + magnitudes.shape[2]] = magnitudes
 
     def sign_inputs(self, step: Pass, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Signed inputs float32 (N_SIGNED, n) and others (N_UNSIGNED, n) of the symbols `chosen` (N, frames, dims) of a
