@@ -32,7 +32,7 @@ def encode(options: Encode) -> None:
     if options.tokens and options.output == "-":
         raise ZooError("--tokens needs a file name to stand beside, not standard output")
     check_input(options.input)
-    if Path(options.output).suffix.lower() in audio.FORMATS:
+    if Path(options.output).suffix.lower() in audio.SUFFIXES:
         raise ZooError(f"{options.output}: is no name for coded audio: .zac is the usual suffix")
     check_output(options.output, force=options.force)
     token_file = Path(options.output).with_suffix(".npy") if options.tokens else None

@@ -240,6 +240,7 @@ def test_what_is_refused(here, capfd):
         (["encode", "missing.wav", "x.zac", "--ckpt", "nothing"], "missing.wav: no such file"),
         (["encode", "folder", "x.zac"], "folder: is a folder"),
         (["encode", "song.wav", "x.flac"], "x.flac: is no name for coded audio"),
+        (["encode", "song.wav", "x.mp3"], "x.mp3: is no name for coded audio"),
         (["encode", "text.wav", "x.zac"], "text.wav"),
         (["encode", "loud.wav", "x.zac"], "loud.wav: float samples reach "),
         (["encode", "song.wav", "song.zac"], "song.zac: exists already"),
