@@ -24,7 +24,7 @@ from zoo.commands.journal import NAME, Entry, Journal, State, if_unchanged, look
 from zoo.commands.options import Encode
 from zoo.commands.sources import find_codec
 from zoo.console.command import progress
-from zoo.console.terminal import report
+from zoo.console.terminal import report, speed
 from zoo.errors import BitstreamError, ZooError
 from zoo.ready import ReadyCodec
 
@@ -77,7 +77,7 @@ def encode(options: Encode) -> None:
     seconds, payload = sum(r.seconds for r in good), sum(r.payload_bytes for r in good)
     if good:
         report(
-            f"{len(good)} files, {seconds / 3600:.2f} hours, {seconds / max(wall_s, 1e-9):.0f}× real time, "
+            f"{len(good)} files, {seconds / 3600:.2f} hours, {speed(seconds, wall_s)}, "
             f"payload {payload / 125 / max(seconds, 1e-9):.2f} kbps on average"
         )
     if failed := len(results) - len(good):

@@ -13,7 +13,7 @@ from zoo.commands.encode import BLOCK_SAMPLES, until_interrupted
 from zoo.commands.options import Denoise
 from zoo.commands.sources import check_input, find_run, raw_format
 from zoo.console.command import progress
-from zoo.console.terminal import report
+from zoo.console.terminal import report, speed
 from zoo.denoising import StreamDenoiser
 
 
@@ -58,6 +58,4 @@ def denoise(options: Denoise) -> None:
             print(f"warning: {reader.warning}", file=sys.stderr)
     peak.warn(options.output, subtype)
     seconds = writer.n_samples / reader.sample_rate
-    report(
-        f"{reader.name} → {options.output}: {seconds:.1f} s, {seconds / (time.perf_counter() - begin):.0f}× real time"
-    )
+    report(f"{reader.name} → {options.output}: {seconds:.1f} s, {speed(seconds, time.perf_counter() - begin)}")

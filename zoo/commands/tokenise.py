@@ -14,7 +14,7 @@ from zoo.commands.options import Detokenise, Tokenise
 from zoo.commands.sources import find_codec
 from zoo.console import extras
 from zoo.console.command import progress
-from zoo.console.terminal import report
+from zoo.console.terminal import report, speed
 from zoo.errors import ZooError
 from zoo.library.clips import is_input
 from zoo.library.store import File, Store, open_input, open_store
@@ -77,7 +77,7 @@ def _conclude(out: Store, made: Plan, codec: ReadyCodec, new: list[int], mine: l
     if new:
         here = manifest.count(list(manifest.records(out, new)))
         report(
-            f"{here.clips} clips, {here.seconds / 3600:.2f} hours, {here.seconds / max(wall_s, 1e-9):.0f}× real time: "
+            f"{here.clips} clips, {here.seconds / 3600:.2f} hours, {speed(here.seconds, wall_s)}: "
             f"{here.rows} rows in {here.shards} shards, {here.bytes / 1e6:.1f} MB"
         )
         for said, n in here.taken.items():
