@@ -56,6 +56,7 @@ __all__ = [
     "create",
     "decompress",
     "denoise",
+    "denoising",
     "editing",
     "features",
     "generate",
@@ -63,6 +64,7 @@ __all__ = [
     "load",
     "models",
     "names",
+    "recognise",
     "tokens",
     "verify_codec",
 ]
@@ -74,7 +76,7 @@ sys.modules[f"{__name__}.models"] = None  # type: ignore[assignment]
 
 def __getattr__(name: str) -> Any:
     # lazily, so that a command's --help does not pay for importing jax
-    if name in ("editing", "features", "generating", "tokens"):
+    if name in ("denoising", "editing", "features", "generating", "recognise", "tokens"):
         return importlib.import_module(f"zoo.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'zoo' has no attribute {name!r}")
