@@ -228,6 +228,11 @@ def test_damage(here, capfd):
     assert 0 < soundfile.info("y.wav").frames < 36_411
 
 
+def test_a_pipe_without_a_coded_file_is_named_as_such(here, capfd, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(buffer=io.BufferedReader(io.BytesIO(b""))))
+    assert complaint(capfd, "decode", "-", "x.wav").startswith("error: standard input: not a .zac file")
+
+
 @pytest.mark.usefixtures("loaded_once")
 def test_what_is_refused(here, capfd):
     main(["encode", "song.wav", "song.zac"])
