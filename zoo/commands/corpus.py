@@ -23,7 +23,7 @@ from zoo.commands.encode import encode_reader, taking
 from zoo.commands.journal import NAME, Entry, Journal, State, if_unchanged, look_at
 from zoo.commands.options import Encode
 from zoo.commands.sources import find_codec
-from zoo.console.command import progress
+from zoo.console.command import SOME_FAILED, progress
 from zoo.console.terminal import report, speed
 from zoo.errors import BitstreamError, ZooError
 from zoo.ready import ReadyCodec
@@ -53,6 +53,8 @@ class Done:
 
 def encode(options: Encode) -> None:
     """Codes every audio file below options.input; raises ZooError if there is none, or none can be coded.
+
+    Exits with SOME_FAILED if some cannot.
 
     What an earlier run has coded is kept, unless the file, the codec or the options have changed since.
     """
@@ -84,6 +86,8 @@ def encode(options: Encode) -> None:
         report(f"left out {failed} files that could not be coded")
     if results and not good and len(results) == len(jobs):
         raise ZooError(f"{root}: none of its {len(results)} files could be coded")
+    if failed:
+        raise SystemExit(SOME_FAILED)
 
 
 def plan(root: Path, out: Path) -> list[Job]:

@@ -53,7 +53,8 @@ class Encode:
     """each is coded; they are mixed to as many as the codec has (5.1 and the like by ITU-R BS.775); as many first ones
     are taken; or surround: as each, and a codec of two channels codes more than two one by one"""
     corpus: bool = False
-    """code every audio file below INPUT, each to OUTPUT/same/path.zac; run again, only what is new or has changed"""
+    """code every audio file below INPUT, each to OUTPUT/same/path.zac; run again, only what is new or has changed. Exit
+    status 1: some could not be coded"""
     stream: int | None = None
     """which of the audio streams of a container (a film), from 0; None = the first"""
     tokens: bool = False

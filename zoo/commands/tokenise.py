@@ -13,7 +13,7 @@ from zoo.audio.places import is_uri
 from zoo.commands.options import Detokenise, Tokenise
 from zoo.commands.sources import find_codec
 from zoo.console import extras
-from zoo.console.command import progress
+from zoo.console.command import SOME_FAILED, progress
 from zoo.console.terminal import report, speed
 from zoo.errors import ZooError
 from zoo.library.clips import is_input
@@ -24,8 +24,6 @@ from zoo.tokenise.plan import Plan, Unit
 from zoo.tokenise.rows import Row, Settings
 from zoo.tokenise.work import Work
 
-SOME_FAILED = 1
-"""exit status where clips are in errors.jsonl"""
 ROWS_IN_A_SHARD = 4
 """at least: a row is no larger than this part of a shard"""
 

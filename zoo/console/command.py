@@ -20,6 +20,8 @@ from zoo.errors import ZooError
 T = TypeVar("T")
 OUTPUTS = ("output", "out", "report", "workdir")
 """options that name what is written"""
+SOME_FAILED = 1
+"""exit status of a command that has done its work but for some of its inputs"""
 _HELP_INDENT = " " * 8
 """of help texts in what tyro complains of"""
 

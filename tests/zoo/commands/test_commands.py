@@ -169,7 +169,9 @@ def test_a_library(here, capfd):
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, music(15_000 + seed, seed=seed), 11_025)
     (here / "music" / "broken.wav").write_bytes(b"RIFF----")
-    main(["encode", "--corpus", "music", "coded", "--tokens"])
+    with pytest.raises(SystemExit) as ended:
+        main(["encode", "--corpus", "music", "coded", "--tokens"])
+    assert ended.value.code == 1
     told = capfd.readouterr().err
     assert told.count("skipped music/broken.wav") == 1
     assert "5 files, 0.00 hours" in told
@@ -190,7 +192,8 @@ def test_a_library(here, capfd):
     kept = Path("coded/one.zac")
     before = kept.stat().st_mtime_ns
     Path("coded/a/one.zac").unlink()
-    main(["encode", "--corpus", "music", "coded", "--tokens"])
+    with pytest.raises(SystemExit, match="1"):
+        main(["encode", "--corpus", "music", "coded", "--tokens"])
     told = capfd.readouterr().err
     assert "4 of 6 files are coded already" in told
     assert "1 files" in told
