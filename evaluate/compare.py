@@ -7,10 +7,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from evaluate import statistics
 from evaluate.records import NOT_FINITE, SILENT, label
@@ -42,9 +42,9 @@ class Options:
     is that of a paired permutation test over clips, corrected for the number of metrics.
     """
 
-    before: Positional[str]
+    before: Positional[Annotated[str, arg(metavar="BEFORE")]]
     """A: a results.json"""
-    after: Positional[str]
+    after: Positional[Annotated[str, arg(metavar="AFTER")]]
     """B: another one"""
     metric: tuple[str, ...] = ()
     """names as in the files; none = all that both have, and the rates"""

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from zoo.console.command import command, progress
 from zoo.errors import ZooError
@@ -37,7 +37,7 @@ class Options:
       python -m train check ~/music --output music.jsonl      a line of JSON for each file
     """
 
-    dir: Positional[str]
+    dir: Positional[Annotated[str, arg(metavar="DIR")]]
     """folder of audio files, of any format, rate and number of channels"""
     output: str | None = None
     """file to write: a line of JSON for each file"""

@@ -15,9 +15,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from zoo.console.command import command
 from zoo.errors import ZooError
@@ -46,9 +46,9 @@ class Options:
       python -m train --model gan_vocoder --data.root ~/music24
     """
 
-    dir: Positional[str]
+    dir: Positional[Annotated[str, arg(metavar="DIR")]]
     """folder or store of audio files, or archives of them, of any format, rate and number of channels"""
-    out: Positional[str]
+    out: Positional[Annotated[str, arg(metavar="OUT")]]
     """folder or store to write: shard-00000.npy, …, int16 (T, C), and index.json"""
     STORES: ClassVar = ("out",)
     sample_rate: int = 24000

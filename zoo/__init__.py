@@ -56,6 +56,7 @@ __all__ = [
     "create",
     "decompress",
     "denoise",
+    "denoising",
     "editing",
     "features",
     "generate",
@@ -63,6 +64,7 @@ __all__ = [
     "load",
     "models",
     "names",
+    "recognise",
     "tokens",
     "verify_codec",
 ]
@@ -74,11 +76,22 @@ sys.modules[f"{__name__}.models"] = None  # type: ignore[assignment]
 
 def __getattr__(name: str) -> Any:
     # lazily, so that a command's --help does not pay for importing jax
-    if name in ("editing", "features", "generating", "tokens"):
+    if name in ("denoising", "editing", "features", "generating", "recognise", "tokens"):
         return importlib.import_module(f"zoo.{name}")
+    if name == "__version__":
+        return _version()
     if name not in _HOME:
         raise AttributeError(f"module 'zoo' has no attribute {name!r}")
     return getattr(importlib.import_module(f"zoo.{_HOME[name]}"), name)
+
+
+def _version() -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version("codec-zoo")
+    except metadata.PackageNotFoundError:
+        raise AttributeError("codec-zoo is not installed, so its version is not known") from None
 
 
 def __dir__() -> list[str]:

@@ -8,11 +8,13 @@ if __name__ == "__main__":
     host_memory.use_huge_pages(idle=("info", "list"))  # before the other imports, which would be made twice
 
 import importlib
+import sys
 from collections.abc import Sequence
 from typing import Annotated
 
 from tyro.conf import subcommand
 
+import zoo
 from zoo.commands.editing_options import Eq, Gain, Mix, Morph, Pitch, Splice, Stretch
 from zoo.commands.options import (
     Decode,
@@ -75,7 +77,10 @@ HOME: dict[type, tuple[str, str]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command; exits with status 2 and one line on standard error for input that cannot be used."""
+    """The command, or the version; exits with status 2 and one line on standard error for input that cannot be used."""
+    if (sys.argv[1:] if arguments is None else list(arguments)) == ["--version"]:
+        print("codec-zoo", getattr(zoo, "__version__", "of an unknown version"))
+        return
     command(Command, "python -m zoo", run, arguments)
 
 

@@ -52,7 +52,7 @@ class StreamDenoiser:
             raise ZooError(f"mix {share:g} is not between 0 (as it was) and 1 (clean)")
         module = engine.module
         self._engine, self._share = engine, np.float32(share)
-        self._frames = engine.packet_frames(chunk_s)
+        self._frames = engine.packet_frames(chunk_s, what="chunks")
         self._encoder = LatentEncoder(engine, sample_rate, channels, self._frames, mid_side=False)
         self._layout = self._encoder.layout
         self._decoder = FrameDecoder(engine.chunks(self._frames), self._layout.n_streams)

@@ -38,10 +38,17 @@ def optimiser(config: Optim, peak: float, steps: int, freeze: Sequence[str] = ()
     """Clipping of the global norm, then AdamW with linear warm-up and cosine decay over `steps`.
 
     Parameters named by `freeze` have no moments, no weight decay and no part in the norm; their gradients pass through.
-    Raises ZooError for a percentile that is none.
+    Raises ZooError for settings without sense.
     """
     if not 0 < config.clip_percentile <= 100:
         raise ZooError(f"optim.clip_percentile must lie in (0, 100], got {config.clip_percentile:g}")
+    if not 0 <= config.ema_decay < 1:
+        raise ZooError(f"optim.ema_decay must lie in [0, 1), got {config.ema_decay:g}")
+    if not config.clip_norm > 0:
+        raise ZooError(f"optim.clip_norm must be positive, got {config.clip_norm:g}")
+    for name in ("learning_rate", "discriminator_learning_rate"):
+        if not 0 <= (value := getattr(config, name)) < float("inf"):
+            raise ZooError(f"optim.{name} must be a number from 0 on, got {value:g}")
     rate = learning_rate(config, peak, steps)
     clips = [optax.clip_by_global_norm(config.clip_norm)]
     if config.clip_percentile < 100:

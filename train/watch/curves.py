@@ -58,7 +58,7 @@ class Run:
 class Options:
     """Draws the curves of runs over each other, with what differs between their configurations, into one page."""
 
-    runs: Positional[tuple[str, ...]]
+    runs: Positional[Annotated[tuple[str, ...], arg(metavar="RUN …")]]
     """run directories"""
     output: Annotated[str, arg(aliases=("--out",))] = "report.html"
     """.html, which needs no other file, or .png"""

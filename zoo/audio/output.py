@@ -85,11 +85,13 @@ class Output(io.RawIOBase):
 
 
 def check_output(path: str | Path, *, force: bool = False) -> None:
-    """Raises ZooError, naming `path`, if it is a folder, in no folder, or there already (unless `force`).
+    """Raises ZooError, naming `path`, if it is empty, a folder, in no folder, or there already (unless `force`).
 
     "-" and what is no ordinary file (/dev/null, a named pipe) is never in the way.
     """
     place = Path(path)
+    if not str(path):
+        raise ZooError("the name of an output is empty")
     if str(path) == "-":
         standard(sys.stdout, "standard output")
     elif place.is_dir():

@@ -33,7 +33,9 @@ def kind(path: str | Path) -> Kind:
 
 
 def no_folder(path: str | Path) -> Kind:
-    """`kind`, and a ZooError for a folder."""
+    """`kind`, and a ZooError for a folder, and for an empty name, which pathlib takes for this folder."""
+    if not str(path):
+        raise ZooError("the name of an input is empty")
     if (found := kind(path)) == "folder":
         raise ZooError(f"{path}: is a folder")
     return found

@@ -80,10 +80,10 @@ class Engine(CodecParts):
         if not self.symbols.codebook_sizes:
             raise ZooError("this codec's latents are continuous, it has no codes: see encode_latents, decode_latents")
 
-    def packet_frames(self, packet_s: float | None = None) -> int:
+    def packet_frames(self, packet_s: float | None = None, *, what: str = "packets") -> int:
         """Latent frames in a packet (and chunk) of about `packet_s` seconds, by default one second.
 
-        Raises ZooError where that is not a number of frames that a file may have.
+        Raises ZooError, of `what` there would be, where that is not a number of frames that a file may have.
         """
         wanted = PACKET_S if packet_s is None else arguments.number(packet_s, "packet_s")
         module, multiple = self.module, self.module.frame_multiple
@@ -93,7 +93,7 @@ class Engine(CodecParts):
             frames = max(frames, shortest)  # of a codec whose frames are long
         if not shortest <= frames <= MAX_PACKET_FRAMES:
             shortest_s, longest_s = (n / module.frame_rate_hz for n in (shortest, MAX_PACKET_FRAMES))
-            raise ZooError(f"packets of {wanted:g} s: choose {shortest_s:.3f} to {longest_s:.1f} s")
+            raise ZooError(f"{what} of {wanted:g} s: choose {shortest_s:.3f} to {longest_s:.1f} s")
         return frames
 
     def layout(

@@ -23,8 +23,8 @@ from zoo.commands.encode import encode_reader, taking
 from zoo.commands.journal import NAME, Entry, Journal, State, if_unchanged, look_at
 from zoo.commands.options import Encode
 from zoo.commands.sources import find_codec
-from zoo.console.command import progress
-from zoo.console.terminal import report
+from zoo.console.command import SOME_FAILED, progress
+from zoo.console.terminal import report, speed
 from zoo.errors import BitstreamError, ZooError
 from zoo.ready import ReadyCodec
 
@@ -54,6 +54,8 @@ class Done:
 def encode(options: Encode) -> None:
     """Codes every audio file below options.input; raises ZooError if there is none, or none can be coded.
 
+    Exits with SOME_FAILED if some cannot.
+
     What an earlier run has coded is kept, unless the file, the codec or the options have changed since.
     """
     root, out = Path(options.input), Path(options.output)
@@ -77,13 +79,15 @@ def encode(options: Encode) -> None:
     seconds, payload = sum(r.seconds for r in good), sum(r.payload_bytes for r in good)
     if good:
         report(
-            f"{len(good)} files, {seconds / 3600:.2f} hours, {seconds / max(wall_s, 1e-9):.0f}× real time, "
+            f"{len(good)} files, {seconds / 3600:.2f} hours, {speed(seconds, wall_s)}, "
             f"payload {payload / 125 / max(seconds, 1e-9):.2f} kbps on average"
         )
     if failed := len(results) - len(good):
         report(f"left out {failed} files that could not be coded")
     if results and not good and len(results) == len(jobs):
         raise ZooError(f"{root}: none of its {len(results)} files could be coded")
+    if failed:
+        raise SystemExit(SOME_FAILED)
 
 
 def plan(root: Path, out: Path) -> list[Job]:

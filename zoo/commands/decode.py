@@ -19,9 +19,10 @@ from zoo.errors import BitstreamError, ZooError
 
 def decode(options: Decode) -> None:
     """A file or pipe to audio; raises ZooError for input that cannot be used, BitstreamError for damage."""
-    for name, value in (("start", options.start), ("seconds", options.seconds)):
+    for option, value in (("start", options.start), ("seconds", options.seconds)):
         if value is not None and not 0 <= value < float("inf"):
-            raise ZooError(f"--{name} {value:g} is no time")
+            raise ZooError(f"--{option} {value:g} is no time")
+    name = "standard input" if options.input == "-" else options.input
     is_part = options.start > 0 or options.seconds is not None
     _, subtype = check_format(options.output, options.subtype)
     peak = Peak()
@@ -61,13 +62,13 @@ def decode(options: Decode) -> None:
                     writer.write(peak.of(block))
                     advance(len(block))
         except BitstreamError as error:
-            raise BitstreamError(f"{options.input}: {error}") from None
+            raise BitstreamError(f"{name}: {error}") from None
     peak.warn(options.output, subtype)
     packet_s = reader.header.packet_frames / codec.module.frame_rate_hz
     for index in damaged:
-        report(f"{options.input}: packet {index}, from {index * packet_s:.2f} s on, is damaged and silent")
+        report(f"{name}: packet {index}, from {index * packet_s:.2f} s on, is damaged and silent")
     if isinstance(reader, ContainerReader) and reader.truncated:
-        report(f"{options.input}: has no intact end; it may have been longer")
+        report(f"{name}: has no intact end; it may have been longer")
 
 
 def _open_packets(stream: BinaryIO, *, lenient: bool) -> ContainerReader | tokens.Tokens:

@@ -9,11 +9,12 @@ import time
 
 from zoo.audio import check_format, check_output, open_reader, open_writer
 from zoo.commands.clipping import Peak
+from zoo.commands.editing_inputs import check_apart
 from zoo.commands.encode import BLOCK_SAMPLES, until_interrupted
 from zoo.commands.options import Denoise
 from zoo.commands.sources import check_input, find_run, raw_format
 from zoo.console.command import progress
-from zoo.console.terminal import report
+from zoo.console.terminal import report, speed
 from zoo.denoising import StreamDenoiser
 
 
@@ -21,6 +22,7 @@ def denoise(options: Denoise) -> None:
     """Cleans one file or pipe; raises ZooError for input that cannot be used."""
     check_input(options.input)
     _, subtype = check_format(options.output, options.subtype)
+    check_apart([options.input], options.output)
     check_output(options.output, force=options.force)
     codec = find_run(options.ckpt)
     begin, peak = time.perf_counter(), Peak()
@@ -58,6 +60,4 @@ def denoise(options: Denoise) -> None:
             print(f"warning: {reader.warning}", file=sys.stderr)
     peak.warn(options.output, subtype)
     seconds = writer.n_samples / reader.sample_rate
-    report(
-        f"{reader.name} → {options.output}: {seconds:.1f} s, {seconds / (time.perf_counter() - begin):.0f}× real time"
-    )
+    report(f"{reader.name} → {options.output}: {seconds:.1f} s, {speed(seconds, time.perf_counter() - begin)}")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
+
+from zoo.commands.options import Input, Output
 
 Domain = Literal["waveform", "latent"]
 
@@ -19,7 +21,7 @@ class Mix:
       python -m zoo mix a.wav b.wav c.wav out.wav                              a third of each
     """
 
-    files: Positional[tuple[str, ...]]
+    files: Positional[Annotated[tuple[str, ...], arg(metavar="INPUT … OUTPUT")]]
     """two or more sounds (audio files, .zac files), and last the .wav, .flac or .ogg file to write, - for standard
     output. The result has the highest of their sample rates and the most of their channels"""
     weights: str | None = None
@@ -45,11 +47,11 @@ class Morph:
       python -m zoo morph dog.wav cat.wav out.wav --ckpt runs/vae --amount 0.5 half-way all the time
     """
 
-    a: Positional[str]
+    a: Positional[Annotated[str, arg(metavar="A")]]
     """an audio or .zac file"""
-    b: Positional[str]
+    b: Positional[Annotated[str, arg(metavar="B")]]
     """an audio or .zac file; the result has the higher sample rate and the more channels of both"""
-    output: Positional[str]
+    output: Positional[Output]
     """a .wav, .flac or .ogg file, or - for standard output (WAV)"""
     amount: float | None = None
     """how much of b, from 0 to 1; None = from 0 at the beginning to 1 at the end"""
@@ -73,11 +75,11 @@ class Splice:
       python -m zoo splice take1.wav take2.wav out.wav --at 4.2 --start 4.2    the same piece, from another take
     """
 
-    a: Positional[str]
+    a: Positional[Annotated[str, arg(metavar="A")]]
     """an audio or .zac file"""
-    b: Positional[str]
+    b: Positional[Annotated[str, arg(metavar="B")]]
     """an audio or .zac file; the result has the higher sample rate and the more channels of both"""
-    output: Positional[str]
+    output: Positional[Output]
     """a .wav, .flac or .ogg file, or - for standard output (WAV)"""
     at: float
     """second of a, and of the result, at which b comes in"""
@@ -103,9 +105,9 @@ class Stretch:
       python -m zoo stretch song.flac slow.flac --factor 1.25
     """
 
-    input: Positional[str]
+    input: Positional[Input]
     """an audio or .zac file, or - for standard input (WAV)"""
-    output: Positional[str]
+    output: Positional[Output]
     """a .wav, .flac or .ogg file, or - for standard output (WAV)"""
     factor: float
     """how many times as long, from 0.1 to 10"""
@@ -128,9 +130,9 @@ class Pitch:
       python -m zoo pitch song.flac lower.flac --semitones -0.5
     """
 
-    input: Positional[str]
+    input: Positional[Input]
     """an audio or .zac file, or - for standard input (WAV)"""
-    output: Positional[str]
+    output: Positional[Output]
     """a .wav, .flac or .ogg file, or - for standard output (WAV)"""
     semitones: float
     """from -36 to 36, or a fraction"""
@@ -152,11 +154,11 @@ class Eq:
       python -m zoo eq song.flac out.flac "200:-3,3000:+2"
     """
 
-    input: Positional[str]
+    input: Positional[Input]
     """an audio or .zac file, or - for standard input (WAV)"""
-    output: Positional[str]
+    output: Positional[Output]
     """a .wav, .flac or .ogg file, or - for standard output (WAV)"""
-    bands: Positional[str]
+    bands: Positional[Annotated[str, arg(metavar="BANDS")]]
     """HZ:DB, an octave wide, or HZ:DB:Q, separated by commas"""
     domain: Domain = "waveform"
     """what is filtered: samples, or a codec's latents by a matrix that is fitted first"""
@@ -176,9 +178,9 @@ class Gain:
       python -m zoo gain song.flac out.flac --db -6
     """
 
-    input: Positional[str]
+    input: Positional[Input]
     """an audio or .zac file, or - for standard input (WAV)"""
-    output: Positional[str]
+    output: Positional[Output]
     """a .wav, .flac or .ogg file, or - for standard output (WAV)"""
     db: float
     """decibels"""

@@ -20,7 +20,7 @@ from zoo.commands.editing_options import Edit, Eq, Gain, Pitch, Stretch
 from zoo.commands.encode import until_interrupted
 from zoo.commands.sources import find_codec
 from zoo.console.command import progress
-from zoo.console.terminal import report
+from zoo.console.terminal import report, speed
 from zoo.editing.aligned import BLOCK_SAMPLES
 from zoo.editing.through import LatentEditor
 from zoo.ready import ReadyCodec
@@ -89,7 +89,7 @@ def edit(options: Edit, inputs: list[str], output: str, work: Callable[[Setting]
     peak.warn(output, subtype)
     seconds = writer.n_samples / rate
     names = " + ".join(reader.name for reader in readers)
-    report(f"{names} → {output}: {seconds:.1f} s, {seconds / (time.perf_counter() - begin):.0f}× real time")
+    report(f"{names} → {output}: {seconds:.1f} s, {speed(seconds, time.perf_counter() - begin)}")
 
 
 def edit_one(

@@ -20,7 +20,7 @@ from zoo.coding.rate import kbps
 from zoo.commands.options import Encode
 from zoo.commands.sources import check_input, find_codec, raw_format
 from zoo.console.command import progress
-from zoo.console.terminal import report
+from zoo.console.terminal import report, speed
 from zoo.errors import ZooError
 from zoo.ready import ReadyCodec
 
@@ -32,7 +32,7 @@ def encode(options: Encode) -> None:
     if options.tokens and options.output == "-":
         raise ZooError("--tokens needs a file name to stand beside, not standard output")
     check_input(options.input)
-    if Path(options.output).suffix.lower() in audio.FORMATS:
+    if Path(options.output).suffix.lower() in audio.SUFFIXES:
         raise ZooError(f"{options.output}: is no name for coded audio: .zac is the usual suffix")
     check_output(options.output, force=options.force)
     token_file = Path(options.output).with_suffix(".npy") if options.tokens else None
@@ -59,7 +59,7 @@ def encode(options: Encode) -> None:
     seconds = encoder.n_samples / reader.sample_rate
     report(
         f"{reader.name} → {options.output}: {seconds:.1f} s, payload {kbps(encoder.payload_bytes, seconds):.2f} kbps, "
-        f"file {kbps(encoder.file_bytes, seconds):.2f} kbps, {seconds / (time.perf_counter() - begin):.0f}× real time"
+        f"file {kbps(encoder.file_bytes, seconds):.2f} kbps, {speed(seconds, time.perf_counter() - begin)}"
     )
     if options.bitrate is not None and seconds and kbps(encoder.payload_bytes, seconds) < 0.95 * options.bitrate:
         if min(encoder.levels, default=0) == codec.n_levels - 1:

@@ -7,6 +7,10 @@ from typing import Annotated, ClassVar, Literal
 
 from tyro.conf import Positional, arg
 
+Input = Annotated[str, arg(metavar="INPUT")]
+Output = Annotated[str, arg(metavar="OUTPUT")]
+Inputs = Annotated[tuple[str, ...], arg(metavar="INPUT …")]
+
 
 @dataclass(frozen=True)
 class Raw:
@@ -30,9 +34,9 @@ class Encode:
       arecord -f cd | python -m zoo encode - live.zac --ckpt runs/vae          codes while it records
     """
 
-    input: Positional[str]
+    input: Positional[Input]
     """an audio file of any rate and length, - for standard input (WAV), or with --corpus a folder"""
-    output: Positional[str]
+    output: Positional[Output]
     """the .zac file, - for standard output, or with --corpus a folder"""
     ckpt: str | None = None
     """a codec of the package, run directory or checkpoint, or published model: hub id, folder, file, FAMILY:FILE; None
@@ -49,7 +53,8 @@ class Encode:
     """each is coded; they are mixed to as many as the codec has (5.1 and the like by ITU-R BS.775); as many first ones
     are taken; or surround: as each, and a codec of two channels codes more than two one by one"""
     corpus: bool = False
-    """code every audio file below INPUT, each to OUTPUT/same/path.zac; run again, only what is new or has changed"""
+    """code every audio file below INPUT, each to OUTPUT/same/path.zac; run again, only what is new or has changed. Exit
+    status 1: some could not be coded"""
     stream: int | None = None
     """which of the audio streams of a container (a film), from 0; None = the first"""
     tokens: bool = False
@@ -70,9 +75,9 @@ class Decode:
       arecord -f cd | python -m zoo encode - - | python -m zoo decode - - | aplay    plays what is being recorded
     """
 
-    input: Positional[str]
+    input: Positional[Input]
     """a .zac file, a token file (.npy), or - for standard input"""
-    output: Positional[str]
+    output: Positional[Output]
     """a .wav, .flac or .ogg file, or - for standard output (WAV)"""
     ckpt: str | None = None
     """a run, checkpoint or published model; None = the codec of the package, or run below runs/, that the file was made
@@ -102,9 +107,9 @@ class Tokenise:
       python -m zoo tokenise DIR OUT --ckpt runs/vae --part $SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT   --array=0-99
     """
 
-    input: Positional[str]
+    input: Positional[Input]
     """a folder, store or file of audio, or of archives or Parquet with audio in them"""
-    output: Positional[str]
+    output: Positional[Output]
     """a folder or store of its own"""
     STORES: ClassVar = ("output",)
     ckpt: str | None = None
@@ -144,9 +149,9 @@ class Detokenise:
       python -m zoo detokenise tokens/data/000003-000.parquet decoded --format flac
     """
 
-    input: Positional[str]
+    input: Positional[Input]
     """a folder or store that tokenise wrote, or one of its shards"""
-    output: Positional[str]
+    output: Positional[Output]
     """a folder; files that are there already are kept"""
     ckpt: str | None = None
     """a run, checkpoint or published model; None = the codec of the package, or run below runs/, that the tokens were
@@ -168,9 +173,9 @@ class Denoise:
       arecord -f cd | python -m zoo denoise - - --ckpt runs/denoiser_causal --chunk_s 0.5 | aplay
     """
 
-    input: Positional[str]
+    input: Positional[Input]
     """an audio file of any format, or - for standard input (WAV)"""
-    output: Positional[str]
+    output: Positional[Output]
     """a .wav, .flac or .ogg file, or - for standard output (WAV)"""
     ckpt: str | None = None
     """a run of `python -m train --task denoise`, or a checkpoint of one; None = the only run below runs/"""
@@ -201,7 +206,7 @@ class Info:
       python -m zoo info strange.mp3 *.m4a
     """
 
-    input: Positional[tuple[str, ...]]
+    input: Positional[Inputs]
     """.zac files, or audio files"""
     stream: int | None = None
     """which of the audio streams of a container, from 0; None = the first"""
@@ -228,9 +233,9 @@ class Export:
       python -m zoo export facebook/encodec_24khz out/encodec
     """
 
-    ckpt: Positional[str]
+    ckpt: Positional[Annotated[str, arg(metavar="CKPT")]]
     """a run directory or checkpoint, or a published model"""
-    output: Positional[str]
+    output: Positional[Output]
     """the folder"""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """of the weights of a codec trained here: rounded they are another codec, with a digest of its own"""
@@ -259,7 +264,7 @@ class Generate:
     sounds and variations have those of the prior's codec.
     """
 
-    output: Positional[str]
+    output: Positional[Output]
     """a folder, which need not be there: sound_000.wav, variation_000.wav, continued_000.wav or filled_000.wav, …"""
     ckpt: str | None = None
     """a run of `python -m train --model latent_flow`, or a checkpoint of one; None = the only one below runs/"""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
+
+from zoo.commands.options import Inputs
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,7 @@ class TrainProbe:
       python -m evaluate --task probe --ckpt runs/vae --data.root DIR                 tells beforehand how good it is
     """
 
-    data: Positional[str]
+    data: Positional[Annotated[str, arg(metavar="DIR")]]
     """a folder with a sub-folder of audio files for each class"""
     output: str
     """the probe, a .safetensors file"""
@@ -41,7 +43,7 @@ class Classify:
       python -m zoo classify DIR *.flac --probe animals.safetensors --top 1 --json
     """
 
-    input: Positional[tuple[str, ...]]
+    input: Positional[Inputs]
     """audio files, and folders of them"""
     probe: str
     """the probe"""
@@ -63,9 +65,9 @@ class Similar:
       python -m zoo similar bark.wav DIR --ckpt runs/vae --top 10
     """
 
-    query: Positional[str]
+    query: Positional[Annotated[str, arg(metavar="QUERY")]]
     """an audio file"""
-    data: Positional[str]
+    data: Positional[Annotated[str, arg(metavar="DIR")]]
     """a folder of audio files"""
     ckpt: str | None = None
     """a codec of the package, run directory, checkpoint or published model; None = the package's codec_24khz, or where

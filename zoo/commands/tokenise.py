@@ -13,8 +13,8 @@ from zoo.audio.places import is_uri
 from zoo.commands.options import Detokenise, Tokenise
 from zoo.commands.sources import find_codec
 from zoo.console import extras
-from zoo.console.command import progress
-from zoo.console.terminal import report
+from zoo.console.command import SOME_FAILED, progress
+from zoo.console.terminal import report, speed
 from zoo.errors import ZooError
 from zoo.library.clips import is_input
 from zoo.library.store import File, Store, open_input, open_store
@@ -24,8 +24,6 @@ from zoo.tokenise.plan import Plan, Unit
 from zoo.tokenise.rows import Row, Settings
 from zoo.tokenise.work import Work
 
-SOME_FAILED = 1
-"""exit status where clips are in errors.jsonl"""
 ROWS_IN_A_SHARD = 4
 """at least: a row is no larger than this part of a shard"""
 
@@ -77,7 +75,7 @@ def _conclude(out: Store, made: Plan, codec: ReadyCodec, new: list[int], mine: l
     if new:
         here = manifest.count(list(manifest.records(out, new)))
         report(
-            f"{here.clips} clips, {here.seconds / 3600:.2f} hours, {here.seconds / max(wall_s, 1e-9):.0f}× real time: "
+            f"{here.clips} clips, {here.seconds / 3600:.2f} hours, {speed(here.seconds, wall_s)}: "
             f"{here.rows} rows in {here.shards} shards, {here.bytes / 1e6:.1f} MB"
         )
         for said, n in here.taken.items():

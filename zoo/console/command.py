@@ -20,6 +20,10 @@ from zoo.errors import ZooError
 T = TypeVar("T")
 OUTPUTS = ("output", "out", "report", "workdir")
 """options that name what is written"""
+SOME_FAILED = 1
+"""exit status of a command that has done its work but for some of its inputs"""
+_HELP_INDENT = " " * 8
+"""of help texts in what tyro complains of"""
 
 
 def command(
@@ -71,11 +75,21 @@ def parse(kind: type[T] | Any, program: str, arguments: Sequence[str] | None = N
 
 
 def unframed(text: str) -> str:
-    """What tyro complains of, as one line: without colours, frame and the hint at --help."""
+    """What tyro complains of, as one line: without colours, frame, title and help texts; suggestions by name alone."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    lines = [line.strip(" │╭╮╰╯─") for line in plain.splitlines()]
-    # where the terminal knows ASCII alone, rules are of hyphens
-    return " ".join(line for line in lines if line.strip("-")).split(" For full helptext")[0]
+    # where the terminal knows ASCII alone, there are no bars, and rules are of hyphens
+    lines = [re.sub(r"^[│╭╰ ] ?|[│╮╯ ]+$", "", line).rstrip() for line in plain.splitlines()]
+    after_title = "\n".join(lines[1:] if len(lines) > 1 else lines)
+    complaint, *others = re.split(r"\n *[─-]{4,} *\n|\n\n", after_title.strip("─- \n"))
+    said = [" ".join(line for line in complaint.splitlines() if not line.startswith(_HELP_INDENT))]
+    for other in others:
+        heading, _, rest = other.partition("\n")
+        if heading.startswith("Perhaps you meant"):
+            meant = re.findall(r"^ {4}(-\S+)", rest, re.MULTILINE)
+            said += [f"did you mean {', '.join(dict.fromkeys(meant))}?"] if meant else []
+        elif heading.startswith(("Unrecognized", "Available")):
+            said.append(" ".join(other.split()))
+    return "; ".join(" ".join(part.split()) for part in said)
 
 
 def require_local(output: str | None) -> None:

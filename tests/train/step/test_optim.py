@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -120,3 +121,19 @@ def test_weight_decay_is_decoupled_from_the_gradient() -> None:
     params = jnp.array([2.0, -4.0])
     updates, _ = optimiser.update(jnp.zeros(2), optimiser.init(params), params)
     np.testing.assert_allclose(updates, -0.5 * 0.1 * np.array([2.0, -4.0]), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("learning_rate", -1.0),
+        ("learning_rate", math.nan),
+        ("discriminator_learning_rate", math.inf),
+        ("ema_decay", 2.0),
+        ("ema_decay", math.nan),
+        ("clip_norm", math.nan),
+    ],
+)
+def test_settings_without_sense_are_refused_before_a_run_begins(name: str, value: float) -> None:
+    with pytest.raises(ZooError, match=f"optim.{name} must"):
+        optim.optimiser(Optim(**{name: value}), 1e-3, 100)

@@ -200,6 +200,10 @@ def test_audio_streams_of_a_film_can_be_chosen(tmp_path):
             np.testing.assert_allclose(reader.read(1 << 20)[:1000], tone[:1000], atol=4e-5)
     with pytest.raises(ZooError, match=r"two\.mka: holds 2 audio stream\(s\), no number 2"):
         open_reader(path, stream=2)
+    (tmp_path / "one.wav").write_bytes(wav(tones[0], 48000))
+    for each in (path, tmp_path / "one.wav"):
+        with pytest.raises(ZooError, match=r": audio streams are numbered from 0, there is no number -1"):
+            open_reader(each, stream=-1)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -169,7 +169,9 @@ def test_a_library(here, capfd):
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, music(15_000 + seed, seed=seed), 11_025)
     (here / "music" / "broken.wav").write_bytes(b"RIFF----")
-    main(["encode", "--corpus", "music", "coded", "--tokens"])
+    with pytest.raises(SystemExit) as ended:
+        main(["encode", "--corpus", "music", "coded", "--tokens"])
+    assert ended.value.code == 1
     told = capfd.readouterr().err
     assert told.count("skipped music/broken.wav") == 1
     assert "5 files, 0.00 hours" in told
@@ -190,7 +192,8 @@ def test_a_library(here, capfd):
     kept = Path("coded/one.zac")
     before = kept.stat().st_mtime_ns
     Path("coded/a/one.zac").unlink()
-    main(["encode", "--corpus", "music", "coded", "--tokens"])
+    with pytest.raises(SystemExit, match="1"):
+        main(["encode", "--corpus", "music", "coded", "--tokens"])
     told = capfd.readouterr().err
     assert "4 of 6 files are coded already" in told
     assert "1 files" in told
@@ -228,6 +231,11 @@ def test_damage(here, capfd):
     assert 0 < soundfile.info("y.wav").frames < 36_411
 
 
+def test_a_pipe_without_a_coded_file_is_named_as_such(here, capfd, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(buffer=io.BufferedReader(io.BytesIO(b""))))
+    assert complaint(capfd, "decode", "-", "x.wav").startswith("error: standard input: not a .zac file")
+
+
 @pytest.mark.usefixtures("loaded_once")
 def test_what_is_refused(here, capfd):
     main(["encode", "song.wav", "song.zac"])
@@ -239,7 +247,11 @@ def test_what_is_refused(here, capfd):
         (["encode", "missing.wav", "x.zac"], "missing.wav: no such file"),
         (["encode", "missing.wav", "x.zac", "--ckpt", "nothing"], "missing.wav: no such file"),
         (["encode", "folder", "x.zac"], "folder: is a folder"),
+        (["encode", "", "x.zac"], "the name of an input is empty"),
+        (["encode", "song.wav", ""], "the name of an output is empty"),
+        (["decode", "song.zac", ""], "the name of an output is empty"),
         (["encode", "song.wav", "x.flac"], "x.flac: is no name for coded audio"),
+        (["encode", "song.wav", "x.mp3"], "x.mp3: is no name for coded audio"),
         (["encode", "text.wav", "x.zac"], "text.wav"),
         (["encode", "loud.wav", "x.zac"], "loud.wav: float samples reach "),
         (["encode", "song.wav", "song.zac"], "song.zac: exists already"),

@@ -55,10 +55,11 @@ def test_a_pipe_gives_what_a_file_gives(here, monkeypatch, capfdbinary):
     [
         (["nothing.wav", "out.wav"], "nothing.wav: no such file"),
         (["song.wav", "out.mp3"], "out.mp3: cannot write"),
-        (["song.wav", "song.wav"], "song.wav: exists already"),
+        (["song.wav", "./song.wav"], "./song.wav: is an input as well"),
+        (["song.wav", "song.wav", "--force"], "song.wav: is an input as well"),
         (["song.wav", "out.wav", "--mix", "2"], "mix 2 is not between 0 (as it was) and 1 (clean)"),
         (["song.wav", "out.wav", "--eq", "300"], "eq '300': a band is HZ:DB"),
-        (["song.wav", "out.wav", "--chunk_s", "0"], "packets of 0 s"),
+        (["song.wav", "out.wav", "--chunk_s", "0"], "chunks of 0 s"),
         (["song.wav", "out.wav", "--ckpt", "runs/none"], "runs/none"),
     ],
 )

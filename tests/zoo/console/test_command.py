@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,26 @@ def test_nor_by_training_and_evaluation(tmp_path: Path, monkeypatch, capsys) -> 
 def test_a_file_of_a_store_is_named_as_such(capsys) -> None:
     said = complaint(capsys, zoo.main, ["encode", f"{STORE}/a.wav", "a.zac"])
     assert said == f"error: {STORE}/a.wav: is a URI, and only files of this machine are read here\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["encode"], "Missing from python -m zoo encode: INPUT OUTPUT"),
+        (["encode", "a", "b", "--lvl", "3"], "Unrecognized options: --lvl, 3; did you mean --level?"),
+        (["encode", "a", "b", "--stereo", "x"], "invalid choice 'x' for argument '--stereo'"),
+        (["encode", "a", "b", "--level", "x"], "Error parsing --level: "),
+        (["encod", "a"], "Unrecognized options: encod, a; Available subcommands: encode, decode, "),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_what_is_wrong_with_a_command_line_is_said_once_and_without_help_texts(
+    arguments, said, encoding, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
+    line = complaint(capsys, zoo.main, arguments)
+    assert line.startswith(f"error: {said}")
+    assert line.count("Unrecognized") <= 1
+    assert len(line) < 250
+    assert "(default" not in line
+    assert "helptext" not in line

@@ -72,10 +72,12 @@ def inspect(path: Path, *, count: bool = True, stream: int | None = None, raw: R
 
     With `count` false, that is left open where the whole file would have to be decoded. `stream` chooses among the
     audio streams of a container (from 0), `raw` says that there is no header. Raises ZooError, naming the file, if it
-    is missing, no file, holds no samples, is not audio, or needs decoders that are not installed.
+    is missing, no file, holds no samples or no such stream, is not audio, or needs decoders that are not installed.
     """
     if no_folder(path) != "file":
         raise ZooError(f"{path}: is a pipe, not a file")
+    if stream is not None and stream < 0:
+        raise ZooError(f"{path}: audio streams are numbered from 0, there is no number {stream}")
     try:
         info = _inspect(path, count, stream, raw)
     except OSError as error:
