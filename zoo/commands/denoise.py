@@ -11,7 +11,7 @@ from zoo.audio import check_format, check_output, open_reader, open_writer
 from zoo.commands.clipping import Peak
 from zoo.commands.encode import BLOCK_SAMPLES, until_interrupted
 from zoo.commands.options import Denoise
-from zoo.commands.sources import check_input, find_run, raw_format
+from zoo.commands.sources import check_input, find_codec, raw_format
 from zoo.console.command import progress
 from zoo.console.terminal import report
 from zoo.denoising import StreamDenoiser
@@ -22,7 +22,7 @@ def denoise(options: Denoise) -> None:
     check_input(options.input)
     _, subtype = check_format(options.output, options.subtype)
     check_output(options.output, force=options.force)
-    codec = find_run(options.ckpt)
+    codec = find_codec(options.ckpt, denoises=True)
     begin, peak = time.perf_counter(), Peak()
     with open_reader(options.input, raw=raw_format(options.raw), stream=options.stream) as reader:
         cleaner = StreamDenoiser(
@@ -33,7 +33,7 @@ def denoise(options: Denoise) -> None:
             eq=options.eq,
             chunk_s=options.chunk_s,
         )
-        if codec.metadata.get("config", {}).get("task") != "denoise":
+        if not codec.denoises:
             name = codec.metadata.get("path", "this codec")
             print(f"warning: {name} was not trained to denoise: it gives noise back as well", file=sys.stderr)
         # what the header of a pipe promises may not come
