@@ -21,6 +21,8 @@ FOLDER = Path(__file__).with_name("models")
 """Each of its folders is a codec, as `zoo.published.load.export` writes them. It may be empty, or not be there."""
 DEFAULT = "codec_24khz"
 """The codec that is meant where none is named."""
+DENOISER = "denoiser_48khz"
+"""The one that is meant where noise is to be taken off."""
 MAX_BYTES, MAX_BYTES_IN_ALL = 20_000_000, 60_000_000
 """How large one of them may be, and all together: they are part of every installation."""
 FORMER: dict[str, tuple[str, str]] = {
@@ -37,6 +39,8 @@ class Shipped:
 
     name: str
     family: str
+    task: str
+    """of its training, as `train --task` has it"""
     hyperparameters: dict[str, Any]
     digest: str
     """in hexadecimal"""
@@ -59,9 +63,10 @@ def is_name(path: str) -> bool:
     return path in names() and not Path(path).exists()
 
 
-def default() -> str | None:
-    """The name of the default codec, if the package has it."""
-    return DEFAULT if DEFAULT in names() else None
+def default(*, denoises: bool = False) -> str | None:
+    """The name of the default codec, or denoiser, if the package has it."""
+    name = DENOISER if denoises else DEFAULT
+    return name if name in names() else None
 
 
 def about(name: str) -> Shipped:
@@ -71,6 +76,7 @@ def about(name: str) -> Shipped:
         return Shipped(
             name,
             family=str(config["family"]),
+            task=str(config.get("task", "reconstruct")),
             hyperparameters=dict(config["hyperparameters"]),
             digest=bytes.fromhex(config["digest"]).hex(),
             parameters=int(config["parameters"]),

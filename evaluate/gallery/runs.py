@@ -17,7 +17,7 @@ from zoo.ready import ReadyCodec
 def denoiser(path: str) -> ReadyCodec:
     """The denoiser of a run; raises ZooError for one of another kind."""
     found = loading.load(path)
-    if not _denoises(found):
+    if not found.denoises:
         raise ZooError(f"--denoiser {path}: was not trained to denoise (python -m train --task denoise)")
     return found
 
@@ -26,7 +26,7 @@ def codec(path: str | None, prior: ReadyPrior | None) -> Editing | None:
     """The codec of a run, or that of the prior; None without either. Raises ZooError for a denoiser."""
     if path is not None:
         found = loading.load(path)
-        if _denoises(found):
+        if found.denoises:
             raise ZooError(f"--codec {path}: is a denoiser, not a codec")
         return Editing(found, printable(path))
     if prior is None:
@@ -34,7 +34,3 @@ def codec(path: str | None, prior: ReadyPrior | None) -> Editing | None:
     kept = Path(prior.metadata["path"]).parent.parent / CODEC
     place = kept if kept.is_dir() else cli.run_folder(prior.codec)
     return Editing(prior.codec, printable(str(place)))
-
-
-def _denoises(found: ReadyCodec) -> bool:
-    return bool(found.metadata.get("config", {}).get("task") == "denoise")

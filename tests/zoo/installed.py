@@ -56,7 +56,8 @@ for name in shipped.names():
     assert zoo.load(name).digest.hex() == shipped.about(name).digest, name
 assert zoo.load().digest.hex() == shipped.about(shipped.DEFAULT).digest
 assert [model.name for model in zoo.models() if model.at_hand] == list(shipped.names())
-print(json.dumps({"place": zoo.__file__, "names": shipped.names(), "torch": "torch" in sys.modules}))
+tasks = {name: shipped.about(name).task for name in shipped.names()}
+print(json.dumps({"place": zoo.__file__, "tasks": tasks, "torch": "torch" in sys.modules}))
 """
 
 
@@ -121,10 +122,14 @@ def use(folder: Path, python: str) -> None:
     found = json.loads(run([python, "-c", LOOK], place, environment))
     if folder not in Path(found["place"]).parents or found["torch"]:
         raise Failure(f"not the package that was installed, or one with torch: {found}")
-    for name in found["names"]:
-        print(run([python, "-m", "evaluate", "--ckpt", name, "--limit", "1"], place, environment))
-        if not (place / "evaluation" / name / "results.json").is_file():
+    for name, task in found["tasks"].items():
+        command = [python, "-m", "evaluate", "--ckpt", name, "--limit", "1"]
+        print(run([*command, *(["--task", task] if task == "denoise" else [])], place, environment))
+        results = "denoise.json" if task == "denoise" else "results.json"
+        if not (place / "evaluation" / name / results).is_file():
             raise Failure(f"evaluating {name} wrote no results")
+    if "denoise" in found["tasks"].values():
+        print(run([python, "-m", "zoo", "denoise", "song.flac", "clean.flac"], place, environment))
     if log.exists():
         raise Failure(f"there were attempts to reach a network: {log.read_text()}")
 

@@ -121,9 +121,24 @@ def test_beside_runs_the_default_is_named(package, here, capsys):
     told, _ = capsys.readouterr().err.splitlines()
     assert "codec_24khz, the package's own codec" in told
     assert "--ckpt runs/tiny" in told
-    # a run is found by a file's hash as ever, and a denoiser is always a run
+    # a run is found by a file's hash as ever, and is the one where a run is meant
     run = zoo.load("runs/tiny")
     assert loading.find_by_hash(run.digest).digest == sources.find_run(None).digest == run.digest
+
+
+def test_noise_is_taken_off_by_the_packages_own_denoiser(own, capsys):
+    trained = dataclasses.replace(another(), metadata={**another().metadata, "config": {"task": "denoise"}})
+    load.export(trained, own / shipped.DENOISER, precision="float16", licence=LICENCE, trained_on=DATA)
+    assert zoo.load(shipped.DENOISER).denoises
+    assert not zoo.load().denoises
+    assert shipped.about(shipped.DENOISER).task == "denoise"
+    load.export(zoo.load(shipped.DENOISER), "again")
+    assert zoo.load("again").denoises
+    soundfile.write("in.wav", sound(6000), 8000, subtype="FLOAT")
+    for output, ckpt in (("own.wav", ()), ("named.wav", ("--ckpt", "again")), ("codec.wav", ("--ckpt", "codec_24khz"))):
+        main(["denoise", "in.wav", output, *ckpt])
+        assert ("was not trained to denoise" in capsys.readouterr().err) == (output == "codec.wav")
+    assert Path("own.wav").read_bytes() == Path("named.wav").read_bytes() != Path("codec.wav").read_bytes()
 
 
 def test_without_one_the_only_run_is_the_default(here, capsys):

@@ -12,7 +12,7 @@ from zoo.commands.clipping import Peak
 from zoo.commands.editing_inputs import check_apart
 from zoo.commands.encode import BLOCK_SAMPLES, until_interrupted
 from zoo.commands.options import Denoise
-from zoo.commands.sources import check_input, find_run, raw_format
+from zoo.commands.sources import check_input, find_codec, raw_format
 from zoo.console.command import progress
 from zoo.console.terminal import report, speed
 from zoo.denoising import StreamDenoiser
@@ -24,7 +24,7 @@ def denoise(options: Denoise) -> None:
     _, subtype = check_format(options.output, options.subtype)
     check_apart([options.input], options.output)
     check_output(options.output, force=options.force)
-    codec = find_run(options.ckpt)
+    codec = find_codec(options.ckpt, denoises=True)
     begin, peak = time.perf_counter(), Peak()
     with open_reader(options.input, raw=raw_format(options.raw), stream=options.stream) as reader:
         cleaner = StreamDenoiser(
@@ -35,7 +35,7 @@ def denoise(options: Denoise) -> None:
             eq=options.eq,
             chunk_s=options.chunk_s,
         )
-        if codec.metadata.get("config", {}).get("task") != "denoise":
+        if not codec.denoises:
             name = codec.metadata.get("path", "this codec")
             print(f"warning: {name} was not trained to denoise: it gives noise back as well", file=sys.stderr)
         # what the header of a pipe promises may not come

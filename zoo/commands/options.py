@@ -168,7 +168,7 @@ class Denoise:
     """Takes the noise off a recording of any length, rate and number of channels, with a model trained to.
 
     Examples:
-      python -m zoo denoise noisy.wav clean.wav --ckpt runs/denoiser
+      python -m zoo denoise noisy.wav clean.wav
       python -m zoo denoise noisy.flac clean.flac --ckpt runs/denoiser --mix 0.8 --eq "200:-3,3000:+2"
       arecord -f cd | python -m zoo denoise - - --ckpt runs/denoiser_causal --chunk_s 0.5 | aplay
     """
@@ -178,7 +178,7 @@ class Denoise:
     output: Positional[Output]
     """a .wav, .flac or .ogg file, or - for standard output (WAV)"""
     ckpt: str | None = None
-    """a run of `python -m train --task denoise`, or a checkpoint of one; None = the only run below runs/"""
+    """a run of `python -m train --task denoise`, or a checkpoint of one; None = the package's own denoiser"""
     mix: float = 1.0
     """how much of the result is clean, from 0 (as it was) to 1"""
     eq: str | None = None

@@ -39,18 +39,19 @@ def check_input(path: str) -> None:
         no_folder(path)
 
 
-def find_codec(ckpt: str | None, weights_hash: bytes | None = None) -> ReadyCodec:
-    """The codec named, the one that a file was made with, or else the package's own, if there is one.
+def find_codec(ckpt: str | None, weights_hash: bytes | None = None, *, denoises: bool = False) -> ReadyCodec:
+    """The codec named, the one that a file was made with, or else the package's own, if there is one, or its denoiser.
 
     Where it might not be the one that is meant, since there are runs below runs/, a line says so. Without one it is the
     only run there is.
     """
     if ckpt is None and weights_hash is not None:
         return loading.find_by_hash(weights_hash)
-    if ckpt is not None or (name := shipped.default()) is None:
+    if ckpt is not None or (name := shipped.default(denoises=denoises)) is None:
         return find_run(ckpt)
     if trained := loading.list_runs():
-        report(f"with {name}, the package's own codec; another one must be named: --ckpt {trained[0].name}")
+        kind = "denoiser" if denoises else "codec"
+        report(f"with {name}, the package's own {kind}; another one must be named: --ckpt {trained[0].name}")
     return shipped.load(name)
 
 

@@ -33,7 +33,7 @@ OURS = "codec-zoo"
 """`model_type` in the config.json of families that are trained here"""
 _CODEC = "codec"
 """under which name the metadata of entropy.safetensors have family and hyper-parameters"""
-_KEPT = {"step": int, "licence": str, "trained_on": str}
+_KEPT = {"step": int, "task": str, "licence": str, "trained_on": str}
 """what else of a codec's metadata is written into both, and of which type it is"""
 _EXACT = "params/"
 """before the paths of parameters in entropy.safetensors, which other files can say only up to rounding"""
@@ -160,6 +160,8 @@ def _write(codec: ReadyCodec, folder: Path, precision: Precision) -> None:
     params = codec.variables["params"]
     about = {"family": family, "hyperparameters": model}
     about |= {key: codec.metadata[key] for key in _KEPT if key in codec.metadata}
+    if codec.denoises:
+        about["task"] = "denoise"
     own = family not in families.PUBLISHED
     if not own:
         implementation = families.module_of(family)
