@@ -23,6 +23,7 @@ from zoo.nn.bottlenecks.base import (
     SymbolFormat,
     straight_through,
 )
+from zoo.nn.bottlenecks.kmeans import first_largest
 from zoo.nn.bottlenecks.residual_vq import ResidualVQ
 from zoo.nn.bottlenecks.scalar import FSQ, Gaussian
 
@@ -37,5 +38,6 @@ __all__ = [
     "Quantised",
     "ResidualVQ",
     "SymbolFormat",
+    "first_largest",
     "straight_through",
 ]

@@ -212,7 +212,7 @@ def _convolution(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
     length = x.shape[1] - (taps - 1) * dilation
     if taps == 1:
         return x @ kernel[0]
-    if channels <= _FEW:
+    if channels <= _FEW or (taps * channels <= _FEW_TERMS and jax.default_backend() == "cpu"):
         return _from_few(x, kernel, dilation)
     if features <= _FEW:
         products = x @ kernel.transpose(1, 0, 2).reshape(channels, taps * features)
@@ -299,6 +299,8 @@ _with_products.defvjp(_with_products_forward, _with_products_backward)
 CONVOLVED = "convolved"
 _FEW = 2
 """channels of a waveform"""
+_FEW_TERMS = 12
+"""products summed up for each sample: XLA:CPU convolves a waveform that was taken apart for a stride 20 times slower"""
 _LARGE = 2**21
 """numbers in a kernel of which there are more than of the signal"""
 _HUGE = 2**23

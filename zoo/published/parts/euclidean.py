@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from zoo.nn.bottlenecks import CodebookLevels, Quantised
+from zoo.nn.bottlenecks import CodebookLevels, Quantised, first_largest
 
 
 def residual_codes(latent: jax.Array, codebooks: jax.Array, used: jax.Array | int) -> tuple[jax.Array, jax.Array]:
@@ -54,15 +54,7 @@ def nearest(x: jax.Array, entries: jax.Array) -> jax.Array:
     # full precision: where products are rounded, on a GPU by default, other entries are nearest
     products = jnp.matmul(2 * x, entries.T, precision=jax.lax.Precision.HIGHEST)
     distance = jnp.square(x).sum(-1, keepdims=True) - products + norms
-    return _first_smallest(distance)
-
-
-def _first_smallest(x: jax.Array) -> jax.Array:
-    """argmin over the last axis, int32, in a form that XLA:CPU vectorises: eight times faster."""
-    last = x.shape[-1] - 1
-    places = jnp.arange(last + 1, dtype=jnp.int32)[(None,) * (x.ndim - 1)]
-    # the smallest is always found, unless there are NaNs
-    return jnp.where(x == x.min(axis=-1, keepdims=True), places, last).min(axis=-1)
+    return first_largest(-distance)
 
 
 class EuclideanRVQ(CodebookLevels, nn.Module):

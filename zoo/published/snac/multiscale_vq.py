@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zoo.nn.bottlenecks import Quantised, SymbolFormat, straight_through
+from zoo.nn.bottlenecks import Quantised, SymbolFormat, first_largest, straight_through
 from zoo.nn.layers import per_channel
 from zoo.published.keymap import POINTWISE, VECTOR, Entry
 
@@ -57,7 +57,7 @@ class MultiScaleVQ(nn.Module):
             projected = mean @ self.project_in[q] + per_channel(self.bias_in[q])
             entries = self.codebooks[q]
             norm = jnp.sqrt(jnp.square(entries).sum(axis=-1, keepdims=True))
-            index = jnp.argmax(projected @ (entries / jnp.maximum(norm, 1e-12)).T, axis=-1)
+            index = first_largest(projected @ (entries / jnp.maximum(norm, 1e-12)).T)
             step = self._stands_for(q, straight_through(projected, jnp.take(entries, index, axis=0)))
             total, residual = total + step, residual - step
             codes.append(index.reshape(batch, frames, -1))
