@@ -53,6 +53,7 @@ __all__ = [
     "ReadyCodec",
     "Tokens",
     "ZooError",
+    "audio",
     "create",
     "decompress",
     "denoise",
@@ -76,7 +77,7 @@ sys.modules[f"{__name__}.models"] = None  # type: ignore[assignment]
 
 def __getattr__(name: str) -> Any:
     # lazily, so that a command's --help does not pay for importing jax
-    if name in ("denoising", "editing", "features", "generating", "recognise", "tokens"):
+    if name in ("audio", "denoising", "editing", "features", "generating", "recognise", "tokens"):
         return importlib.import_module(f"zoo.{name}")
     if name == "__version__":
         return _version()

@@ -19,6 +19,8 @@ def as_array(values: Any, name: str) -> np.ndarray:
             f"{name} is being traced by jax (jit, grad, vmap), which only pure functions can be: there use "
             f"codec.module.apply(codec.variables, …)"
         )
+    if isinstance(values, str | os.PathLike):
+        raise ZooError(f"{name} must be an array of numbers, got a name: zoo.audio.read(…).samples reads a file")
     try:
         array = np.asarray(values)
     except Exception as error:  # whatever its library raises: of tensors on a GPU, say

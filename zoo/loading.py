@@ -33,7 +33,8 @@ class ModelInfo:
     step: int | None
     """of a codec trained here"""
     bitrates_kbps: tuple[float, float] | None = None
-    """lowest and highest, of all channels, before entropy coding; None where only that tells, or nothing is coded"""
+    """lowest and highest, of all channels, before entropy coding; after it, and measured, where an export says
+    so; None where it is not known, or nothing is coded"""
     parameters: int | None = None
     licence: str | None = None
     """of the weights, where they are published or of the package"""
@@ -179,7 +180,7 @@ def _list_shipped() -> tuple[ModelInfo, ...]:
                 sample_rate=codec.sample_rate,
                 channels=codec.channels,
                 step=one.step,
-                bitrates_kbps=_bitrates(codec),
+                bitrates_kbps=one.kbps or _bitrates(codec),
                 parameters=one.parameters,
                 licence=one.licence,
             )

@@ -14,6 +14,7 @@ import numpy as np
 from zoo import arguments, coding
 from zoo.arguments import as_array
 from zoo.audio.arrays import as_audio
+from zoo.bitstream.layout import Header
 from zoo.coding import codes as bare_codes
 from zoo.coding.clips import Encoded, from_model, to_model
 from zoo.errors import ZooError
@@ -122,6 +123,19 @@ class ReadyCodec(coding.CodecParts):
         levels = bare_codes.levels(codes, self.symbols, None if chosen is None else self.engine.level(chosen))
         decoded = self.engine.decode(codes, n_samples, levels)
         return from_model(decoded, encoded, self.module) if known else decoded
+
+    def tokens(self, encoded: Encoded) -> Tokens:
+        """The codes of one clip with all that decoding takes besides the codec, for `zoo.tokens.save`.
+
+        A stereo clip through a codec of one channel stays left and right. Raises ZooError for a batch of clips.
+        """
+        if len(encoded.shape) == 3 and encoded.shape[0] != 1:
+            raise ZooError(f"tokens are of one clip (T,) or (T, C), got a batch of shape {encoded.shape}")
+        *_, channels = encoded.shape if len(encoded.shape) > 1 else (1,)
+        frames = self.packet_frames()
+        header = Header(self.digest, encoded.sample_rate, channels, frames, mid_side=False)
+        levels = (encoded.level,) * -(-encoded.codes.shape[1] // frames)
+        return Tokens(encoded.codes, levels, header, encoded.shape[-2] if len(encoded.shape) > 1 else encoded.shape[0])
 
     def encode_latents(self, audio: Any, sample_rate: int | None = None) -> np.ndarray:
         """Latents float32 (N, F, D), not quantised, of audio as `encode` takes it; errors as there.

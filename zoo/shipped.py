@@ -49,6 +49,8 @@ class Shipped:
     licence: str | None
     """of the weights"""
     trained_on: str | None
+    kbps: tuple[float, float] | None
+    """lowest and highest that was measured, entropy-coded"""
 
 
 def names() -> tuple[str, ...]:
@@ -83,10 +85,11 @@ def about(name: str) -> Shipped:
             step=config.get("step"),
             licence=config.get("licence"),
             trained_on=config.get("trained_on"),
+            kbps=(float(config["kbps"][0]), float(config["kbps"][1])) if "kbps" in config else None,
         )
     except CheckpointError as error:
         raise CheckpointError(_damaged(name, str(error))) from None
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, IndexError, ValueError, TypeError) as error:
         raise CheckpointError(_damaged(name, f"{hub.CONFIGS[0]} does not say what it is ({error})")) from None
 
 

@@ -10,7 +10,7 @@ import zoo
 from zoo.__main__ import main
 
 
-@pytest.mark.parametrize("name", ["denoising", "editing", "features", "generating", "recognise", "tokens"])
+@pytest.mark.parametrize("name", ["audio", "denoising", "editing", "features", "generating", "recognise", "tokens"])
 def test_modules_of_the_documentation_need_no_import_of_their_own(name: str) -> None:
     # not getattr: whatever has been imported before is an attribute already
     assert zoo.__getattr__(name).__name__ == f"zoo.{name}"

@@ -101,6 +101,14 @@ def test_they_are_listed_first_and_are_at_hand(package, capsys):
     assert line.endswith("yes")
 
 
+def test_what_bitrates_were_measured_is_listed(own):
+    load.export(zoo.load("bright_8khz"), own / "measured", kbps=(1.5, 9))
+    assert {model.name: model.bitrates_kbps for model in zoo.models()[:3]}["measured"] == (1.5, 9.0)
+    config = own / "measured" / "config.json"
+    config.write_text(config.read_text().replace("1.5,", ""))
+    assert "config.json does not say what it is" in refused(shipped.about, "measured")
+
+
 def test_commands_need_no_codec_named(package, capsys):
     soundfile.write("in.wav", sound(6000), 8000)
     main(["encode", "in.wav", "a.zac"])
@@ -209,8 +217,9 @@ def test_what_an_export_writes_is_data_of_the_package(package, tmp_path):
 
 
 def test_precision_and_licence_are_for_codecs_trained_here(tmp_path, package, capfd):
-    main(["export", "codec_24khz", "out", "--licence", "MIT"])
+    main(["export", "codec_24khz", "out", "--licence", "MIT", "--kbps", "1.5", "9"])
     again = zoo.load("out")  # with what was known of it, but for what is said now
+    assert again.metadata["kbps"] == [1.5, 9]
     assert [again.metadata[key] for key in ("step", "licence", "trained_on")] == [7, "MIT", DATA]
     assert again.digest == zoo.load().digest
     sizes = [Path(folder, "model.safetensors").stat().st_size for folder in ("out", package / "codec_24khz")]
@@ -232,6 +241,7 @@ def test_the_packages_own_codecs_are_whole_and_small(monkeypatch):
         about = shipped.about(name)
         assert about.licence, name
         assert about.trained_on, name
+        assert about.kbps or about.task == "denoise", name
         assert zoo.load(name).digest.hex() == about.digest
         assert about.digest not in shipped.FORMER
         assert json.loads((shipped.FOLDER / name / "config.json").read_text())["precision"] != "float32"

@@ -82,6 +82,20 @@ def test_a_token_file_decodes_as_the_coded_file_does(build, tmp_path, name, chan
     np.testing.assert_array_equal(np.load(path, mmap_mode="r"), plain)
 
 
+@pytest.mark.parametrize(("name", "shape"), [("vae", (LENGTH,)), ("vae", (LENGTH, 2)), ("gan_vocoder", (1, LENGTH, 1))])
+def test_what_encode_gives_can_be_kept(build, tmp_path, name, shape):
+    codec = build(name)
+    encoded = codec.encode(np.resize(sound(LENGTH), shape), 11_025, level=1)
+    tokens.save(tmp_path / "song.npy", codec.tokens(encoded))
+    found = tokens.load(tmp_path / "song.npy")
+    assert (found.sample_rate, found.n_samples, set(found.levels)) == (11_025, LENGTH, {1})
+    np.testing.assert_array_equal(found.codes, encoded.codes)
+    decoded = codec.decode(encoded)
+    np.testing.assert_allclose(codec.decode(found).reshape(shape), decoded, atol=1e-5 * np.abs(decoded).max())
+    with pytest.raises(ZooError, match=r"tokens are of one clip"):
+        codec.tokens(codec.encode(np.zeros((2, 900, 1), np.float32)))
+
+
 def test_the_array_alone_is_enough_where_it_can_be(build):
     codec = build("gan_vocoder")
     audio = sound(LENGTH)

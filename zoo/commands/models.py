@@ -30,6 +30,7 @@ def export(options: Export) -> None:
         precision=options.precision,
         licence=options.licence,
         trained_on=options.trained_on,
+        kbps=options.kbps,
         discriminators=adversaries,
     )
     print(f"{options.ckpt} → {options.output}: {codec!r}")

@@ -243,6 +243,8 @@ class Export:
     """of these weights, such as "CC BY 4.0" """
     trained_on: str | None = None
     """what they were trained on, in a line"""
+    kbps: tuple[float, float] | None = None
+    """lowest and highest bitrate, measured on audio of as many channels as the codec has, for `list`"""
     discriminators: bool = False
     """the run's discriminators as well, beside the codec, for those who train it on"""
     force: bool = False

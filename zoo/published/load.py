@@ -33,7 +33,7 @@ OURS = "codec-zoo"
 """`model_type` in the config.json of families that are trained here"""
 _CODEC = "codec"
 """under which name the metadata of entropy.safetensors have family and hyper-parameters"""
-_KEPT = {"step": int, "task": str, "licence": str, "trained_on": str}
+_KEPT = {"step": int, "task": str, "licence": str, "trained_on": str, "kbps": list}
 """what else of a codec's metadata is written into both, and of which type it is"""
 _EXACT = "params/"
 """before the paths of parameters in entropy.safetensors, which other files can say only up to rounding"""
@@ -99,31 +99,32 @@ def export(
     precision: Precision = "float32",
     licence: str | None = None,
     trained_on: str | None = None,
+    kbps: tuple[float, float] | None = None,
     discriminators: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     """Writes configuration, weights and tables of a codec to a folder that `zoo.load` and the hub take.
 
     Of a published family they are those that its torch implementation loads; of one that is trained here they may be
-    rounded to another `precision`, which makes another codec of it, and `licence` and `trained_on` say what is known of
-    the weights (by default what the codec's metadata have). `discriminators` are written beside them, for those who
-    train the codec on. The folder is there when it is whole; one that exists is replaced with `force`, if it is of this
-    kind. Raises ZooError where that is not so, for a precision of a published
-    family, and for weights that the precision cannot hold.
+    rounded to another `precision`, which makes another codec of it, and `licence`, `trained_on` and `kbps` (the lowest
+    and highest that was measured) say what is known of the weights, by default what the codec's metadata have.
+    `discriminators` are written beside them, for those who train the codec on. The folder is there when it is whole;
+    one that exists is replaced with `force`, if it is of this kind. Raises ZooError where that is not so, for a
+    precision of a published family, and for weights that the precision cannot hold.
     """
     folder = Path(folder)
     check_folder(folder, force=force)
     published = codec.metadata["family"] in families.PUBLISHED
     if published:
-        if precision != "float32" or licence or trained_on:
+        if precision != "float32" or licence or trained_on or kbps:
             raise ZooError(
                 f"{codec.metadata['family']} is a published family: its weights stay as its torch implementation loads "
                 f"them, and their licence is their authors'"
             )
         if discriminators:
             raise ZooError(f"{codec.metadata['family']} is a published family, in whose layout are no discriminators")
-    said = {"licence": licence, "trained_on": trained_on}
+    said = {"licence": licence, "trained_on": trained_on, "kbps": kbps and list(kbps)}
     codec = dataclasses.replace(
-        rounded(codec, precision), metadata=codec.metadata | {key: text for key, text in said.items() if text}
+        rounded(codec, precision), metadata=codec.metadata | {key: known for key, known in said.items() if known}
     )
     part = folder.parent / f".{folder.name}.part-{os.getpid()}"
     try:

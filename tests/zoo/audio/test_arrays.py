@@ -106,7 +106,7 @@ def test_a_type_without_a_known_full_scale_is_named(build, kind):
     [
         (np.array([0.1, None]), "audio must be an array of numbers, got ndarray (object)"),
         (None, "audio must be an array of numbers, got NoneType (object)"),
-        ("song.wav", "audio must be an array of numbers, got str (<U8)"),
+        ("song.wav", "audio must be an array of numbers, got a name: zoo.audio.read(…).samples reads a file"),
         ([[0.0], [0.1, 0.2]], "audio must be an array, got parts of different shapes"),
         (Tensor(PCM, TypeError("it is on\nthe GPU")), "audio cannot be read as an array (Tensor): it is on the GPU"),
         (Tensor(PCM, RuntimeError("detach it")), "audio cannot be read as an array (Tensor): detach it"),
