@@ -12,18 +12,26 @@ from train.step.clipping import clip_by_percentile
 from zoo.errors import ZooError
 
 
-def schedule(value: Weight) -> optax.Schedule:
-    """A number, or a configured schedule, as a function of the step; raises ZooError for a schedule that is none."""
+def schedule(value: Weight, name: str = "weight") -> optax.Schedule:
+    """A number, or a configured schedule, as a function of the step.
+
+    Raises ZooError, naming `name`, for a schedule that is none and for numbers that are no weight.
+    """
+    ends = (value.start, value.end) if isinstance(value, Schedule) else (value,)
+    for end in ends:
+        if not 0 <= end < float("inf"):
+            within = f" in {value.kind}:{value.start:g}:{value.end:g}:{value.steps}" if len(ends) > 1 else ""
+            raise ZooError(f"{name} must be a number from 0 on, got {end:g}{within}")
     if not isinstance(value, Schedule):
         return optax.constant_schedule(float(value))
     if value.steps < 1:
-        raise ZooError(f"a schedule needs at least one step: {value}")
+        raise ZooError(f"{name}: a schedule needs at least one step, got {value.steps}")
     if value.kind == "linear":
         return optax.linear_schedule(value.start, value.end, value.steps)
     if value.kind == "cosine":
         falling = optax.cosine_decay_schedule(1.0, value.steps)
         return lambda step: value.end + (value.start - value.end) * falling(step)
-    raise ZooError(f"a schedule is linear or cosine, not {value.kind!r}")
+    raise ZooError(f"{name}: a schedule is linear or cosine, not {value.kind!r}")
 
 
 def learning_rate(config: Optim, peak: float, steps: int) -> optax.Schedule:
