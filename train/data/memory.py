@@ -1,4 +1,4 @@
-"""What the host's memory can hold of training data: asked before anything is read, so that a run says what would fit."""
+"""What the host's memory can hold of training data, asked before anything is read."""
 
 from __future__ import annotations
 

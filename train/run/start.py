@@ -198,7 +198,8 @@ def announce(name: str, task: CodecTask, source: data.CropSource, workdir: Path)
         print(f"warning: an NVIDIA GPU is here, but jax only sees the CPU: {hint}", file=sys.stderr)
     where = printable(config.data.root or "the embedded generator")
     if source.held_out:
-        where += f", of which {counted(len(source.held_out), 'file')} {'is' if len(source.held_out) == 1 else 'are'} held out"
+        n_held_out = len(source.held_out)
+        where += f", of which {counted(n_held_out, 'file')} {'is' if n_held_out == 1 else 'are'} held out"
     what = f"{name}'s recipe for {config.model.family}" if isinstance(config.model, Published) else name
     print(
         f"{what}: {module.sample_rate} Hz, {counted(module.channels, 'channel')}, {module.frame_rate_hz:g} frames/s; "
