@@ -52,6 +52,9 @@ def parse(arguments: Sequence[str] | None = None, *, commands: Sequence[str] = (
         chosen, rest = first.parse_known_args(arguments)
     except argparse.ArgumentError as error:
         fail(str(error))
+    for name in ("workdir", "init"):
+        if getattr(chosen, name) == "":
+            fail(f"--{name} is empty")
     if chosen.model and chosen.config:
         fail("give --model or --config, not both")
     rest = [*rest, "--init", chosen.init] if chosen.init is not None else rest

@@ -385,3 +385,10 @@ def test_bad_input_ends_in_one_line_and_status_2(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
     assert str(tmp_path / "none") in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("option", ["init", "workdir"])
+def test_an_empty_path_is_called_one(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.parse(["--model", "vae", f"--{option}", ""])
+    assert capsys.readouterr().err == f"error: --{option} is empty\n"

@@ -17,11 +17,9 @@ def schedule(value: Weight, name: str = "weight") -> optax.Schedule:
 
     Raises ZooError, naming `name`, for a schedule that is none and for numbers that are no weight.
     """
-    ends = (value.start, value.end) if isinstance(value, Schedule) else (value,)
-    for end in ends:
+    for end in (value.start, value.end) if isinstance(value, Schedule) else (value,):
         if not 0 <= end < float("inf"):
-            within = f" in {value.kind}:{value.start:g}:{value.end:g}:{value.steps}" if len(ends) > 1 else ""
-            raise ZooError(f"{name} must be a number from 0 on, got {end:g}{within}")
+            raise ZooError(f"{name} must be a number from 0 on, got {end:g}")
     if not isinstance(value, Schedule):
         return optax.constant_schedule(float(value))
     if value.steps < 1:

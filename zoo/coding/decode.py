@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,7 @@ from zoo.coding.channels import ChannelLayout
 from zoo.coding.codes import UNUSED, CodePacket
 from zoo.coding.engine import Engine
 from zoo.coding.stream import FrameDecoder, packets_to_warm_up
-from zoo.errors import BitstreamError, CheckpointError, ZooError
+from zoo.errors import BitstreamError, ZooError
 
 Item = TypeVar("Item")
 
@@ -178,14 +177,8 @@ def streams_of(engine: Engine, header: Header) -> ChannelLayout:
 def check_weights(engine: Engine, header: Header) -> None:
     """Raises BitstreamError if the file was made by other weights than the codec's."""
     if header.weights_hash != engine.digest:
-        from zoo import shipped  # it loads what this module is a part of
-
-        theirs = header.weights_hash.hex()
-        with contextlib.suppress(CheckpointError):
-            if name := shipped.named_by(header.weights_hash):
-                theirs += f" ({name})"
         ours = f"{engine.digest.hex()} ({engine.metadata.get('path', 'this codec')})"
-        raise BitstreamError(f"it was made with weights {theirs}, not with {ours}")
+        raise BitstreamError(f"it was made with weights {header.weights_hash.hex()}, not with {ours}")
 
 
 def decode_blocks(engine: Engine, reader: Packets, damaged: list[int] | None = None) -> Iterator[np.ndarray]:

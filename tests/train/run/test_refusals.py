@@ -72,7 +72,7 @@ class Unknown(ModelConfig):
         ({"evaluation": Evaluation(table_s=float("nan"))}, "evaluation.table_s must be"),
         ({"loss": LossWeights(mel=-1.0)}, "loss.mel must be a number from 0 on, got -1"),
         ({"loss": LossWeights(mel=float("nan"))}, "loss.mel must be a number from 0 on, got nan"),
-        ({"loss": LossWeights(mel=Schedule("linear", 0.0, float("nan"), 5))}, "loss.mel .* got nan in linear:0:nan:5"),
+        ({"loss": LossWeights(mel=Schedule("linear", 0.0, float("nan"), 5))}, "loss.mel .* got nan"),
         ({"adversarial_start": 3}, "loss.adversarial is 0"),
         ({"loss": LossWeights(mel=Schedule("linear", 0.0, 1.0, 0))}, "loss.mel: a schedule needs at least one step"),
     ],

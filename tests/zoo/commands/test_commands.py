@@ -197,7 +197,7 @@ def test_a_library(here, capfd):
         main(["encode", "--corpus", "music", "coded", "--tokens"])
     told = capfd.readouterr().err
     assert "4 of 6 files are coded already" in told
-    assert "1 files" in told
+    assert "1 file, " in told
     assert kept.stat().st_mtime_ns == before
     assert Path("coded/a/one.zac").exists()
     Path("coded/one.zac").write_bytes(b"mine")
@@ -260,6 +260,7 @@ def test_what_is_refused(here, capfd):
         (["encode", "", "x.zac"], "the name of an input is empty"),
         (["encode", "song.wav", ""], "the name of an output is empty"),
         (["decode", "song.zac", "x.wav", "--seconds", "0"], "--seconds 0 is no duration"),
+        (["decode", "song.zac", "x.wav", "--ckpt", ""], "--ckpt is empty"),
         (["decode", "song.zac", ""], "the name of an output is empty"),
         (["encode", "song.wav", "x.flac"], "x.flac: is no name for coded audio"),
         (["encode", "song.wav", "x.mp3"], "x.mp3: is no name for coded audio"),
