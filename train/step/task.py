@@ -64,6 +64,8 @@ class CodecTask:
         _check_extra_names(config.loss, self._extra)
         self._reconstruction = losses.reconstruction_losses(self.module.sample_rate) | self._extra
         self.learnt_codebooks: LearntCodebooks | None = self.module.bottleneck.learnt_codebooks
+        for field in fields(config.loss):
+            optim.check_weight(getattr(config.loss, field.name), f"loss.{field.name}")
         self._weights = {
             field.name: optim.schedule(weight, f"loss.{field.name}")
             for field in fields(config.loss)

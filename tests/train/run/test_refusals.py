@@ -74,7 +74,10 @@ class Unknown(ModelConfig):
         ({"loss": LossWeights(mel=float("nan"))}, "loss.mel must be a number from 0 on, got nan"),
         ({"loss": LossWeights(mel=Schedule("linear", 0.0, float("nan"), 5))}, "loss.mel .* got nan"),
         ({"adversarial_start": 3}, "loss.adversarial is 0"),
-        ({"loss": LossWeights(mel=Schedule("linear", 0.0, 1.0, 0))}, "loss.mel: a schedule needs at least one step"),
+        (
+            {"loss": LossWeights(mel=Schedule("linear", 0.0, 1.0, 0))},
+            "loss.mel: the steps of a schedule must be at least 1",
+        ),
     ],
 )
 def test_bad_input_is_an_error_before_anything_is_compiled_or_created(
