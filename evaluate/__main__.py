@@ -7,7 +7,6 @@ import importlib
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluate import cli
@@ -127,6 +126,9 @@ def run(options: Options) -> None:
     requirements = require.parse(options.require) if options.require else []
     if options.perceptual:
         perceptual.require(options.perceptual)
+    for folder in (options.output, options.report):
+        if folder:
+            cli.check_results_folder(folder)
     codecs = cli.load_codecs(options.ckpt)
     first = next(iter(codecs.values()))
     rate = max(codec.sample_rate for codec in codecs.values()) if options.rate is None else options.rate
@@ -141,7 +143,7 @@ def run(options: Options) -> None:
     n_codecs = len(systems)
     systems += rivals.systems(options.against, sample_rate=rate, channels=channels) if options.against else []
     clips = cli.load_clips(options.data, first, limit=options.limit)
-    output = Path(options.output or options.report or cli.results_folder(first))
+    output = cli.check_results_folder(options.output or options.report or cli.results_folder(first))
     cache = Cache(output / "cache.jsonl") if options.cache else None
     with progress(len(clips) * len(systems), "evaluating") as advance:
         rows = evaluate(

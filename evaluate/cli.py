@@ -6,13 +6,14 @@ Imports nothing that computes, so that --help is quick.
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from zoo.console.terminal import printable
+from zoo.console.terminal import counted, printable
 from zoo.errors import ZooError
 
 if TYPE_CHECKING:
@@ -89,6 +90,19 @@ def results_folder(codec: ReadyCodec) -> Path:
     return folder / "evaluation" if folder.is_dir() else Path("evaluation") / folder.name
 
 
+def check_results_folder(path: str | Path) -> Path:
+    """The folder for results, before anything is computed; raises ZooError for a file, and where none can be made."""
+    place = Path(path)
+    there = next(folder for folder in (place.absolute(), *place.absolute().parents) if folder.exists())
+    if not there.is_dir():
+        raise ZooError(
+            f"{path}: {'is' if there == place.absolute() else f'{there} is'} a file, not a folder to write to"
+        )
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ZooError(f"{path}: cannot be written (no permission to write to {there})")
+    return place
+
+
 class ReadableClips:
     """The clips of a folder, `limit` of each domain, read anew at each pass: long ones in pieces.
 
@@ -124,7 +138,7 @@ class ReadableClips:
     def say_what_was_taken(self, channels: int) -> None:
         """Prints, of the files read so far, how many were left out, and how many have more than these channels."""
         if self.skipped:
-            print(f"left out {len(self.skipped)} files that could not be read", file=sys.stderr)
+            print(f"left out {counted(len(self.skipped), 'file')} that could not be read", file=sys.stderr)
         if wide := sum(n > channels for n in self._channels.values()):
             kept = "one channel" if channels == 1 else f"{channels} channels"
             how = {"mix": "they were mixed, those of loudspeakers by ITU-R BS.775", "first": "the first were taken"}

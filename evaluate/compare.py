@@ -16,6 +16,7 @@ from evaluate import statistics
 from evaluate.records import NOT_FINITE, SILENT, label
 from evaluate.statistics import Totals
 from zoo.console.command import command
+from zoo.console.terminal import counted
 from zoo.errors import ZooError
 
 if TYPE_CHECKING:
@@ -168,8 +169,8 @@ def compare(
                 raise ZooError(f"{title}: A and B have no values of {name} for the same clip")
         if found and (least := 2 ** (1 - min(x.n_clips for x in found)) * len(found)) > SIGNIFICANCE:
             notes.append(
-                f"{title}: nothing can be significant with {min(x.n_clips for x in found)} clips and {len(found)} "
-                f"test(s) (p at least {min(least, 1):.2g}): take more clips or name fewer metrics"
+                f"{title}: nothing can be significant with {counted(min(x.n_clips for x in found), 'clip')} and "
+                f"{counted(len(found), 'test')} (p at least {min(least, 1):.2g}): take more clips or name fewer metrics"
             )
         differences += judge(found)
     if not differences:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, arg
 
 from zoo.console.command import command, progress
+from zoo.console.terminal import counted, speed
 from zoo.errors import ZooError
 
 if TYPE_CHECKING:
@@ -148,16 +149,16 @@ def summary(root: Path, paths: Sequence[Path], reports: Sequence[AudioReport | s
         lines.append(f"{len(strange) - _NAMED} more files are strange: --output FILE names all")
     seconds = sum(report.seconds for report in good)
     lines.append(
-        f"{root}: {len(good)} files, {seconds / 3600:.2f} hours, {len(bad)} cannot be read, {len(strange)} strange; "
-        f"{wall_s:.1f} s, {seconds / max(wall_s, 1e-9):.0f}× real time"
+        f"{root}: {counted(len(good), 'file')}, {seconds / 3600:.2f} hours, {len(bad)} cannot be read, "
+        f"{len(strange)} strange; {wall_s:.1f} s, {speed(seconds, wall_s)}"
     )
     for name, values in (
         ("formats", [f"{report.info.format}" for report in good]),
         ("rates", [f"{report.info.sample_rate} Hz" for report in good]),
         ("channels", [str(report.info.channels) for report in good]),
     ):
-        counted = Counter(values).most_common()
-        lines.append(f"  {name:9} " + ", ".join(f"{value} ({n})" for value, n in counted))
+        common = Counter(values).most_common()
+        lines.append(f"  {name:9} " + ", ".join(f"{value} ({n})" for value, n in common))
     loud = sorted(report.loudness_lufs for report in good if math.isfinite(report.loudness_lufs))
     if loud:
         tenth, half, last = (loud[int(share * (len(loud) - 1))] for share in (0.1, 0.5, 0.9))

@@ -52,6 +52,9 @@ def parse(arguments: Sequence[str] | None = None, *, commands: Sequence[str] = (
         chosen, rest = first.parse_known_args(arguments)
     except argparse.ArgumentError as error:
         fail(str(error))
+    for name in ("workdir", "init"):
+        if getattr(chosen, name) == "":
+            fail(f"--{name} is empty")
     if chosen.model and chosen.config:
         fail("give --model or --config, not both")
     rest = [*rest, "--init", chosen.init] if chosen.init is not None else rest
@@ -134,7 +137,23 @@ def override(base: Config, arguments: Sequence[str]) -> Config:
             fail(_one_line(unframed(errors.getvalue()), arguments, base))
         raise
     values = {f.name: getattr(parsed, f.name) for f in dataclasses.fields(Config)}
-    return Config(**values)
+    config = Config(**values)
+    _check_discriminators(config, base)
+    return config
+
+
+def _check_discriminators(config: Config, base: Config) -> None:
+    """Exits with an error for a new weight of the discriminators' losses where there are no discriminators.
+
+    A recipe's own weight may stay: --adversarial_start -1 is how it is trained without them.
+    """
+    for name in ("adversarial", "feature_matching"):
+        weight = getattr(config.loss, name)
+        if config.adversarial_start < 0 and weight not in (0, getattr(base.loss, name)):
+            fail(
+                f"--loss.{name} is {format_weight(weight)}, but adversarial_start is {config.adversarial_start}, so "
+                "there are no discriminators: say with --adversarial_start at which step they join"
+            )
 
 
 def model_overrides(arguments: Sequence[str] | None = None) -> list[str]:

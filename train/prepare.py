@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from tyro.conf import Positional, arg
 
 from zoo.console.command import command
+from zoo.console.terminal import counted, speed
 from zoo.errors import ZooError
 from zoo.saved import whole
 
@@ -218,7 +219,10 @@ def _pack(workspace: Workspace, store: Store, out: Target, settings: Settings, s
     stop = threading.Event()
     n_files = len(sources)
     if packer.n_shards or any(workspace.parts.iterdir()):
-        print(f"going on where an earlier run stopped, after {packer.next_file} files in {packer.n_shards} shards")
+        print(
+            f"going on where an earlier run stopped, after {counted(packer.next_file, 'file')} in "
+            f"{counted(packer.n_shards, 'shard')}"
+        )
     done: dict[int, Any] = {}
     running: dict[Future[Any], int] = {}
     waiting = iter(range(packer.next_file, n_files))
@@ -255,8 +259,8 @@ def _pack(workspace: Workspace, store: Store, out: Target, settings: Settings, s
     with whole.file(index, sync=True) as stream:
         packing.write_index(stream, settings, workspace)
     wall_s = time.monotonic() - started
-    speed = f", in {wall_s:.0f} s ({decoded_s / wall_s:.0f}× real time)" if decoded_s else ""
-    said = f"prepared {_described(index, settings)}{speed}"
+    so_fast = f", in {wall_s:.0f} s ({speed(decoded_s, wall_s)})" if decoded_s else ""
+    said = f"prepared {_described(index, settings)}{so_fast}"
     channels = _channels(index)
     out.publish(index.name)
     out.clear()
@@ -270,7 +274,7 @@ def _channels(index: Path) -> list[str]:
     from train.data import shards
 
     found = Counter(entry["channels"] for entry in shards.entries(index, "files") if "channels" in entry)
-    return [f"{n} file{'s' * (n > 1)} of {said}" for said, n in found.items()]
+    return [f"{counted(n, 'file')} of {said}" for said, n in found.items()]
 
 
 def _described(index: Path, settings: Settings) -> str:
@@ -281,8 +285,9 @@ def _described(index: Path, settings: Settings) -> str:
     hours = sum(frames) / settings.sample_rate / 3600
     left_out = f" ({n_skipped} left out)" if n_skipped else ""
     return (
-        f"{n_files} files{left_out}, {hours:.2f} hours at {settings.sample_rate} Hz "
-        f"with {settings.channels} channel(s), {len(frames)} shards, {sum(frames) * 2 * settings.channels / 1e6:.0f} MB"
+        f"{counted(n_files, 'file')}{left_out}, {hours:.2f} hours at {settings.sample_rate} Hz "
+        f"with {counted(settings.channels, 'channel')}, {counted(len(frames), 'shard')}, "
+        f"{sum(frames) * 2 * settings.channels / 1e6:.0f} MB"
     )
 
 

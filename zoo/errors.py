@@ -13,6 +13,10 @@ class BitstreamError(ZooError):
     """A coded file or payload that is damaged, truncated, or of something else."""
 
 
+class DamageError(BitstreamError):
+    """Damage behind a header that is intact: a lenient reading goes around it."""
+
+
 def one_line(error: BaseException, limit: int | None = 200) -> str:
     """What an error says, in one line that is not a page; its type where it says nothing."""
     return " ".join(str(error).split())[:limit] or type(error).__name__

@@ -142,7 +142,7 @@ def parse_snrs(values: Sequence[float]) -> list[float]:
 
 def _output(options: Options, codecs: dict[str, ReadyCodec]) -> Path:
     if options.output:
-        return Path(options.output)
+        return cli.check_results_folder(options.output)
     return cli.results_folder(next(iter(codecs.values()))) if codecs else Path("evaluation")
 
 

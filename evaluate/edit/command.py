@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from evaluate import cli
 from zoo.console.command import command, progress
-from zoo.console.terminal import printable
+from zoo.console.terminal import counted, printable
 from zoo.errors import ZooError
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def run(options: Options) -> None:
     if not rows:
         raise ZooError("nothing to measure: --ckpt needs a run directory to mix latents")
     source = printable(options.data.root or "held-out clips of the embedded generator")
-    notes = [f"left out {len(names)} clips: {reason} ({names[0]})" for reason, names in left_out.items()]
+    notes = [f"left out {counted(len(names), 'clip')}: {reason} ({names[0]})" for reason, names in left_out.items()]
     table.report(rows, _output(options, codecs), title=f"edits · {source}", notes=notes)
     failures = records.check([row for row in rows if row.system in codecs], requirements)
     for failure in failures:
@@ -170,7 +170,7 @@ def _check(options: Options) -> None:
 
 def _output(options: Options, codecs: dict[str, ReadyCodec]) -> Path:
     if options.output:
-        return Path(options.output)
+        return cli.check_results_folder(options.output)
     return cli.results_folder(next(iter(codecs.values()))) if codecs else Path("evaluation")
 
 

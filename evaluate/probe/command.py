@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from evaluate import cli
 from zoo.console import extras
 from zoo.console.command import command, progress
-from zoo.console.terminal import printable, report
+from zoo.console.terminal import counted, printable, report
 from zoo.errors import ZooError
 
 
@@ -69,7 +69,7 @@ def run(options: Options) -> None:
                     rows.setdefault(f"{name} {part}".strip(), []).append(vector)
             advance(1)
     if left := len(data.files) - len(kept):
-        report(f"left out {left} files that could not be read")
+        report(f"left out {counted(left, 'file')} that could not be read")
     data = data.only(kept)
     folds = labelled.folds(data, options.seed)
     for fold in sorted(set(folds.tolist())):

@@ -267,3 +267,16 @@ def test_pca(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rates = [sum(row["kbps"] * row["seconds"] for row in part) for part in (rows[:4], rows[4:])]
     assert rates[1] == pytest.approx(rates[0], rel=0.01)
     assert "mdct_pca" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", ["report", "output"])
+def test_a_file_in_the_place_of_results_is_named_before_a_codec_is_loaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    taken = tmp_path / "ok.wav"
+    taken.write_bytes(b"mine")
+    words = ["--ckpt", str(tmp_path / "none"), f"--{option}"]
+    said = complaint(capsys, main, [*words, str(taken)])
+    assert "ok.wav: is a file, not a folder to write to" in said
+    below = complaint(capsys, main, [*words, str(taken / "report")])
+    assert "ok.wav is a file, not a folder to write to" in below

@@ -152,7 +152,7 @@ def test_says_of_how_many_files_channels_were_mixed(tmp_path: Path, capsys: pyte
     for channels, wide in ((1, 2), (2, 1), (6, 0)):
         clips.say_what_was_taken(channels)
         lines = capsys.readouterr().err.splitlines()
-        assert lines[0] == "left out 1 files that could not be read"
+        assert lines[0] == "left out 1 file that could not be read"
         assert [line.split()[0] for line in lines[1:]] == [str(wide)] * (wide > 0)
         assert all("were mixed" in line for line in lines[1:])
     first = cli.load_clips(cli.Measured(str(tmp_path), downmix="first"), None)

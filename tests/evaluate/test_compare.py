@@ -132,7 +132,7 @@ def test_what_is_left_out_is_said() -> None:
 def test_too_few_clips_are_said_to_be_too_few() -> None:
     found = compare(records(range(5)), records(np.arange(5) + 1.0))
     assert found.differences[0].verdict == ""
-    assert "nothing can be significant with 5 clips and 1 test(s) (p at least 0.062)" in found.notes[0]
+    assert "nothing can be significant with 5 clips and 1 test (p at least 0.062)" in found.notes[0]
     assert compare(records(range(6)), records(np.arange(6) + 1.0)).differences[0].verdict == "worse"
     single = compare(records([1.0]), records([2.0])).differences[0]
     assert (single.p, single.verdict) == (1.0, "")

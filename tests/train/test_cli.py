@@ -119,6 +119,14 @@ def test_a_weight_is_shown_as_it_is_typed(weight: float | Schedule) -> None:
     assert cli.parse_weight(cli.format_weight(weight)) == weight
 
 
+@pytest.mark.parametrize("name", ["adversarial", "feature_matching"])
+def test_weights_of_discriminators_that_never_join_are_refused(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        config_of("--model", "vae", f"--loss.{name}", "1")
+    assert f"--loss.{name} is 1, but adversarial_start is -1" in capsys.readouterr().err
+    config_of("--model", "gan_vocoder", "--adversarial_start", "-1")  # the recipe's own weights may stay
+
+
 def test_a_users_own_file(tmp_path: Path) -> None:
     path = tmp_path / "my.py"
     path.write_text(MY_CONFIG)
@@ -377,3 +385,10 @@ def test_bad_input_ends_in_one_line_and_status_2(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
     assert str(tmp_path / "none") in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("option", ["init", "workdir"])
+def test_an_empty_path_is_called_one(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.parse(["--model", "vae", f"--{option}", ""])
+    assert capsys.readouterr().err == f"error: --{option} is empty\n"

@@ -314,4 +314,4 @@ def test_the_command_line(small, tmp_path):
     assert not {"jax", "numpy", "soundfile"} & {line.split()[-1] for line in shown.stderr.splitlines()}
     right = subprocess.run([*command, str(small), str(tmp_path / "o")], cwd=root, capture_output=True, text=True)
     assert (right.returncode, json.loads((tmp_path / "o" / "index.json").read_text())["sample_rate"]) == (0, 24000)
-    assert "prepared 1 files, 0.00 hours at 24000 Hz" in right.stdout
+    assert "prepared 1 file, 0.00 hours at 24000 Hz" in right.stdout

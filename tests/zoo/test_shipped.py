@@ -202,6 +202,12 @@ def test_a_file_by_a_codec_of_an_earlier_release_is_told_which(package, monkeypa
     assert {len(bytes.fromhex(digest)) for digest in shipped.FORMER} == {16}
 
 
+def test_a_file_by_another_codec_of_the_package_names_it(package, capfd, tmp_path):
+    (tmp_path / "a.zac").write_bytes(zoo.load("codec_24khz").compress(sound(500), 8000))
+    said = complaint(capfd, "decode", "a.zac", "a.wav", "--ckpt", "bright_8khz")
+    assert "a.zac: it was made with codec_24khz, not with bright_8khz" in said
+
+
 def test_the_function_models_stays_one_where_there_is_a_folder_of_that_name(tmp_path):
     with pytest.raises(ModuleNotFoundError):
         __import__("zoo.models")

@@ -18,6 +18,7 @@ from zoo.audio.decoders.inspect import PLAUSIBLE_HZ
 from zoo.audio.loudspeakers import Downmix, take
 from zoo.audio.resampler import Resampler
 from zoo.audio.scan import scan, stamp
+from zoo.console.terminal import counted
 from zoo.errors import ZooError
 
 _NOTES = 5
@@ -156,14 +157,17 @@ class FileCrops(CropSource):
                 "mix": "which are mixed, those of loudspeakers by ITU-R BS.775",
                 "first": f"of which the first {self.channels} are taken",
             }
-            self._on_note(f"{self.root}: {wide} files have more than two channels, {how[self._downmix]}")
+            self._on_note(
+                f"{self.root}: {counted(wide, 'file')} {'has' if wide == 1 else 'have'} more than two channels, "
+                f"{how[self._downmix]}"
+            )
         slow = [info for info in files if info.sequential and info.seconds > _LONG_S]
         if slow:
             hours = sum(info.seconds for info in slow) / 3600
             kinds = ", ".join(sorted({info.format for info in slow}))
             self._on_note(
-                f"{self.root}: {len(slow)} files, {hours:.2g} hours ({kinds}), are decoded from their beginnings for "
-                "each crop; python -m train prepare decodes them once"
+                f"{self.root}: {counted(len(slow), 'file')}, {hours:.2g} hours ({kinds}), to be decoded from the "
+                "beginning for each crop; python -m train prepare decodes them once"
             )
 
     def _skip(self, path: Path, reason: str) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from train.data.source import CropSource
+from zoo.console.terminal import counted
 from zoo.errors import ZooError
 from zoo.saved import whole
 
@@ -33,7 +34,7 @@ class Inventory:
 
     def __str__(self) -> str:
         hours = self.seconds / 3600
-        return f"{len(self.frames)} files, {hours:.3g} hours" if self.frames else "the embedded generator"
+        return f"{counted(len(self.frames), 'file')}, {hours:.3g} hours" if self.frames else "the embedded generator"
 
 
 def of(source: CropSource) -> Inventory:

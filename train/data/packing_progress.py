@@ -9,6 +9,7 @@ from typing import Any
 
 from train.data.listing import Listing
 from train.data.packing import entries
+from zoo.console.terminal import speed
 
 PLAIN_INTERVAL_S = 10.0
 
@@ -51,15 +52,15 @@ class PackingProgress:
         for entry in entries(record):
             if said := f"skipped {entry['reason']}" if "reason" in entry else entry.get("note"):
                 self._say(said)
-        speed = f"{self._decoded_s / max(time.monotonic() - self._started, 1e-9):.0f}× real time"
+        so_fast = speed(self._decoded_s, time.monotonic() - self._started)
         if self._bar is not None:
-            text = f"{self._files}/{self._n_files} files, {speed}"
+            text = f"{self._files}/{self._n_files} files, {so_fast}"
             self._bar.update(self._task, completed=self._bytes, description=text)
         elif time.monotonic() - self._shown >= PLAIN_INTERVAL_S:
             self._shown = time.monotonic()
             left_s = (self._total - self._bytes) * (self._shown - self._started) / max(self._decoded_bytes, 1)
             self._say(
-                f"{self._files}/{self._n_files} files · {100 * self._bytes / self._total:.0f} % · {speed} · "
+                f"{self._files}/{self._n_files} files · {100 * self._bytes / self._total:.0f} % · {so_fast} · "
                 f"{left_s / 60:.1f} min left"
             )
 

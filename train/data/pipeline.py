@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from configs.base import Data
-from train.data import shards
+from train.data import memory, shards
 from train.data.files import FileCrops, report_note, report_skipped
 from train.data.shards import ShardCrops
 from train.data.source import CropOptions, CropSource
@@ -31,10 +31,10 @@ def make_source(
     """The source that `data` describes, its crops as long as `segment_s`, rounded up to whole frames of `hop_length`.
 
     A `data.root` that holds a prepared index is read from its shards; one in a store is copied first. Raises ZooError
-    on a missing or empty `data.root`, shards that do not fit the model, and values that make no sense.
+    on a missing or empty `data.root`, shards that do not fit the model, crops that this host cannot hold, and values
+    that make no sense.
     """
-    if not data.segment_s > 0:
-        raise ZooError(f"data.segment_s must be positive, got {data.segment_s}")
+    memory.check_batches(data, batch_size=1, sample_rate=sample_rate, channels=channels)
     segment_samples = -(-max(round(data.segment_s * sample_rate), 1) // hop_length) * hop_length
     crop: CropOptions = {
         "segment_samples": segment_samples,

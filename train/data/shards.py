@@ -22,6 +22,7 @@ import numpy as np
 from train.data.files import check_balance, chosen_file, chosen_start, file_probabilities
 from train.data.held_out import chosen
 from train.data.source import CropOptions, CropSource, HeldOutFile, Recording
+from zoo.console.terminal import counted
 from zoo.errors import ZooError
 
 FORMAT, VERSION = "codec-zoo-shards", 1
@@ -196,9 +197,9 @@ class ShardCrops(CropSource):
         sample_rate, channels = self.sample_rate, self.channels
         if index.sample_rate != sample_rate or channels not in (1, index.channels):
             raise ZooError(
-                f"{index.root} was prepared at {index.sample_rate} Hz with {index.channels} channel(s), the model has "
-                f"{sample_rate} Hz and {channels} channel(s): prepare the library with --sample_rate {sample_rate} "
-                f"--channels {channels}"
+                f"{index.root} was prepared at {index.sample_rate} Hz with {counted(index.channels, 'channel')}, the "
+                f"model has {sample_rate} Hz and {counted(channels, 'channel')}: prepare the library with "
+                f"--sample_rate {sample_rate} --channels {channels}"
             )
         self.root = index.root
         self.index = index

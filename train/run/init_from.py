@@ -17,6 +17,7 @@ import zoo
 from configs.base import Config, ModelConfig, Published
 from train.step.state import TrainState
 from zoo import families, shipped
+from zoo.console.terminal import counted
 from zoo.errors import CheckpointError, ZooError
 from zoo.published import discriminators
 from zoo.saved import checkpoint, runs
@@ -100,8 +101,8 @@ def architecture(config: Config, source: Source, overrides: Collection[str] = ()
         ours = _create(config.model)
         if ours.channels != source.channels:
             raise ZooError(
-                f"{source.place} has {source.channels} channel(s), but the model to train has {ours.channels}: "
-                f"set --model.channels {source.channels}"
+                f"{source.place} has {counted(source.channels, 'channel')}, but the model to train has "
+                f"{ours.channels}: set --model.channels {source.channels}"
             )
         return config
     if refused := sorted(set(overrides) - set(RECIPES_OWN)):

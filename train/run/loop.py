@@ -60,6 +60,13 @@ def run(
     lock = RunLock(workdir)
     try:
         _run(name, config, workdir=workdir, lock=lock, model_overrides=model_overrides, extra_losses=extra_losses)
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise ZooError(
+            f"out of memory ({str(error).splitlines()[0]}): lower batch_size, data.segment_s or the model's size, or "
+            f"compute a batch in parts with --accumulate; checkpoints in {workdir}, if any, are intact"
+        ) from None
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

@@ -17,13 +17,14 @@ from jax.sharding import Mesh
 from configs import loading
 from configs.base import Augmentation, Config, Data, Published
 from train import data
-from train.data import silence
+from train.data import memory, silence
 from train.data.files import report_note, skipped_line
 from train.data.inventory import Inventory
 from train.data.latents import LatentCrops
 from train.devices import parallel, processes
 from train.run import folder, init_from, prior
 from train.step import augment, corrupt
+from train.step.losses import ADVERSARIAL
 from train.step.phases import Phases
 from train.step.prior_task import PriorTask
 from train.step.state import TrainState
@@ -32,7 +33,7 @@ from train.watch import latents, observe, profile
 from train.watch.latents import HeldOutLatents, LatentObserver
 from train.watch.log import MetricsLog
 from train.watch.observe import HeldOut, Observer
-from zoo.console.terminal import printable
+from zoo.console.terminal import counted, printable
 from zoo.errors import CheckpointError, ZooError
 from zoo.saved import checkpoint, runs
 
@@ -52,8 +53,14 @@ def check_counts(config: Config) -> None:
         raise ZooError(f"data.threads must be at least 0, got {config.data.threads}")
     if config.profile is not None:
         profile.check(config.profile, config.steps)
-    if config.evaluation.clips < 1 or not config.evaluation.clip_s > 0:
-        raise ZooError("evaluation.clips and evaluation.clip_s must be positive")
+    if config.data.prefetch < 0:
+        raise ZooError(f"data.prefetch must be at least 0, got {config.data.prefetch}")
+    if not 0 < config.evaluation.clip_s < float("inf"):
+        raise ZooError(f"evaluation.clip_s must be positive and finite, got {config.evaluation.clip_s:g}")
+    if not 0 <= config.evaluation.table_s < float("inf"):
+        raise ZooError(f"evaluation.table_s must be a number from 0 on, got {config.evaluation.table_s:g}")
+    if config.evaluation.clips < 1:
+        raise ZooError(f"evaluation.clips must be at least 1, got {config.evaluation.clips}")
     augment.check(config.augmentation)
     if config.task == "denoise":
         corrupt.check(config.corruption)
@@ -100,7 +107,9 @@ def make_source(
     `say` gets a line for each file that is left out, and one where much of the rest is silent. `workdir` is where the
     run may have kept its codec.
     """
-    config = task.config
+    config, module = task.config, task.module
+    share = max(config.batch_size // jax.process_count(), 1)
+    memory.check_batches(config.data, batch_size=share, sample_rate=module.sample_rate, channels=module.channels)
     if isinstance(task, PriorTask):
         return prior.make_source(task, workdir or Path(), say)
     source = _source(task, config.data, task.module.channels, say)
@@ -189,14 +198,16 @@ def announce(name: str, task: CodecTask, source: data.CropSource, workdir: Path)
         print(f"warning: an NVIDIA GPU is here, but jax only sees the CPU: {hint}", file=sys.stderr)
     where = printable(config.data.root or "the embedded generator")
     if source.held_out:
-        where += f", of which {len(source.held_out)} files are held out"
+        n_held_out = len(source.held_out)
+        where += f", of which {counted(n_held_out, 'file')} {'is' if n_held_out == 1 else 'are'} held out"
     what = f"{name}'s recipe for {config.model.family}" if isinstance(config.model, Published) else name
     print(
-        f"{what}: {module.sample_rate} Hz, {module.channels} channel(s), {module.frame_rate_hz:g} frames/s; "
+        f"{what}: {module.sample_rate} Hz, {counted(module.channels, 'channel')}, {module.frame_rate_hz:g} frames/s; "
         f"crops of {source.segment_samples / source.sample_rate:.2f} s from {where}; "
-        f"{config.steps} steps of {config.batch_size}; run directory {workdir}"
+        f"{counted(config.steps, 'step')} of {config.batch_size}; run directory {workdir}"
     )
-    losses = {key: value for key, value in asdict(config.loss).items() if value}
+    never = () if task.adversarial else ADVERSARIAL
+    losses = [key for key, value in asdict(config.loss).items() if value and key not in never]
     print("losses: " + ", ".join(losses), flush=True)
 
 

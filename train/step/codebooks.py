@@ -17,6 +17,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
+from train.data import memory
 from train.devices import parallel
 from train.step.state import TrainState
 from train.step.task import CodecTask
@@ -121,6 +122,8 @@ def initialise(state: TrainState, task: CodecTask, mesh: Mesh, batches: Iterator
     collected: list[jax.Array] = []
     for batch in itertools.islice(batches, n_frames):
         collected.append(collect(state.params, parallel.shard_batch(batch, mesh)))
+        frame_bytes = collected[0].shape[-1] * collected[0].dtype.itemsize
+        memory.check_total(n_frames, frame_bytes, "codebooks.kmeans_frames", "latent frames")
         if sum(x.shape[0] * x.shape[1] for x in collected) >= n_frames:
             break
 

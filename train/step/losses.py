@@ -84,7 +84,11 @@ def complex_stft(reference: jax.Array, estimate: jax.Array, scales: Sequence[int
 def mel(
     reference: jax.Array, estimate: jax.Array, sample_rate: int, scales: Sequence[tuple[int, int]] = MEL_SCALES
 ) -> jax.Array:
-    """Multi-scale mel L1 (DAC, Kumar et al., 2023): |log10 max(m, 1e-5)| differences, averaged over bins and scales."""
+    """Multi-scale mel L1, after DAC (Kumar et al., 2023): |log10 max(m, 1e-5)|, averaged over bins and scales.
+
+    DAC takes windows of 2048 down to 32 samples with 320 down to 5 mel bands, and adds its scales up; here they end at
+    128 samples, have half as many bands, and are averaged.
+    """
     pairs = _mels(reference, estimate, sample_rate, scales)
     return sum((_log_distance(x, y, 1e-5) for x, y in pairs), jnp.zeros(reference.shape[0])) / len(scales)
 

@@ -12,18 +12,28 @@ from train.step.clipping import clip_by_percentile
 from zoo.errors import ZooError
 
 
-def schedule(value: Weight) -> optax.Schedule:
-    """A number, or a configured schedule, as a function of the step; raises ZooError for a schedule that is none."""
+def check_weight(value: Weight, name: str) -> None:
+    """Raises ZooError, naming `name`, for a weight that is, or comes to be, negative or no number."""
+    for end in (value.start, value.end) if isinstance(value, Schedule) else (value,):
+        if not 0 <= end < float("inf"):
+            raise ZooError(f"{name} must be a number from 0 on, got {end:g}")
+
+
+def schedule(value: Weight, name: str = "weight") -> optax.Schedule:
+    """A number, or a configured schedule, as a function of the step.
+
+    Raises ZooError, naming `name`, for a schedule that is none.
+    """
     if not isinstance(value, Schedule):
         return optax.constant_schedule(float(value))
     if value.steps < 1:
-        raise ZooError(f"a schedule needs at least one step: {value}")
+        raise ZooError(f"{name}: the steps of a schedule must be at least 1, got {value.steps}")
     if value.kind == "linear":
         return optax.linear_schedule(value.start, value.end, value.steps)
     if value.kind == "cosine":
         falling = optax.cosine_decay_schedule(1.0, value.steps)
         return lambda step: value.end + (value.start - value.end) * falling(step)
-    raise ZooError(f"a schedule is linear or cosine, not {value.kind!r}")
+    raise ZooError(f"{name}: a schedule is linear or cosine, not {value.kind!r}")
 
 
 def learning_rate(config: Optim, peak: float, steps: int) -> optax.Schedule:

@@ -38,7 +38,8 @@ class CodecTask:
 
         `extra_losses` are reconstruction losses of the caller's own, by name; `config.loss` is then an instance of a
         subclass of LossWeights that has a field, the weight, for each. Raises ZooError for an unknown model, for losses
-        that cannot be had together, and where extra losses and their weights do not match.
+        that cannot be had together, weights that are negative or no numbers, and where extra losses and their weights
+        do not match.
         """
         dtype = jnp.dtype(config.precision)
         self.config = config
@@ -63,8 +64,10 @@ class CodecTask:
         _check_extra_names(config.loss, self._extra)
         self._reconstruction = losses.reconstruction_losses(self.module.sample_rate) | self._extra
         self.learnt_codebooks: LearntCodebooks | None = self.module.bottleneck.learnt_codebooks
+        for field in fields(config.loss):
+            optim.check_weight(getattr(config.loss, field.name), f"loss.{field.name}")
         self._weights = {
-            field.name: optim.schedule(weight)
+            field.name: optim.schedule(weight, f"loss.{field.name}")
             for field in fields(config.loss)
             if _is_on(weight := getattr(config.loss, field.name))
         }

@@ -15,7 +15,7 @@ from evaluate.clips import Clip, held_out_clips
 from evaluate.denoise import mixing
 from evaluate.report import spectrogram
 from train import data
-from train.data import CropSource
+from train.data import CropSource, memory
 from train.devices import parallel
 from train.watch.log import MetricsLog
 from zoo.codec import Codec
@@ -52,7 +52,11 @@ class HeldOut:
         evaluation, source = self._config.evaluation, self._source
         n_clips = max(evaluation.clips, evaluation.samples)
         found = data.held_out_clips(source, n_clips=n_clips, clip_s=evaluation.clip_s)
-        return found or held_out_clips(
+        if found:
+            return found
+        seconds_bytes = source.sample_rate * source.channels * 4
+        memory.check_total(evaluation.clip_s, n_clips * seconds_bytes, "evaluation.clip_s", f"{n_clips} clips")
+        return held_out_clips(
             n_clips=n_clips,
             clip_s=evaluation.clip_s,
             sample_rate=source.sample_rate,

@@ -23,6 +23,7 @@ from zoo.audio.decoders.source import Source
 from zoo.audio.loudspeakers import Downmix, Layout, take
 from zoo.audio.output import describe
 from zoo.audio.samples import mix_channels, quantise, resample, validate
+from zoo.console.terminal import counted
 from zoo.errors import ZooError
 from zoo.saved import whole
 
@@ -246,7 +247,7 @@ def find_names(root: Path, *, also: tuple[str, ...] = (), on_left_out: Callable[
     undecodable = [] if ffmpeg.is_installed() else [file for file in files if _suffix(file) in FFMPEG_SUFFIXES]
     if undecodable:
         kinds = ", ".join(sorted({_suffix(file) for file in undecodable}))
-        line = f"{root}: {len(undecodable)} file(s) ({kinds}) need FFmpeg's decoders, which are missing: {INSTALL}"
+        line = f"{root}: FFmpeg's decoders are missing for {counted(len(undecodable), 'file')} ({kinds}): {INSTALL}"
         if len(undecodable) == len(files):
             raise ZooError(line)
         on_left_out(line)

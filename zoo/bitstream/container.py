@@ -9,7 +9,7 @@ from zoo.bitstream import layout
 from zoo.bitstream.layout import GROUP, MAX_HEAD, MAX_PACKETS, MAX_PAYLOAD, Header, Packet, Trailer
 from zoo.bitstream.packets import PacketParser
 from zoo.bitstream.recovery import Scanner, Source
-from zoo.errors import BitstreamError
+from zoo.errors import BitstreamError, DamageError
 
 __all__ = ["ContainerReader", "ContainerWriter", "Header", "Packet"]
 
@@ -94,6 +94,8 @@ class ContainerReader:
         self._is_read = False
         self.truncated = False
         """after a lenient reading: whether there was no intact trailer, so that packets may be missing at the end"""
+        self.surplus = 0
+        """after a lenient reading: bytes between and behind the intact packets that belong to none, damaged ones too"""
         if self.seekable:
             self._trailer = self._seek_trailer()
 
@@ -127,7 +129,7 @@ class ContainerReader:
         self._parser.expect(n_levels=n_levels, packet_s=packet_s, n_frames=n_frames)
         if self._trailer and (complaint := self._mismatch(self._trailer)):
             if not self._lenient:
-                raise BitstreamError(complaint)
+                raise DamageError(complaint)
             self._trailer = None
 
     def __iter__(self) -> Iterator[Packet]:
@@ -194,6 +196,7 @@ class ContainerReader:
             if trailer and index <= trailer.n_packets <= self._most_packets(source) and not self._mismatch(trailer):
                 self._trailer = trailer
         self.truncated = self._trailer is None
+        self.surplus = scanner.surplus
         yield from map(self._lost, range(max(index, first), self.n_packets or 0))
 
     def _is_intact(self, index: int) -> bool:
@@ -231,12 +234,12 @@ class ContainerReader:
             # more packets than bytes could hold: bytes are missing, or someone asks for years of silence
             return trailer if trailer and trailer.n_packets <= self._most_packets(source) else None
         if not length:
-            raise BitstreamError("the end of the file is missing: it was cut off, or is still being written")
+            raise DamageError("the end of the file is missing: it was cut off, or is still being written")
         if trailer is None:
-            raise BitstreamError("the trailer is damaged: its checksum or its length differs")
+            raise DamageError("the trailer is damaged: its checksum or its length differs")
         listed, found = trailer.group_starts[-1], end - length - self._begin
         if listed != found:
-            raise BitstreamError(
+            raise DamageError(
                 f"bytes are missing or too many: packets take {listed} bytes according to the seek table, and {found} "
                 f"are there"
             )
@@ -256,7 +259,7 @@ class ContainerReader:
             head = layout.unpack_head(source.data, 0, self.header.packet_frames)
             if head is None:
                 place = self._parser.expectations.place(member, offset)
-                raise BitstreamError(f"{place} is damaged: it does not begin as a packet")
+                raise DamageError(f"{place} is damaged: it does not begin as a packet")
             offset += head.checksum + 4
         return offset
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from zoo.bitstream import layout
 from zoo.bitstream.layout import GROUP, MAX_HEAD, MAX_PACKETS, Head, Header, Packet, Trailer
-from zoo.errors import BitstreamError
+from zoo.errors import BitstreamError, DamageError
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class PacketParser:
     def next(self) -> Packet | None:
         """The next packet, if all of it has been fed. Those before a fault are given out before it is raised."""
         if self._fault is not None:
-            raise BitstreamError(self._fault)
+            raise self._error(self._fault)
         held = len(self._buffer)
         try:
             while self._step is not None and held - self._start >= self._needed:
@@ -150,7 +150,7 @@ class PacketParser:
         except BitstreamError as error:
             self._fault = str(error)
             self._buffer.clear()
-            raise
+            raise self._error(self._fault) from None
         if self._start:
             del self._buffer[: self._start]
             self._offset += self._start
@@ -160,7 +160,7 @@ class PacketParser:
     def finish(self) -> Trailer:
         """The trailer, if the bytes so far are a whole file; raises BitstreamError if they are not."""
         if self._fault is not None:
-            raise BitstreamError(self._fault)
+            raise self._error(self._fault)
         if self._step is None and self.trailer:
             return self.trailer
         if self.header is None:
@@ -168,10 +168,10 @@ class PacketParser:
             raise BitstreamError("the file ends inside its header")
         place = self.expectations.place(self.n_packets, self._offset)
         if not self._buffer:
-            raise BitstreamError(f"the file ends before {place}, without a trailer: it was cut off")
+            raise DamageError(f"the file ends before {place}, without a trailer: it was cut off")
         if self._buffer[0] == layout.TRAILER and not self._known:
-            raise BitstreamError("the file ends inside its trailer: it was cut off, or the trailer is damaged")
-        raise BitstreamError(f"the file ends inside {place}: it was cut off, or the packet is damaged")
+            raise DamageError("the file ends inside its trailer: it was cut off, or the trailer is damaged")
+        raise DamageError(f"the file ends inside {place}: it was cut off, or the packet is damaged")
 
     def _take_prefix(self) -> None:
         self._needed = layout.header_length(bytes(self._buffer[: layout.PREFIX_LENGTH]))
@@ -286,6 +286,9 @@ class PacketParser:
 
     def _not_the_last(self, index: int) -> BitstreamError:
         return BitstreamError(f"{self.expectations.place(index)} says that it is the last one, but more follows")
+
+    def _error(self, fault: str) -> BitstreamError:
+        return BitstreamError(fault) if self.header is None else DamageError(fault)
 
     def _place(self) -> str:
         return self.expectations.place(self.n_packets, self._offset + self._start)

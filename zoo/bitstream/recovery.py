@@ -101,6 +101,8 @@ class Scanner:
         self._cursor = 0
         self._marks = [0]  # checksum of all bytes before each block
         self._largest = 4096
+        self.surplus = 0
+        """bytes that were passed over: of no intact packet, nor of the trailer where that was looked for"""
 
     def next(self, index: int) -> Packet | None:
         """The next intact packet whose index is at least `index`; None if there is none up to the stream's end."""
@@ -109,6 +111,7 @@ class Scanner:
         if found is None:
             return None
         head, data = found.head, self._source.data
+        self.surplus += found.start - self._cursor
         self._cursor = found.end
         self._largest = max(self._largest, head.checksum - head.payload)
         return Packet(found.index, head.level, head.n_frames, bytes(data[head.payload : head.checksum]))
@@ -118,7 +121,11 @@ class Scanner:
         while self._source.more():
             pass
         found = self._find_trailer()
-        return found[1] if found else None
+        if found is None:
+            return None
+        start, end, trailer = found
+        self.surplus += start - self._cursor + len(self._source.data) - end
+        return trailer
 
     def _at_cursor(self, index: int) -> _Candidate | None:
         # No chance can deceive here, where the index is known. But a length far beyond those before is probably
@@ -161,7 +168,7 @@ class Scanner:
                 ended = not source.more()
         end = self._find_trailer()
         last = unconfirmed.get(end[0]) if end else None
-        return last if end and last and end[1].n_packets == last.index + 1 else None
+        return last if end and last and end[2].n_packets == last.index + 1 else None
 
     def _is_possible(self, found: _Candidate) -> bool:
         if self._n_packets is not None:
@@ -169,7 +176,8 @@ class Scanner:
         # so many packets do not come out of so few bytes: keeps a crafted index from making years of silence
         return found.index * MIN_PACKET <= self._source.offset + found.start - self._begin
 
-    def _find_trailer(self) -> tuple[int, Trailer] | None:
+    def _find_trailer(self) -> tuple[int, int, Trailer] | None:
+        """Where the last intact trailer begins and ends in the bytes that are held, and what it says."""
         data, end = self._source.data, len(self._source.data)
         for _ in range(_END_CANDIDATES):
             end = data.rfind(layout.END_MAGIC, self._cursor, end)
@@ -177,7 +185,7 @@ class Scanner:
                 break
             start = end + 4 - layout.trailer_length(data[max(end - 8, 0) : end + 4])
             if start >= self._cursor and (trailer := layout.unpack_trailer(self._seed, bytes(data[start : end + 4]))):
-                return start, trailer
+                return start, end + 4, trailer
         return None
 
     def _index(self, start: int, checksum: int) -> int:

@@ -24,7 +24,7 @@ from zoo.commands.journal import NAME, Entry, Journal, State, if_unchanged, look
 from zoo.commands.options import Encode
 from zoo.commands.sources import find_codec
 from zoo.console.command import SOME_FAILED, progress
-from zoo.console.terminal import report, speed
+from zoo.console.terminal import counted, report, speed
 from zoo.errors import BitstreamError, ZooError
 from zoo.ready import ReadyCodec
 
@@ -79,11 +79,11 @@ def encode(options: Encode) -> None:
     seconds, payload = sum(r.seconds for r in good), sum(r.payload_bytes for r in good)
     if good:
         report(
-            f"{len(good)} files, {seconds / 3600:.2f} hours, {speed(seconds, wall_s)}, "
+            f"{counted(len(good), 'file')}, {seconds / 3600:.2f} hours, {speed(seconds, wall_s)}, "
             f"payload {payload / 125 / max(seconds, 1e-9):.2f} kbps on average"
         )
     if failed := len(results) - len(good):
-        report(f"left out {failed} files that could not be coded")
+        report(f"left out {counted(failed, 'file')} that could not be coded")
     if results and not good and len(results) == len(jobs):
         raise ZooError(f"{root}: none of its {len(results)} files could be coded")
     if failed:

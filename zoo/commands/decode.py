@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from contextlib import ExitStack
 from typing import BinaryIO
 
@@ -11,17 +12,18 @@ from zoo.audio import check_format, check_output, open_writer
 from zoo.bitstream.container import ContainerReader
 from zoo.commands.clipping import Peak
 from zoo.commands.options import Decode
-from zoo.commands.sources import find_codec, open_input
+from zoo.commands.sources import expect, find_codec, open_input
 from zoo.console.command import progress
-from zoo.console.terminal import report
-from zoo.errors import BitstreamError, ZooError
+from zoo.console.terminal import counted, report, speed
+from zoo.errors import BitstreamError, DamageError, ZooError
 
 
 def decode(options: Decode) -> None:
     """A file or pipe to audio; raises ZooError for input that cannot be used, BitstreamError for damage."""
-    for option, value in (("start", options.start), ("seconds", options.seconds)):
-        if value is not None and not 0 <= value < float("inf"):
-            raise ZooError(f"--{option} {value:g} is no time")
+    if not 0 <= options.start < float("inf"):
+        raise ZooError(f"--start {options.start:g} is no time")
+    if options.seconds is not None and not 0 < options.seconds < float("inf"):
+        raise ZooError(f"--seconds {options.seconds:g} is no duration")
     name = "standard input" if options.input == "-" else options.input
     is_part = options.start > 0 or options.seconds is not None
     _, subtype = check_format(options.output, options.subtype)
@@ -32,7 +34,8 @@ def decode(options: Decode) -> None:
         try:
             reader = _open_packets(stream, lenient=options.lenient)
             codec = find_codec(options.ckpt, reader.header.weights_hash)
-            coding.expect(codec.engine, reader)
+            begin = time.perf_counter()
+            expect(codec, reader)
             damaged: list[int] = []
             rate = reader.header.sample_rate
             if is_part:
@@ -61,6 +64,8 @@ def decode(options: Decode) -> None:
                 for block in blocks:
                     writer.write(peak.of(block))
                     advance(len(block))
+        except DamageError as error:
+            raise BitstreamError(f"{name}: {error}; --lenient decodes what is intact") from None
         except BitstreamError as error:
             raise BitstreamError(f"{name}: {error}") from None
     peak.warn(options.output, subtype)
@@ -69,6 +74,12 @@ def decode(options: Decode) -> None:
         report(f"{name}: packet {index}, from {index * packet_s:.2f} s on, is damaged and silent")
     if isinstance(reader, ContainerReader) and reader.truncated:
         report(f"{name}: has no intact end; it may have been longer")
+    elif isinstance(reader, ContainerReader) and reader.surplus and not damaged:
+        report(
+            f"{name}: {counted(reader.surplus, 'byte')} between or behind its packets belong to none, and are left out"
+        )
+    seconds = writer.n_samples / rate
+    report(f"{name} → {options.output}: {seconds:.1f} s, {speed(seconds, time.perf_counter() - begin)}")
 
 
 def _open_packets(stream: BinaryIO, *, lenient: bool) -> ContainerReader | tokens.Tokens:

@@ -11,7 +11,7 @@ from zoo.audio import Reader, open_reader
 from zoo.audio.places import no_folder
 from zoo.bitstream.container import ContainerReader
 from zoo.bitstream.layout import MAGIC
-from zoo.commands.sources import find_codec
+from zoo.commands.sources import expect, find_codec
 from zoo.editing.aligned import BLOCK_SAMPLES
 from zoo.errors import BitstreamError, ZooError
 
@@ -27,8 +27,9 @@ class CodedReader:
         self.name, self._stream = path, Path(path).open("rb")  # noqa: SIM115
         try:
             self._packets = ContainerReader(self._stream)
-            self._engine = find_codec(ckpt, self._packets.header.weights_hash).engine
-            coding.expect(self._engine, self._packets)
+            codec = find_codec(ckpt, self._packets.header.weights_hash)
+            expect(codec, self._packets)
+            self._engine = codec.engine
         except BitstreamError as error:
             self._stream.close()
             raise BitstreamError(f"{path}: {error}") from None

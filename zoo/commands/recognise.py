@@ -15,7 +15,7 @@ from zoo.commands.recognise_options import Classify, TrainProbe
 from zoo.commands.sources import find_codec
 from zoo.console import extras
 from zoo.console.command import progress
-from zoo.console.terminal import printable, report
+from zoo.console.terminal import counted, printable, report
 from zoo.errors import CheckpointError, ZooError
 from zoo.ready import ReadyCodec
 from zoo.recognise import clips, embedding, fitting, labelled
@@ -46,7 +46,7 @@ def train_probe(options: TrainProbe) -> None:
             rows[path] = probes.joined(found, options.features)
             advance(1)
     if left := len(data.files) - len(rows):
-        report(f"left out {left} files that could not be read")
+        report(f"left out {counted(left, 'file')} that could not be read")
     data = data.only(list(rows))
     fitted = fitting.fit(options.classifier, np.stack(list(rows.values())), data.labels, labelled.folds(data))
     probes.save(probes.make(fitted, embedder, options.features), options.output)

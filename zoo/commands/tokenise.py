@@ -14,7 +14,7 @@ from zoo.commands.options import Detokenise, Tokenise
 from zoo.commands.sources import find_codec
 from zoo.console import extras
 from zoo.console.command import SOME_FAILED, progress
-from zoo.console.terminal import report, speed
+from zoo.console.terminal import counted, report, speed
 from zoo.errors import ZooError
 from zoo.library.clips import is_input
 from zoo.library.store import File, Store, open_input, open_store
@@ -75,11 +75,11 @@ def _conclude(out: Store, made: Plan, codec: ReadyCodec, new: list[int], mine: l
     if new:
         here = manifest.count(list(manifest.records(out, new)))
         report(
-            f"{here.clips} clips, {here.seconds / 3600:.2f} hours, {speed(here.seconds, wall_s)}: "
-            f"{here.rows} rows in {here.shards} shards, {here.bytes / 1e6:.1f} MB"
+            f"{counted(here.clips, 'clip')}, {here.seconds / 3600:.2f} hours, {speed(here.seconds, wall_s)}: "
+            f"{counted(here.rows, 'row')} in {counted(here.shards, 'shard')}, {here.bytes / 1e6:.1f} MB"
         )
         for said, n in here.taken.items():
-            report(f"{n} clip{'s' * (n > 1)} of {said}")
+            report(f"{counted(n, 'clip')} of {said}")
         if made.settings.stream:
             report(f"of containers, audio stream {made.settings.stream} was taken")
     missing = made.n_units - len(plan.done(out))
@@ -93,7 +93,7 @@ def _conclude(out: Store, made: Plan, codec: ReadyCodec, new: list[int], mine: l
         if counts.warnings:
             report(f"{counts.warnings} clips are not all that their files promise: {out.name}/{manifest.WARNINGS}")
     if errors:
-        report(f"{errors} clips could not be coded: {where} says why")
+        report(f"{counted(errors, 'clip')} could not be coded: {where} says why")
         raise SystemExit(SOME_FAILED)
 
 
@@ -180,7 +180,7 @@ def detokenise(options: Detokenise) -> None:
         _decode(codec, parts, target, options)
         n_written += 1
     kept = f"; {n_kept} were there already, --force writes over them" if n_kept else ""
-    report(f"{n_written} clips → {out}{kept}")
+    report(f"{counted(n_written, 'clip')} → {out}{kept}")
 
 
 def _decode(codec: ReadyCodec, parts: list[Row], target: Path, options: Detokenise) -> None:

@@ -44,6 +44,9 @@ def command(
     with terminal.guarded_output(), interrupts.raising():
         options = parse(kind, program, arguments)
         try:
+            named = getattr(options, "ckpt", None)
+            if "" in ((named,) if isinstance(named, str) else named or ()):
+                raise ZooError("--ckpt is empty: name a run, a checkpoint or a codec, or leave it out")
             for name in set(OUTPUTS) - set(getattr(options, "STORES", ())):
                 require_local(getattr(options, name, None))
             if extra:

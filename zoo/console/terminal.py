@@ -112,6 +112,11 @@ def speed(audio_s: float, wall_s: float) -> str:
     return f"{ratio:.0f}× real time" if ratio >= 9.95 else f"{ratio:.2g}× real time"
 
 
+def counted(n: int, noun: str) -> str:
+    """A number of things as it is read: "1 channel", "2 channels", "1,200 files"."""
+    return f"{n:,} {noun}{'s' * (n != 1)}"
+
+
 def report(line: str) -> None:
     """A line for the user; standard output may be carrying audio."""
     print(line, file=sys.stderr, flush=True)

@@ -103,6 +103,11 @@ class PhaseVocoder:
         likeness = np.add.reduceat((self._last * earlier.conj()).sum(axis=1), begins)
         magnitude = np.abs(likeness)
         turn = np.where(magnitude > 0, likeness / np.where(magnitude > 0, magnitude, 1), 1)
+        # Around 0 Hz and the Nyquist frequency the spectrum of a real signal is its own mirror: any other rotation than
+        # by 0 and pi takes some of the level away, and for ever, since each window goes on from the last.
+        ends = [0] * bool(power[0] > power[1 : 1 + NEIGHBOURS].max())
+        ends += [-1] * bool(power[-1] > power[-1 - NEIGHBOURS : -1].max())
+        turn[ends] = np.where(turn[ends].real < 0, -1, 1)
         awaits = (energy > RISE * energy_before) & (moment > LATE * self._size * energy) & self._smears
         turn[~awaits & (awaited > 0.5 * energy)] = 1
         turn[awaits] *= np.sqrt(np.minimum(1, energy_out[awaits] / energy[awaits]))

@@ -120,7 +120,7 @@ def load(path: str | Path, codec: str | Path | None = None) -> ReadyPrior:
     place = as_path(path)
     if shipped.is_name(str(place)):
         raise CheckpointError(
-            f"{place} is a codec of the package, no prior: that of a run is trained by --model latent_flow"
+            f"{place} is a codec, no prior: train a prior for it: python -m train --model latent_flow --codec {place}"
         )
     if not Path(place).exists():
         raise CheckpointError(f"no prior at {place}: there is no such file or folder")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from zoo import audio
-from zoo.console.terminal import printable, report
+from zoo.console.terminal import counted, printable, report
 from zoo.errors import ZooError
 
 N_FOLDS = 5
@@ -51,7 +51,7 @@ def read(root: str | Path) -> Labelled:
     if not inside:
         raise ZooError(f"{root}: has no sub-folders with audio: a labelled folder has one for each class")
     if len(inside) < len(found):
-        report(f"left out {len(found) - len(inside)} files of {root} that are in no class's folder")
+        report(f"left out {counted(len(found) - len(inside), 'file')} of {root} in no class's folder")
     return _checked(Labelled(tuple(path for path, _ in inside), tuple(name for _, name in inside)), str(root))
 
 

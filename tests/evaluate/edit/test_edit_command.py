@@ -46,7 +46,7 @@ def test_tables_and_files(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     words = ["--ckpt", "runs/tiny", "--factors", "1.25", "--semitones", "3", "--weights", "0.5"]
     command.main([*BASE, *words, "--require", "consistency_db>-100"])
     said = capsys.readouterr().out
-    assert "left out 1 clips: is silent (a/still.wav)" in said
+    assert "left out 1 clip: is silent (a/still.wav)" in said
     rows = json.loads(Path("out/edit.json").read_text())
     assert {(row["edit"], row["system"]) for row in rows} == {
         ("mix", "tiny"), ("gain", "tiny"), ("eq", "tiny"),

@@ -182,7 +182,7 @@ def test_more_than_two_channels_are_mixed_or_the_first_taken(tmp_path, capsys):
             on_note=said.append,
         )  # fmt: skip
         assert len(said) == 1
-        assert "1 files have more than two channels, " in said[0]
+        assert "1 file has more than two channels, " in said[0]
         np.testing.assert_array_equal(source[0]["audio"], expected)
     np.testing.assert_array_equal(audio.read(tmp_path / "lib" / "six.wav", channels=2, downmix="first").samples,
                                   stored.samples[:, :2])  # fmt: skip

@@ -142,9 +142,7 @@ def test_a_run_finds_out_by_itself(library, folder):
 
 @pytest.mark.parametrize(("rate", "channels"), [(44100, 1), (RATE, 2)])
 def test_another_rate_or_more_channels_are_named(folder, rate, channels):
-    wanted = (
-        f"prepared at 8000 Hz with 1 channel.s., the model has {rate} Hz and {channels} channel.*--sample_rate {rate}"
-    )
+    wanted = f"prepared at 8000 Hz with 1 channel, the model has {rate} Hz and {channels} channel.*--sample_rate {rate}"
     with pytest.raises(ZooError, match=wanted):
         make_source(options_for(folder), sample_rate=rate, channels=channels, hop_length=64, seed=0)
 

@@ -135,7 +135,7 @@ def test_a_checkpoint_that_is_none_or_damaged(
 def test_what_does_not_fit_the_model(finished: Path, published: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     stereo = dataclasses.replace(TINY.model, channels=2)  # type: ignore[call-arg]
-    refused(at(run, init=str(finished), model=stereo), r"has 1 channel\(s\), but the model to train has 2")
+    refused(at(run, init=str(finished), model=stereo), r"has 1 channel, but the model to train has 2")
     vae = VAE(sample_rate=8000, latent_dim=4, widths=(4,), strides=(40,))
     nothing = at(run, init=str(finished), model=vae, loss=LossWeights(waveform_l1=1.0, adversarial=0.1))
     refused(nothing, "has nothing for this model: .* it has .*; the model ", CheckpointError)

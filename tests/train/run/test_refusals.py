@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from configs.base import Config, Data, Discriminator, LossWeights, ModelConfig, Optim, Schedule
+from configs.base import Config, Data, Discriminator, Evaluation, LossWeights, ModelConfig, Optim, Schedule
 from tests.train import tiny
 from tests.train.run.initialised import refused
 from train.run import loop
@@ -61,8 +61,23 @@ class Unknown(ModelConfig):
         ({"discriminator": Discriminator(n_layers=0)}, "discriminator.n_layers must be at least 1, got 0"),
         ({"optim": Optim(max_skipped_steps=0)}, "optim.max_skipped_steps must be at least 1"),
         ({"data": Data(segment_s=0.1, threads=-1)}, "data.threads must be at least 0, got -1"),
+        (
+            {"data": Data(segment_s=1e9)},
+            "4 crops of 1e.09 s take .* GiB, and this host has .*: data.segment_s of .* fit",
+        ),
+        ({"data": Data(segment_s=float("inf"))}, "data.segment_s must be positive and finite"),
+        ({"batch_size": 10**12, "data": Data(segment_s=1.0)}, "segment_s of .*, or batch_size .*, would fit"),
+        ({"data": Data(segment_s=1.0, prefetch=10**10)}, "data.prefetch keeps 10000000000 batches .*: data.prefetch "),
+        ({"data": Data(prefetch=-1)}, "data.prefetch must be at least 0"),
+        ({"evaluation": Evaluation(table_s=float("nan"))}, "evaluation.table_s must be"),
+        ({"loss": LossWeights(mel=-1.0)}, "loss.mel must be a number from 0 on, got -1"),
+        ({"loss": LossWeights(mel=float("nan"))}, "loss.mel must be a number from 0 on, got nan"),
+        ({"loss": LossWeights(mel=Schedule("linear", 0.0, float("nan"), 5))}, "loss.mel .* got nan"),
         ({"adversarial_start": 3}, "loss.adversarial is 0"),
-        ({"loss": LossWeights(mel=Schedule("linear", 0.0, 1.0, 0))}, "at least one step"),
+        (
+            {"loss": LossWeights(mel=Schedule("linear", 0.0, 1.0, 0))},
+            "loss.mel: the steps of a schedule must be at least 1",
+        ),
     ],
 )
 def test_bad_input_is_an_error_before_anything_is_compiled_or_created(

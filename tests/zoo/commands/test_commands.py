@@ -42,6 +42,7 @@ def test_there_and_back(here, capfd):
     main(["encode", "song.wav", "song.zac"])
     assert "payload" in capfd.readouterr().err
     main(["decode", "song.zac", "back.wav"])
+    assert "song.zac → back.wav: 3.3 s, " in capfd.readouterr().err
     audio, rate = soundfile.read("back.wav")
     assert (audio.shape, rate) == ((36_411, 2), 11_025)
     codec = zoo.load("runs/tiny")
@@ -196,7 +197,7 @@ def test_a_library(here, capfd):
         main(["encode", "--corpus", "music", "coded", "--tokens"])
     told = capfd.readouterr().err
     assert "4 of 6 files are coded already" in told
-    assert "1 files" in told
+    assert "1 file, " in told
     assert kept.stat().st_mtime_ns == before
     assert Path("coded/a/one.zac").exists()
     Path("coded/one.zac").write_bytes(b"mine")
@@ -219,16 +220,25 @@ def test_damage(here, capfd):
     data = bytearray(Path("song.zac").read_bytes())
     data[len(data) // 2] ^= 4
     Path("hurt.zac").write_bytes(data)
-    assert "hurt.zac: packet" in complaint(capfd, "decode", "hurt.zac", "x.wav")
+    said = complaint(capfd, "decode", "hurt.zac", "x.wav")
+    assert "hurt.zac: packet" in said
+    assert "; --lenient decodes what is intact" in said
     assert not Path("x.wav").exists()
     main(["decode", "hurt.zac", "x.wav", "--lenient"])
     assert "is damaged and silent" in capfd.readouterr().err
     assert soundfile.info("x.wav").frames == 36_411
     Path("short.zac").write_bytes(data[: 2 * len(data) // 3])
-    assert "short.zac" in complaint(capfd, "decode", "short.zac", "y.wav")
+    said = complaint(capfd, "decode", "short.zac", "y.wav")
+    assert "short.zac" in said
+    assert "; --lenient decodes what is intact" in said
     main(["decode", "short.zac", "y.wav", "--lenient"])
     assert "has no intact end" in capfd.readouterr().err
     assert 0 < soundfile.info("y.wav").frames < 36_411
+    Path("longer.zac").write_bytes(Path("song.zac").read_bytes() + bytes(1000))
+    assert "; --lenient decodes what is intact" in complaint(capfd, "decode", "longer.zac", "z.wav")
+    main(["decode", "longer.zac", "z.wav", "--lenient"])
+    assert "longer.zac: 1,000 bytes between or behind its packets" in capfd.readouterr().err
+    assert soundfile.info("z.wav").frames == 36_411
 
 
 def test_a_pipe_without_a_coded_file_is_named_as_such(here, capfd, monkeypatch):
@@ -249,6 +259,8 @@ def test_what_is_refused(here, capfd):
         (["encode", "folder", "x.zac"], "folder: is a folder"),
         (["encode", "", "x.zac"], "the name of an input is empty"),
         (["encode", "song.wav", ""], "the name of an output is empty"),
+        (["decode", "song.zac", "x.wav", "--seconds", "0"], "--seconds 0 is no duration"),
+        (["decode", "song.zac", "x.wav", "--ckpt", ""], "--ckpt is empty"),
         (["decode", "song.zac", ""], "the name of an output is empty"),
         (["encode", "song.wav", "x.flac"], "x.flac: is no name for coded audio"),
         (["encode", "song.wav", "x.mp3"], "x.mp3: is no name for coded audio"),

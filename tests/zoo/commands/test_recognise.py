@@ -26,7 +26,7 @@ def test_sounds_are_recognised_by_a_probe_that_finds_its_codec(labelled, here, c
     main(["train-probe", "sounds", "--output", "p.safetensors"])
     said = capfd.readouterr()
     assert "8 clips of 2 classes" in said.out
-    assert "left out 1 files" in said.err
+    assert "left out 1 file that" in said.err
     assert "exists already" in complaint(capfd, "train-probe", "sounds", "--output", "p.safetensors")
     write(here / "a.wav", sine(30, 3 * RATE))
     write(here / "b" / "b.wav", np.repeat(noise(30, 4000), 2, axis=1))

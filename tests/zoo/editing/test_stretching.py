@@ -66,6 +66,23 @@ def test_a_tone_keeps_its_pitch_and_level(factor):
     assert np.sqrt(np.square(middle).mean()) == pytest.approx(0.4 / np.sqrt(2), rel=0.02)
 
 
+@pytest.mark.parametrize("factor", [0.7, 1.5, 2.0])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_constant_and_the_highest_frequency_keep_their_level(factor, sign):
+    audio = (0.5 * sign ** np.arange(RATE))[:, None].astype(np.float32)
+    stretched = run(PhaseVocoder(factor, RATE, 1), audio, [])
+    middle = stretched[len(stretched) // 4 : 3 * len(stretched) // 4]
+    np.testing.assert_allclose(middle if sign > 0 else np.abs(middle), 0.5, atol=1e-5)
+
+
+@pytest.mark.parametrize("hz", [2, 5])
+def test_what_is_too_low_to_be_heard_hardly_loses_level(hz):
+    audio = tone(hz, 4.0)
+    stretched = editing.stretch(audio, RATE, 1.5)
+    middle = stretched[len(stretched) // 4 : 3 * len(stretched) // 4]
+    assert np.sqrt(np.square(middle).mean()) == pytest.approx(0.4 / np.sqrt(2), rel=0.02)
+
+
 @pytest.mark.parametrize("semitones", [-7, -0.5, 3, 12])
 def test_a_shift_moves_the_pitch_alone(semitones):
     audio = tone(441.7)

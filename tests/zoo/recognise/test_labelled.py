@@ -58,4 +58,4 @@ def test_folders_that_cannot_be_used_are_refused_in_a_line(tmp_path, capsys):
         labelled.read(tmp_path)
     write(tmp_path / "b" / "deep" / "x.wav", noise(100))
     assert labelled.read(tmp_path).labels == ("a", "b")
-    assert "left out 1 files" in capsys.readouterr().err
+    assert "left out 1 file of" in capsys.readouterr().err

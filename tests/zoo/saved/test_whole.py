@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -47,6 +49,34 @@ def test_what_a_killed_process_left_is_written_over(tmp_path: Path) -> None:
     whole.write_text(path, "läuft")
     assert path.read_bytes() == "läuft".encode()
     assert os.listdir(tmp_path) == [path.name]
+
+
+def test_what_killed_processes_left_under_names_of_their_own_is_removed(tmp_path: Path) -> None:
+    path = tmp_path / "a.b.zac"
+    dead, alive = _pid_of_none(), os.getpid()
+    gone = [f".a.b.{dead}-123.zac"]
+    kept = [
+        f".a.b.{alive}-123.zac",  # running
+        f".a.b.{dead}-124.zac",  # too young: it may be another host's
+        f".a.{dead}-123.zac",  # of another output
+        f".a.b.{dead}-123.wav",
+        f".a.b.{dead}-x.zac",
+        f"a.b.{dead}-123.zac",
+        f".a.b.{dead}-123.zac.bak",
+    ]
+    for name in gone + kept:
+        (tmp_path / name).write_bytes(b"half")
+        if name != kept[1]:
+            os.utime(tmp_path / name, (0, 0))
+    with whole.file(path, unique=True) as stream:
+        stream.write(b"all of it")
+    assert set(os.listdir(tmp_path)) == {path.name, *kept}
+
+
+def _pid_of_none() -> int:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    return child.pid
 
 
 def test_two_writers_with_names_of_their_own_do_not_mix(tmp_path: Path) -> None:

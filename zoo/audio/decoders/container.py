@@ -15,6 +15,7 @@ from zoo.audio.decoders.view import Piece, View
 from zoo.audio.loudspeakers import NAMES, Layout, layout_of
 from zoo.audio.resampler import Resampler
 from zoo.audio.samples import mix_channels
+from zoo.console.terminal import counted
 from zoo.errors import ZooError
 
 # Every packet of these is decoded by itself, so that decoding can begin at any.
@@ -125,7 +126,9 @@ class ContainerSource:
             self.close()
             if not streams:
                 raise ZooError(f"{self._path}: holds no sound")
-            raise ZooError(f"{self._path}: holds {len(streams)} audio stream(s), no number {self._part.stream}")
+            raise ZooError(
+                f"{self._path}: holds {counted(len(streams), 'audio stream')}, no number {self._part.stream}"
+            )
         self._stream: Any = streams[self._part.stream]
         context = self._stream.codec_context
         if context is None:
@@ -211,7 +214,7 @@ class ContainerSource:
                 continue
             except av.error.FFmpegError:
                 self._n_damaged += 1
-                self.warning = f"{self._path}: {self._n_damaged} packet(s) are damaged, and left out"
+                self.warning = f"{self._path}: {counted(self._n_damaged, 'damaged packet')} left out"
                 continue
             for frame in frames:
                 # FFmpeg drops what an encoder put before the sound in MP4, not what it put behind
@@ -237,7 +240,8 @@ class ContainerSource:
         if frame.sample_rate != self.sample_rate or block.shape[1] != self.channels:
             self.regular = False
             self.warning = (
-                f"{self._path}: goes on with {frame.sample_rate} Hz and {block.shape[1]} channel(s); converted to "
+                f"{self._path}: goes on with {frame.sample_rate} Hz and "
+                f"{counted(block.shape[1], 'channel')}; converted to "
                 f"{self.sample_rate} Hz and {self.channels}"
             )
         block = mix_channels(block, self.channels)

@@ -17,6 +17,7 @@ from zoo.audio.decoders.wav import RawFormat
 from zoo.audio.loudspeakers import Layout
 from zoo.audio.output import describe
 from zoo.audio.places import no_folder
+from zoo.console.terminal import counted
 from zoo.errors import ZooError
 
 _UNKNOWN = 1 << 40  # libsndfile's number of samples where it knows none is beyond
@@ -184,7 +185,7 @@ def _ogg(path: Path, head: bytes) -> FileInfo | None:
         more = " + …" if len(found.parts) > 4 else ""
         said = f"{path}: holds {len(found.parts)} streams in a chain, {seconds}{more} s; all are read"
         if len({(part.sample_rate, part.channels) for part in found.parts}) > 1:
-            said += f", converted to {info.sample_rate} Hz with {info.channels} channel(s)"
+            said += f", converted to {info.sample_rate} Hz with {counted(info.channels, 'channel')}"
         info = replace(info, warning=said)
     return info
 

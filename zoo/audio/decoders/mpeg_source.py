@@ -13,6 +13,7 @@ import numpy as np
 from zoo.audio.decoders import ffmpeg, mpeg
 from zoo.audio.decoders.library import LibraryPart
 from zoo.audio.loudspeakers import Layout, layout_of
+from zoo.console.terminal import counted
 from zoo.errors import ZooError
 
 SUFFIXES = (".mp3", ".mp2", ".mp1", ".mpga")
@@ -102,7 +103,7 @@ def _warning(path: Path, found: list[mpeg.Run], header: int | None, left: int, b
         lengths = " + ".join(f"{s:.2f}" for s in seconds[:4]) + (" + …" if len(seconds) > 4 else "")
         changed = any(run.frame.kind != first.kind for run in found)
         said = f"; the header of the first promises {header / first.sample_rate:.2f} s" if header else ""
-        to = f", converted to {first.sample_rate} Hz with {first.channels} channel(s)" if changed else ""
+        to = f", converted to {first.sample_rate} Hz with {counted(first.channels, 'channel')}" if changed else ""
         return f"{path}: holds {len(found)} streams joined end to end, {lengths} s{said}; all are read{to}"
     n = found[0].n_samples
     if header is not None and header != n:
