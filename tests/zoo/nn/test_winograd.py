@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from zoo.nn.layers import convolution, winograd
+from zoo.nn.layers import convolve, winograd
 
 
 def written_out(x: np.ndarray, kernel: np.ndarray, dilation: int) -> np.ndarray:
@@ -53,7 +53,7 @@ def test_layers_choose_it_where_it_pays():
     assert not winograd.pays(x.astype(jnp.bfloat16), kernel, 1)
     rng = np.random.default_rng(0)
     x, kernel = (rng.standard_normal(a.shape).astype(np.float32) for a in (x, kernel))
-    y = jax.jit(lambda x, k: convolution._dense_convolution(x, k, 3))
+    y = jax.jit(lambda x, k: convolve.convolve(x, k, 3))
     np.testing.assert_allclose(y(jnp.asarray(x), jnp.asarray(kernel)), written_out(x, kernel, 3), atol=2e-4)
     for channels, features in ((1, 64), (2, 5), (64, 1), (5, 2)):  # beside the waveform
         x = rng.standard_normal((2, 50, channels)).astype(np.float32)

@@ -121,7 +121,7 @@ def _convolved_backward(margins: Margins, inputs: Any, on_y: jax.Array) -> tuple
     x, kernel = inputs
     if _is_narrow(kernel):
         on_kernel = _on_kernel(x, kernel, on_y)
-    else:  # as in `convolution._convolved`
+    else:  # as in `convolve._convolved`
         on_kernel = _convolved(x.transpose(3, 1, 2, 0), on_y.transpose(1, 2, 0, 3)).transpose(1, 2, 0, 3)
     return jnp.pad(_on_inner(kernel, margins, on_y), ((0, 0), *margins, (0, 0))), on_kernel
 

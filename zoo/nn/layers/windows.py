@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from zoo.nn.layers.chunk import Chunk
-from zoo.nn.layers.convolution import CONVOLVED
+from zoo.nn.layers.convolve import CONVOLVED
 from zoo.nn.layers.edges import Span
 from zoo.nn.layers.network import Transform
 
