@@ -65,6 +65,8 @@ def _hidden(folder: Path) -> tuple[str, ...]:
 
 def _is_running(pid: int) -> bool:
     """Whether there is such a process on this machine; of what is no number of one, yes."""
+    if os.name != "posix":  # where os.kill is no question
+        return True
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
