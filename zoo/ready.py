@@ -129,13 +129,12 @@ class ReadyCodec(coding.CodecParts):
 
         A stereo clip through a codec of one channel stays left and right. Raises ZooError for a batch of clips.
         """
-        if len(encoded.shape) == 3 and encoded.shape[0] != 1:
+        if encoded.n_clips != 1:
             raise ZooError(f"tokens are of one clip (T,) or (T, C), got a batch of shape {encoded.shape}")
-        *_, channels = encoded.shape if len(encoded.shape) > 1 else (1,)
         frames = self.packet_frames()
-        header = Header(self.digest, encoded.sample_rate, channels, frames, mid_side=False)
+        header = Header(self.digest, encoded.sample_rate, encoded.channels, frames, mid_side=False)
         levels = (encoded.level,) * -(-encoded.codes.shape[1] // frames)
-        return Tokens(encoded.codes, levels, header, encoded.shape[-2] if len(encoded.shape) > 1 else encoded.shape[0])
+        return Tokens(encoded.codes, levels, header, encoded.n_samples)
 
     def encode_latents(self, audio: Any, sample_rate: int | None = None) -> np.ndarray:
         """Latents float32 (N, F, D), not quantised, of audio as `encode` takes it; errors as there.
@@ -231,8 +230,7 @@ class ReadyCodec(coding.CodecParts):
     def count_bytes(self, encoded: Encoded) -> int:
         """Bytes of all codes after entropy coding, in packets as `compress` makes them, without the container."""
         step = self.packet_frames()
-        clips = encoded.shape[0] if len(encoded.shape) == 3 else 1
-        streams = np.split(encoded.codes, clips)
+        streams = np.split(encoded.codes, encoded.n_clips)
         packets = [codes[:, i : i + step] for codes in streams for i in range(0, codes.shape[1], step)]
         return sum(len(self.entropy.encode(codes, encoded.level)) for codes in packets)
 

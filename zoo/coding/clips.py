@@ -29,6 +29,21 @@ class Encoded:
     model_samples: int
     """length at the codec's rate"""
 
+    @property
+    def n_clips(self) -> int:
+        """The clips of the batch that went in."""
+        return self.shape[0] if len(self.shape) == 3 else 1
+
+    @property
+    def n_samples(self) -> int:
+        """The samples of each channel that went in."""
+        return self.shape[-2] if len(self.shape) > 1 else self.shape[0]
+
+    @property
+    def channels(self) -> int:
+        """The channels that went in."""
+        return self.shape[-1] if len(self.shape) > 1 else 1
+
 
 def as_batch(samples: np.ndarray) -> np.ndarray:
     """(T,), (T, C) or (B, T, C) as (B, T, C)."""
@@ -48,11 +63,10 @@ def to_model(samples: np.ndarray, sample_rate: int, module: Codec) -> np.ndarray
 
 def from_model(decoded: np.ndarray, encoded: Encoded, module: Codec) -> np.ndarray:
     """The inverse: (N, T', channels) of decoded audio -> the rate, length and shape of what went in."""
-    shape = encoded.shape
-    length = shape[0] if len(shape) < 3 else shape[1]
-    layout = ChannelLayout(shape[-1] if len(shape) > 1 else 1, module.channels, mid_side=False)
+    layout = ChannelLayout(encoded.channels, module.channels, mid_side=False)
     streams = decoded.reshape(-1, layout.n_streams, *decoded.shape[1:])
     clips = [
-        audio.resample(layout.join(clip), module.sample_rate, encoded.sample_rate, n_samples=length) for clip in streams
+        audio.resample(layout.join(clip), module.sample_rate, encoded.sample_rate, n_samples=encoded.n_samples)
+        for clip in streams
     ]
-    return np.stack(clips).reshape(shape)
+    return np.stack(clips).reshape(encoded.shape)
