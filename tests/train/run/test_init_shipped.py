@@ -16,11 +16,14 @@ from tests.complaint import complaint
 from tests.train import tiny
 from tests.train.run.initialised import STEPS, TINY, begun, below, differing, flat, refused, saved
 from train import cli
+from train.step.tasks import make_task
 from zoo import shipped
 from zoo.__main__ import main
 from zoo.bitstream import entropy
+from zoo.published import discriminators
 from zoo.published.load import export
 from zoo.saved import checkpoint
+from zoo.saved.orbax_read import path_name
 
 pytestmark = pytest.mark.usefixtures("short")
 
@@ -99,3 +102,24 @@ def test_only_runs_with_adversaries_have_discriminators(codec: zoo.ReadyCodec, t
     command = ["export", "codec_24khz", "out", "--discriminators"]
     assert "codec_24khz has no discriminators" in complaint(capfd, main, command)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        (
+            "codec_24khz",
+            "--loss.adversarial 1 --discriminator.periods --discriminator.fft_sizes 1024 512 "
+            "--discriminator.stft_channels 12",
+        ),
+        ("gan_vocoder_24khz", ""),
+    ],
+)
+def test_discriminators_of_the_package_are_those_of_the_commands_on_its_cards(
+    name: str, options: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shipped, "FOLDER", Path(zoo.__file__).parent / "models")
+    _, config = cli.parse(["--init", name, "--adversarial_start", "0", *options.split()])
+    wanted = jax.eval_shape(make_task(config).init_discriminator, jax.random.key(0))
+    shapes = {path_name(path): leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(wanted)}
+    assert {path: array.shape for path, array in discriminators.beside(shipped.FOLDER / name).items()} == shapes
