@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from zoo.console.terminal import counted, printable
+from zoo.console.terminal import printable
 from zoo.errors import ZooError
+from zoo.wording import counted
 
 if TYPE_CHECKING:
     from evaluate.clips import Clip, FolderClips

@@ -16,8 +16,8 @@ from evaluate import statistics
 from evaluate.records import NOT_FINITE, SILENT, label
 from evaluate.statistics import Totals
 from zoo.console.command import command
-from zoo.console.terminal import counted
 from zoo.errors import ZooError
+from zoo.wording import counted
 
 if TYPE_CHECKING:
     from rich.table import Table

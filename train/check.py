@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, arg
 
 from zoo.console.command import command, progress
-from zoo.console.terminal import counted, speed
 from zoo.errors import ZooError
+from zoo.wording import counted, speed
 
 if TYPE_CHECKING:
     from zoo.audio.report import AudioReport

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from tyro.conf import Positional, arg
 
 from zoo.console.command import command
-from zoo.console.terminal import counted, speed
 from zoo.errors import ZooError
 from zoo.saved import whole
+from zoo.wording import counted, speed
 
 if TYPE_CHECKING:
     from train.data.listing import Listing, Source

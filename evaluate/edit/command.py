@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from evaluate import cli
 from zoo.console.command import command, progress
-from zoo.console.terminal import counted, printable
+from zoo.console.terminal import printable
 from zoo.errors import ZooError
+from zoo.wording import counted
 
 if TYPE_CHECKING:
     from evaluate.clips import Clip

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from evaluate import cli
 from zoo.console import extras
 from zoo.console.command import command, progress
-from zoo.console.terminal import counted, printable, report
+from zoo.console.terminal import printable, report
 from zoo.errors import ZooError
+from zoo.wording import counted
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from zoo.audio.decoders.inspect import PLAUSIBLE_HZ
 from zoo.audio.loudspeakers import Downmix, take
 from zoo.audio.resampler import Resampler
 from zoo.audio.scan import scan, stamp
-from zoo.console.terminal import counted
 from zoo.errors import ZooError
+from zoo.wording import counted
 
 _NOTES = 5
 """lines on single files that are read otherwise than their headers say; of more, the number"""

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from train.data.source import CropSource
-from zoo.console.terminal import counted
 from zoo.errors import ZooError
 from zoo.saved import whole
+from zoo.wording import counted
 
 FILE = "data.json"
 N_NAMED = 3

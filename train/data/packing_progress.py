@@ -9,7 +9,7 @@ from typing import Any
 
 from train.data.listing import Listing
 from train.data.packing import entries
-from zoo.console.terminal import speed
+from zoo.wording import speed
 
 PLAIN_INTERVAL_S = 10.0
 

@@ -22,8 +22,8 @@ import numpy as np
 from train.data.files import check_balance, chosen_file, chosen_start, file_probabilities
 from train.data.held_out import chosen
 from train.data.source import CropOptions, CropSource, HeldOutFile, Recording
-from zoo.console.terminal import counted
 from zoo.errors import ZooError
+from zoo.wording import counted
 
 FORMAT, VERSION = "codec-zoo-shards", 1
 FULL_SCALE = 32768.0

@@ -17,11 +17,11 @@ import zoo
 from configs.base import Config, ModelConfig, Published
 from train.step.state import TrainState
 from zoo import families, shipped
-from zoo.console.terminal import counted
 from zoo.errors import CheckpointError, ZooError
 from zoo.published import discriminators
 from zoo.saved import checkpoint, runs
 from zoo.saved.orbax_read import flat, path_name, read_tree
+from zoo.wording import counted
 
 Arrays = dict[str, np.ndarray]
 """by path, such as decoder/head/kernel"""

@@ -33,9 +33,10 @@ from train.watch import latents, observe, profile
 from train.watch.latents import HeldOutLatents, LatentObserver
 from train.watch.log import MetricsLog
 from train.watch.observe import HeldOut, Observer
-from zoo.console.terminal import counted, printable
+from zoo.console.terminal import printable
 from zoo.errors import CheckpointError, ZooError
 from zoo.saved import checkpoint, runs
+from zoo.wording import counted
 
 _NOISE_SEED = 0x6E6F6973
 """added to the run's own for the draws of recorded noises"""

@@ -23,9 +23,9 @@ from zoo.audio.decoders.source import Source
 from zoo.audio.loudspeakers import Downmix, Layout, take
 from zoo.audio.output import describe
 from zoo.audio.samples import mix_channels, quantise, resample, validate
-from zoo.console.terminal import counted
 from zoo.errors import ZooError
 from zoo.saved import whole
+from zoo.wording import counted
 
 _FILTER_REACH = 128  # samples of the lower rate: beyond this soxr's HQ filter is below 1e-5 (measured: 91)
 

@@ -24,9 +24,10 @@ from zoo.commands.journal import NAME, Entry, Journal, State, if_unchanged, look
 from zoo.commands.options import Encode
 from zoo.commands.sources import find_codec
 from zoo.console.command import SOME_FAILED, progress
-from zoo.console.terminal import counted, report, speed
+from zoo.console.terminal import report
 from zoo.errors import BitstreamError, ZooError
 from zoo.ready import ReadyCodec
+from zoo.wording import counted, speed
 
 N_NAMED = 3
 """of files that are listed in a line"""

@@ -14,8 +14,9 @@ from zoo.commands.clipping import Peak
 from zoo.commands.options import Decode
 from zoo.commands.sources import expect, find_codec, open_input
 from zoo.console.command import progress
-from zoo.console.terminal import counted, report, speed
+from zoo.console.terminal import report
 from zoo.errors import BitstreamError, DamageError, ZooError
+from zoo.wording import counted, speed
 
 
 def decode(options: Decode) -> None:

@@ -14,8 +14,9 @@ from zoo.commands.encode import BLOCK_SAMPLES, until_interrupted
 from zoo.commands.options import Denoise
 from zoo.commands.sources import check_input, find_codec, raw_format
 from zoo.console.command import progress
-from zoo.console.terminal import report, speed
+from zoo.console.terminal import report
 from zoo.denoising import StreamDenoiser
+from zoo.wording import speed
 
 
 def denoise(options: Denoise) -> None:

@@ -20,10 +20,11 @@ from zoo.commands.editing_options import Edit, Eq, Gain, Pitch, Stretch
 from zoo.commands.encode import until_interrupted
 from zoo.commands.sources import find_codec
 from zoo.console.command import progress
-from zoo.console.terminal import report, speed
+from zoo.console.terminal import report
 from zoo.editing.aligned import BLOCK_SAMPLES
 from zoo.editing.through import LatentEditor
 from zoo.ready import ReadyCodec
+from zoo.wording import speed
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,9 +20,10 @@ from zoo.coding.rate import kbps
 from zoo.commands.options import Encode
 from zoo.commands.sources import check_input, find_codec, raw_format
 from zoo.console.command import progress
-from zoo.console.terminal import report, speed
+from zoo.console.terminal import report
 from zoo.errors import ZooError
 from zoo.ready import ReadyCodec
+from zoo.wording import speed
 
 BLOCK_SAMPLES = 1 << 15
 

@@ -15,12 +15,13 @@ from zoo.commands.recognise_options import Classify, TrainProbe
 from zoo.commands.sources import find_codec
 from zoo.console import extras
 from zoo.console.command import progress
-from zoo.console.terminal import counted, printable, report
+from zoo.console.terminal import printable, report
 from zoo.errors import CheckpointError, ZooError
 from zoo.ready import ReadyCodec
 from zoo.recognise import clips, embedding, fitting, labelled
 from zoo.recognise import probe as probes
 from zoo.recognise.probe import Probe
+from zoo.wording import counted
 
 
 def train_probe(options: TrainProbe) -> None:

@@ -14,7 +14,7 @@ from zoo.commands.options import Detokenise, Tokenise
 from zoo.commands.sources import find_codec
 from zoo.console import extras
 from zoo.console.command import SOME_FAILED, progress
-from zoo.console.terminal import counted, report, speed
+from zoo.console.terminal import report
 from zoo.errors import ZooError
 from zoo.library.clips import is_input
 from zoo.library.store import File, Store, open_input, open_store
@@ -23,6 +23,7 @@ from zoo.tokenise import cluster, formats, local, manifest, plan, shards
 from zoo.tokenise.plan import Plan, Unit
 from zoo.tokenise.rows import Row, Settings
 from zoo.tokenise.work import Work
+from zoo.wording import counted, speed
 
 ROWS_IN_A_SHARD = 4
 """at least: a row is no larger than this part of a shard"""

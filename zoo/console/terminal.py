@@ -106,17 +106,6 @@ def _give_up_streams() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def speed(audio_s: float, wall_s: float) -> str:
-    """Seconds of audio per second as a reader wants them: "31× real time", and two digits where it is slow."""
-    ratio = audio_s / max(wall_s, 1e-9)
-    return f"{ratio:.0f}× real time" if ratio >= 9.95 else f"{ratio:.2g}× real time"
-
-
-def counted(n: int, noun: str) -> str:
-    """A number of things as it is read: "1 channel", "2 channels", "1,200 files"."""
-    return f"{n:,} {noun}{'s' * (n != 1)}"
-
-
 def report(line: str) -> None:
     """A line for the user; standard output may be carrying audio."""
     print(line, file=sys.stderr, flush=True)

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from zoo import audio
-from zoo.console.terminal import counted, printable, report
+from zoo.console.terminal import printable, report
 from zoo.errors import ZooError
+from zoo.wording import counted
 
 N_FOLDS = 5
 

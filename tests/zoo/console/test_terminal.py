@@ -105,11 +105,3 @@ def test_a_user_without_a_home_has_no_cache(monkeypatch: pytest.MonkeyPatch, tmp
 def test_names_that_can_be_shown(name: str, shown: str) -> None:
     assert terminal.printable(name) == shown
     shown.encode()
-
-
-@pytest.mark.parametrize(
-    ("audio_s", "wall_s", "said"),
-    [(9, 30, "0.3"), (1, 400, "0.0025"), (7.0, 4, "1.8"), (99.6, 10, "10"), (620, 10, "62")],
-)
-def test_what_is_slower_than_the_sound_has_a_speed_other_than_0(audio_s: float, wall_s: float, said: str) -> None:
-    assert terminal.speed(audio_s, wall_s) == f"{said}× real time"

@@ -15,8 +15,8 @@ from zoo.audio.decoders.view import Piece, View
 from zoo.audio.loudspeakers import NAMES, Layout, layout_of
 from zoo.audio.resampler import Resampler
 from zoo.audio.samples import mix_channels
-from zoo.console.terminal import counted
 from zoo.errors import ZooError
+from zoo.wording import counted
 
 # Every packet of these is decoded by itself, so that decoding can begin at any.
 _INDEPENDENT = ("alac", "flac", "tta", "wavpack", "pcm_")

@@ -17,8 +17,8 @@ from zoo.audio.decoders.wav import RawFormat
 from zoo.audio.loudspeakers import Layout
 from zoo.audio.output import describe
 from zoo.audio.places import no_folder
-from zoo.console.terminal import counted
 from zoo.errors import ZooError
+from zoo.wording import counted
 
 _UNKNOWN = 1 << 40  # libsndfile's number of samples where it knows none is beyond
 _LONGEST_BLOCK = 1 << 14  # samples of ADPCM and the like

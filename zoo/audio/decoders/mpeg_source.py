@@ -13,8 +13,8 @@ import numpy as np
 from zoo.audio.decoders import ffmpeg, mpeg
 from zoo.audio.decoders.library import LibraryPart
 from zoo.audio.loudspeakers import Layout, layout_of
-from zoo.console.terminal import counted
 from zoo.errors import ZooError
+from zoo.wording import counted
 
 SUFFIXES = (".mp3", ".mp2", ".mp1", ".mpga")
 _CODECS = {1: "mp1float", 2: "mp2float", 3: "mp3float"}
