@@ -161,11 +161,11 @@ def test_transposed_convolution_is_the_textbook_one(stride, frames, channels):
 
 
 @pytest.mark.parametrize(
-    ("size", "channels", "dilation", "large"),
-    [(2, 7, 1, 2**21), (2, 7, 3, 2**21), (5, 6, 2, 0), (7, 1, 1, 2**21), (3, 2, 2, 2**21), (2, 6, 1, 2**21)],
+    ("size", "channels", "dilation", "more"),
+    [(2, 7, 1, 0), (2, 7, 3, 0), (5, 6, 2, 0), (5, 6, 2, 99), (7, 1, 1, 99), (3, 2, 2, 99), (2, 7, 1, 99)],
 )
-def test_gradients_by_products_are_those_of_the_textbook_convolution(monkeypatch, size, channels, dilation, large):
-    monkeypatch.setattr(convolve, "_LARGE", large)
+def test_gradients_by_products_are_those_of_the_textbook_convolution(monkeypatch, size, channels, dilation, more):
+    monkeypatch.setattr(convolve, "_MORE", more)
     x, kernel = noise(2, 17, channels), noise(size, channels, 5, seed=1)
     weight = noise(2, 17 - (size - 1) * dilation, 5, seed=2)
 

@@ -36,9 +36,9 @@ def _convolution(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
         return functools.reduce(jnp.add, [y[:, i * dilation :][:, :length] for i, y in enumerate(parts)])
     if winograd.pays(x, kernel, dilation):
         return winograd.convolve(x, kernel, dilation)
-    if jax.default_backend() == "cpu" and (taps == 2 or kernel.size >= _LARGE):
-        return _with_products(x, kernel, dilation)
-    return _convolved(x, kernel, dilation) if jax.default_backend() == "cpu" else _plain(x, kernel, dilation)
+    if jax.default_backend() != "cpu":
+        return _plain(x, kernel, dilation)
+    return (_with_products if kernel.size >= _MORE * x.size else _convolved)(x, kernel, dilation)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -117,8 +117,8 @@ _convolved.defvjp(_convolved_forward, _convolved_backward)
 def _with_products(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
     """`_plain` with gradients that are products of matrices, a batch of one for each tap.
 
-    XLA:CPU takes twenty times as long for its own gradient of a kernel of two taps inside a loop; for that of the input
-    it would first turn the kernel around, of which there is more than of the signal where channels are many.
+    For the gradient of the input `_convolved` turns the kernel around first, which takes as long as the products where
+    there is more of it than of the signal.
     """
     return _plain(x, kernel, dilation)
 
@@ -145,5 +145,5 @@ _FEW = 2
 """channels of a waveform"""
 _FEW_TERMS = 12
 """products summed up for each sample: XLA:CPU convolves a waveform that was taken apart for a stride 20 times slower"""
-_LARGE = 2**21
-"""numbers in a kernel of which there are more than of the signal"""
+_MORE = 4
+"""times as many numbers in a kernel as in a signal, from which on its gradients are products of matrices"""
