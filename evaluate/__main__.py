@@ -130,6 +130,8 @@ def run(options: Options) -> None:
         if folder:
             cli.check_results_folder(folder)
     codecs = cli.load_codecs(options.ckpt)
+    for codec in codecs.values():
+        codec.engine.check_coded("measure it with --task denoise" if codec.denoises else None)
     first = next(iter(codecs.values()))
     rate = max(codec.sample_rate for codec in codecs.values()) if options.rate is None else options.rate
     channels = max(codec.channels for codec in codecs.values()) if options.channels is None else options.channels

@@ -133,6 +133,7 @@ def _packets(codec: ReadyCodec, clips: Iterable[Clip], level: int) -> Iterator[n
 def run(options: Options) -> None:
     """Fits, measures and prints; raises ZooError for input that cannot be used."""
     (name, codec), *_ = cli.load_codecs([options.ckpt]).items()
+    codec.engine.check_coded()
     trained_on = codec.metadata.get("config", {}).get("data", {}).get("root")
     training = training_clips(options.data.root or trained_on, codec, options.train_s)
     found = savings(codec, training, cli.load_clips(options.eval, codec, limit=options.limit), options.levels)

@@ -41,11 +41,6 @@ class ReadyCodec(coding.CodecParts):
         return f"ReadyCodec({', '.join(parts)})"
 
     @property
-    def denoises(self) -> bool:
-        """Whether it was trained to restore its input, not to give it back."""
-        return "denoise" in (self.metadata.get("task"), self.metadata.get("config", {}).get("task"))
-
-    @property
     def sample_rate(self) -> int:
         return self.module.sample_rate
 

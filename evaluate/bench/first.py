@@ -112,6 +112,7 @@ def _of_checkpoint(path: str, options: Options) -> First:
     import zoo
 
     codec = zoo.load(path)
+    codec.engine.check_coded()
     with tempfile.TemporaryDirectory(prefix="codec-zoo-") as place:
         audio = _clip(Path(place), codec.sample_rate, codec.channels, options.seconds)
         return _measured(path, Job(path, audio), None, Path(place), options)

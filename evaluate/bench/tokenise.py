@@ -149,6 +149,7 @@ def compare(options: Options) -> list[Speed]:
 
         load = functools.partial(find_codec, options.ckpt)
     codec = load()
+    codec.engine.check_coded()
     n_workers = options.workers or local.default_workers()
     assert options.data.root is not None
     cores = sorted(os.sched_getaffinity(0))

@@ -51,6 +51,8 @@ def of_codec(workdir: Path, config: Config, say: Callable[[str], None]) -> Confi
         return config
     codec = codec_of(str(workdir), str(config.codec))
     model: Any = config.model
+    if codec.denoises:
+        raise ZooError(f"codec {config.codec}: is a denoiser, not a codec whose latents can be modelled")
     digest = codec.digest.hex()
     if Path(str(config.codec)).exists():
         config = replace(config, codec=str(Path(str(config.codec)).absolute()))

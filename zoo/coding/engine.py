@@ -40,6 +40,16 @@ class CodecParts:
     metadata: dict[str, Any] = field(default_factory=dict)
     """family and hyper-parameters, which the digest covers, and the path for error texts"""
 
+    @property
+    def origin(self) -> str:
+        """What it was loaded from, for error texts."""
+        return str(self.metadata.get("path", "this codec"))
+
+    @property
+    def denoises(self) -> bool:
+        """Whether it was trained to restore its input, not to give it back."""
+        return "denoise" in (self.metadata.get("task"), self.metadata.get("config", {}).get("task"))
+
     def __getstate__(self) -> dict[str, Any]:
         """The fields alone: what was compiled for them is made again where a copy, or another process, needs it."""
         return {part.name: getattr(self, part.name) for part in dataclasses.fields(self)}
@@ -75,10 +85,13 @@ class Engine(CodecParts):
         self.check_coded()
         return bare_codes.operating_point(self.symbols, self.module.bottleneck.default_level, level, n_codebooks)
 
-    def check_coded(self) -> None:
-        """Raises ZooError for a codec whose latents are not quantised."""
+    def check_coded(self, instead: str | None = None) -> None:
+        """Raises ZooError for a codec whose latents are not quantised, which names what there is `instead` of codes."""
         if not self.symbols.codebook_sizes:
-            raise ZooError("this codec's latents are continuous, it has no codes: see encode_latents, decode_latents")
+            what, there_is = "its latents are continuous", "see encode_latents, decode_latents"
+            if self.denoises:
+                what, there_is = "it is a denoiser", "see python -m zoo denoise"
+            raise ZooError(f"{self.origin} has no codes, {what}: {instead or there_is}")
 
     def packet_frames(self, packet_s: float | None = None, *, what: str = "packets") -> int:
         """Latent frames in a packet (and chunk) of about `packet_s` seconds, by default one second.

@@ -37,8 +37,7 @@ def denoise(options: Denoise) -> None:
             chunk_s=options.chunk_s,
         )
         if not codec.denoises:
-            name = codec.metadata.get("path", "this codec")
-            print(f"warning: {name} was not trained to denoise: it gives noise back as well", file=sys.stderr)
+            print(f"warning: {codec.origin} was not trained to denoise: it gives noise back as well", file=sys.stderr)
         # what the header of a pipe promises may not come
         n_samples = reader.n_samples if reader.seekable else None
         with (

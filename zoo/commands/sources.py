@@ -63,7 +63,7 @@ def expect(codec: ReadyCodec, reader: ContainerReader | Tokens) -> None:
     if theirs != codec.engine.digest:
         with contextlib.suppress(CheckpointError):
             if name := shipped.named_by(theirs):
-                raise BitstreamError(f"it was made with {name}, not with {codec.metadata.get('path', 'this codec')}")
+                raise BitstreamError(f"it was made with {name}, not with {codec.origin}")
     coding.expect(codec.engine, reader)
 
 

@@ -114,8 +114,8 @@ def _plan(options: Tokenise, codec: ReadyCodec, files: list[File], unit_bytes: i
     shard_bytes = round(options.shard_mb * 1e6)
     if options.latents and options.level is not None:
         raise ZooError("--level is of codes; --latents are not quantised")
-    if not options.latents and not codec.symbols.codebook_sizes:
-        raise ZooError("this codec's latents are continuous, it has no codes: give --latents")
+    if not options.latents:
+        codec.engine.check_coded(None if codec.denoises else "give --latents")
     settings = Settings(
         level=None if options.latents else codec.engine.level(options.level),
         channels=options.channels,

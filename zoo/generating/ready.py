@@ -119,6 +119,8 @@ def load(path: str | Path, codec: str | Path | None = None) -> ReadyPrior:
     """
     place = as_path(path)
     if shipped.is_name(str(place)):
+        if shipped.about(str(place)).task == "denoise":
+            raise CheckpointError(f"{place} is a denoiser, no prior: see python -m zoo denoise")
         raise CheckpointError(
             f"{place} is a codec, no prior: train a prior for it: python -m train --model latent_flow --codec {place}"
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,12 +13,17 @@ import numpy as np
 import pytest
 
 from evaluate import __main__ as command
+from evaluate import contexts
+from evaluate.bench import first, tokenise
 from tests.audio_files import noise, write
 from tests.complaint import complaint
+from zoo import __main__ as zoo_command
+from zoo import shipped
 
 pytestmark = pytest.mark.usefixtures("quick_module")
 
 RATE = 8000
+MODELS = Path(shipped.__file__).parent / "models"
 
 
 @pytest.fixture
@@ -114,3 +121,32 @@ def test_what_cannot_be_used_is_one_line(
 
 def test_nothing_to_measure_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert "nothing to measure" in complaint(capsys, command.main, ["--task", "denoise"])
+
+
+@pytest.mark.parametrize(
+    ("main", "arguments", "said"),
+    [
+        (command.main, [], "measure it with --task denoise"),
+        (command.main, ["--bitrates", "6"], "measure it with --task denoise"),
+        (contexts.main, [], "see python -m zoo denoise"),
+        (first.main, [], "see python -m zoo denoise"),
+        (tokenise.main, ["--data.root", "audio", "--rows", "0"], "see python -m zoo denoise"),
+        (zoo_command.main, ["encode", "audio/a/0.wav", "out.zac"], "see python -m zoo denoise"),
+        (zoo_command.main, ["encode", "--corpus", "audio", "out"], "see python -m zoo denoise"),
+        (zoo_command.main, ["tokenise", "audio", "out"], "see python -m zoo denoise"),
+        (zoo_command.main, ["generate", "out"], "see python -m zoo denoise"),
+    ],
+)
+def test_commands_that_take_codes_say_what_a_denoiser_is_for(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    main: Callable[..., None],
+    arguments: list[str],
+    said: str,
+) -> None:
+    monkeypatch.setattr(shipped, "FOLDER", MODELS)
+    told = complaint(capfd, main, [*arguments, "--ckpt", shipped.DENOISER])
+    assert re.match(f"error: {shipped.DENOISER} .*is a denoiser", told)
+    assert said in told
+    assert not list(Path().glob("out*"))

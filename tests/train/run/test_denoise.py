@@ -14,15 +14,17 @@ import pytest
 import soundfile
 
 import zoo
+from configs import latent_flow
 from configs.base import Augmentation, Config, Corruption, Data, Evaluation, LossWeights
 from configs.denoiser import Denoiser
 from tests.train import tiny
 from tests.train.run.initialised import contents, refused
-from train.run import loop
+from train.run import loop, prior
 from train.run.finish import finish
 from train.run.start import make_source
 from train.step.tasks import make_task
 from train.watch.observe import HeldOut
+from zoo.errors import ZooError
 
 RATE = 8000
 MODEL = Denoiser(sample_rate=RATE, n_fft=120, hop_length=60, fine_hz=1500.0, group_size=4, width=8, n_blocks=1)
@@ -144,3 +146,9 @@ def test_silent_recordings_are_refused(tmp_path):
     (tmp_path / "noises").mkdir()
     soundfile.write(tmp_path / "noises" / "nothing.wav", np.zeros(RATE), RATE)
     refused(at(tmp_path / "run", data=Data(segment_s=0.1, noise=str(tmp_path / "noises"))), "nothing to learn from")
+
+
+def test_latents_of_a_denoiser_are_not_modelled(finished, tmp_path):
+    config = dataclasses.replace(latent_flow.CONFIG, codec=str(finished))
+    with pytest.raises(ZooError, match=f"codec {finished}: is a denoiser"):
+        prior.of_codec(tmp_path, config, print)

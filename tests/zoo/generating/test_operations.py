@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -167,7 +168,7 @@ def test_a_prior_is_no_codec_and_a_codec_no_prior(runs, tmp_path, monkeypatch):
         generating.load(runs / "tiny")
     with pytest.raises(CheckpointError, match="no prior at"):
         generating.load(tmp_path / "nothing")
-    monkeypatch.setattr(shipped, "names", lambda: ("codec_24khz",))
+    monkeypatch.setattr(shipped, "FOLDER", Path(shipped.__file__).parent / "models")
     with pytest.raises(
         CheckpointError, match=r"codec_24khz is a codec, no prior: train .* --model latent_flow --codec codec_24khz"
     ):

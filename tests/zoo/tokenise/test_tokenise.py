@@ -199,9 +199,9 @@ def test_a_codec_of_two_channels(quick, tokenise, library, monkeypatch):
 
 
 def test_a_codec_without_codes_has_latents(tokenise, codec, monkeypatch, capfd):
-    monkeypatch.setattr(type(codec), "symbols", SymbolFormat(()))
+    monkeypatch.setattr(type(codec.engine), "symbols", SymbolFormat(()))
     said = complaint(capfd, "tokenise", "lib", "out")
-    assert "it has no codes: give --latents" in said
+    assert "has no codes, its latents are continuous: give --latents" in said
 
 
 def test_latents(tokenise, library, codec):
