@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from configs import loading
-from configs.base import Config, ModelConfig, Published, Schedule, Weight
+from configs.base import Config, LossWeights, ModelConfig, Published, Schedule, Weight
 from zoo import shipped
 from zoo.console.command import fail, require_local, unframed
 from zoo.errors import ZooError
@@ -77,7 +77,8 @@ def parse(arguments: Sequence[str] | None = None, *, commands: Sequence[str] = (
         require_local(chosen.workdir or base.workdir)
         workdir = Path(chosen.workdir or base.workdir or f"runs/{name}")
         stored = workdir / "config.json"
-        if chosen.resume and stored.is_file():
+        goes_on = chosen.resume and stored.is_file()
+        if goes_on:
             # a run continues as it was begun; what the command line says comes on top
             asked, base = base, dataclasses.replace(_stored(stored), overwrite=False)
             if base.model.recipe != asked.model.recipe:
@@ -86,6 +87,7 @@ def parse(arguments: Sequence[str] | None = None, *, commands: Sequence[str] = (
     except (loading.ConfigError, ZooError, ValueError, OSError) as error:
         fail(str(error))
     config = override(base, rest)
+    _check_discriminators(config, base.loss if goes_on or base.adversarial_start >= 0 else LossWeights())
     return name, dataclasses.replace(config, workdir=str(workdir), resume=chosen.resume)
 
 
@@ -137,21 +139,19 @@ def override(base: Config, arguments: Sequence[str]) -> Config:
             fail(_one_line(unframed(errors.getvalue()), arguments, base))
         raise
     values = {f.name: getattr(parsed, f.name) for f in dataclasses.fields(Config)}
-    config = Config(**values)
-    _check_discriminators(config, base)
-    return config
+    return Config(**values)
 
 
-def _check_discriminators(config: Config, base: Config) -> None:
-    """Exits with an error for a new weight of the discriminators' losses where there are no discriminators.
+def _check_discriminators(config: Config, may_stay: LossWeights) -> None:
+    """Exits with an error for weights of the discriminators' losses where there are no discriminators.
 
-    A recipe's own weight may stay: --adversarial_start -1 is how it is trained without them.
+    Those of a recipe that has some may stay: --adversarial_start -1 is how it is trained without them.
     """
     for name in ("adversarial", "feature_matching"):
         weight = getattr(config.loss, name)
-        if config.adversarial_start < 0 and weight not in (0, getattr(base.loss, name)):
+        if config.adversarial_start < 0 and weight not in (0, getattr(may_stay, name)):
             fail(
-                f"--loss.{name} is {format_weight(weight)}, but adversarial_start is {config.adversarial_start}, so "
+                f"loss.{name} is {format_weight(weight)}, but adversarial_start is {config.adversarial_start}, so "
                 "there are no discriminators: say with --adversarial_start at which step they join"
             )
 
