@@ -65,7 +65,7 @@ def load(
         family, place = _family_before(place)
     stated = family is not None or config is not None
     if shipped.is_name(place) and not stated:
-        return shipped.load(place)
+        return load_shipped(place)
     if not runs.is_run(place):
         from zoo.published.load import load_published
 
@@ -81,6 +81,20 @@ def load(
         if (older := _loadable_before(Path(place), found)) is None:
             raise
         raise CheckpointError(f"{error}; the one before it can be loaded: {older}") from None
+
+
+def load_shipped(name: str = shipped.DEFAULT) -> ReadyCodec:
+    """The codec of the package with this name, whatever else has it; raises CheckpointError as `shipped.folder_of`."""
+    from zoo.published.load import load_published
+
+    folder = shipped.folder_of(name)
+    try:
+        codec = load_published(folder)
+    except ZooError as error:
+        raise CheckpointError(shipped.damaged(name, str(error))) from None
+    # by its name: results and caches do not belong into the package's folder
+    codec.metadata["path"] = name
+    return codec
 
 
 def _family_before(name: str) -> tuple[str | None, str]:
@@ -111,7 +125,7 @@ def find_by_hash(weights_hash: bytes, root: str | Path = "runs") -> ReadyCodec:
     reason: CheckpointError | None = None
     try:
         if (name := shipped.named_by(weights_hash)) is not None:
-            return shipped.load(name)
+            return load_shipped(name)
     except CheckpointError as error:
         reason = error  # a run may have it nevertheless
     for run in sorted(Path(root).iterdir()) if Path(root).is_dir() else []:

@@ -1,21 +1,18 @@
 """The codecs that this package brings, ready for use without a network: which there are, and how one is found.
 
 `python -m zoo export RUN zoo/models/NAME --precision float16 --licence … --trained_on …` makes one of a run. Imports
-nothing that computes before a codec is loaded.
+nothing that computes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zoo.errors import CheckpointError, ZooError
 from zoo.published import hub
 from zoo.saved import checksums
-
-if TYPE_CHECKING:
-    from zoo.ready import ReadyCodec
 
 FOLDER = Path(__file__).with_name("models")
 """Each of its folders is a codec, as `zoo.published.load.export` writes them. It may be empty, or not be there."""
@@ -88,9 +85,9 @@ def about(name: str) -> Shipped:
             kbps=(float(config["kbps"][0]), float(config["kbps"][1])) if "kbps" in config else None,
         )
     except CheckpointError as error:
-        raise CheckpointError(_damaged(name, str(error))) from None
+        raise CheckpointError(damaged(name, str(error))) from None
     except (KeyError, IndexError, ValueError, TypeError) as error:
-        raise CheckpointError(_damaged(name, f"{hub.CONFIGS[0]} does not say what it is ({error})")) from None
+        raise CheckpointError(damaged(name, f"{hub.CONFIGS[0]} does not say what it is ({error})")) from None
 
 
 def known() -> tuple[Shipped, ...]:
@@ -128,13 +125,11 @@ def named_by(weights_hash: bytes) -> str | None:
     return None
 
 
-def load(name: str = DEFAULT) -> ReadyCodec:
-    """The codec of the package with this name.
+def folder_of(name: str) -> Path:
+    """The folder of a codec of the package.
 
     Raises CheckpointError for one that it does not have, and where a file is no longer what it was.
     """
-    from zoo.published.load import load_published
-
     if name not in names():
         raise CheckpointError(f"the package has no codec {name}{_others()}")
     folder = FOLDER / name
@@ -142,12 +137,9 @@ def load(name: str = DEFAULT) -> ReadyCodec:
         if not (folder / checksums.FILE).is_file():
             raise CheckpointError(f"{checksums.FILE} is missing")
         checksums.check(folder, (hub.CONFIGS[0], hub.WEIGHTS[0], hub.TABLES))
-        codec = load_published(folder)
     except ZooError as error:
-        raise CheckpointError(_damaged(name, str(error))) from None
-    # by its name: results and caches do not belong into the package's folder
-    codec.metadata["path"] = name
-    return codec
+        raise CheckpointError(damaged(name, str(error))) from None
+    return folder
 
 
 def unknown(name: str) -> str | None:
@@ -162,5 +154,6 @@ def _others() -> str:
     return f"; the package has {', '.join(names())}" if names() else ""
 
 
-def _damaged(name: str, why: str) -> str:
+def damaged(name: str, why: str) -> str:
+    """What is to be said of a codec of the package that cannot be used."""
     return f"{name}, a codec of this package, is damaged: install the package anew ({why})"

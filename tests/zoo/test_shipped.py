@@ -18,7 +18,7 @@ from tests.zoo.conftest import complaint, make, sound
 from zoo import loading, shipped
 from zoo.__main__ import main
 from zoo.commands import sources
-from zoo.errors import CheckpointError, ZooError
+from zoo.errors import BitstreamError, CheckpointError, ZooError
 from zoo.published import hub, load
 from zoo.published.precision import rounded
 
@@ -206,6 +206,8 @@ def test_a_file_by_another_codec_of_the_package_names_it(package, capfd, tmp_pat
     (tmp_path / "a.zac").write_bytes(zoo.load("codec_24khz").compress(sound(500), 8000))
     said = complaint(capfd, "decode", "a.zac", "a.wav", "--ckpt", "bright_8khz")
     assert "a.zac: it was made with codec_24khz, not with bright_8khz" in said
+    with pytest.raises(BitstreamError, match="it was made with codec_24khz, not with bright_8khz"):
+        zoo.load("bright_8khz").decompress((tmp_path / "a.zac").read_bytes())
 
 
 def test_the_function_models_stays_one_where_there_is_a_folder_of_that_name(tmp_path):

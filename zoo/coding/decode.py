@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
+from zoo import shipped
 from zoo.arguments import as_bytes
 from zoo.audio.resampler import Resampler, grid_hz
 from zoo.bitstream.container import ContainerReader
@@ -17,7 +19,7 @@ from zoo.coding.channels import ChannelLayout
 from zoo.coding.codes import UNUSED, CodePacket
 from zoo.coding.engine import Engine
 from zoo.coding.stream import FrameDecoder, packets_to_warm_up
-from zoo.errors import BitstreamError, ZooError
+from zoo.errors import BitstreamError, CheckpointError, ZooError
 
 Item = TypeVar("Item")
 
@@ -175,10 +177,15 @@ def streams_of(engine: Engine, header: Header) -> ChannelLayout:
 
 
 def check_weights(engine: Engine, header: Header) -> None:
-    """Raises BitstreamError if the file was made by other weights than the codec's."""
-    if header.weights_hash != engine.digest:
-        ours = f"{engine.digest.hex()} ({engine.metadata.get('path', 'this codec')})"
-        raise BitstreamError(f"it was made with weights {header.weights_hash.hex()}, not with {ours}")
+    """Raises BitstreamError if the file was made by other weights than the codec's, by their name if it is known."""
+    theirs = header.weights_hash
+    if theirs == engine.digest:
+        return
+    with contextlib.suppress(CheckpointError):
+        if name := shipped.named_by(theirs):
+            raise BitstreamError(f"it was made with {name}, not with {engine.origin}")
+    ours = f"{engine.digest.hex()} ({engine.origin})"
+    raise BitstreamError(f"it was made with weights {theirs.hex()}, not with {ours}")
 
 
 def decode_blocks(engine: Engine, reader: Packets, damaged: list[int] | None = None) -> Iterator[np.ndarray]:

@@ -12,7 +12,7 @@ from zoo.audio import check_format, check_output, open_writer
 from zoo.bitstream.container import ContainerReader
 from zoo.commands.clipping import Peak
 from zoo.commands.options import Decode
-from zoo.commands.sources import expect, find_codec, open_input
+from zoo.commands.sources import find_codec, open_input
 from zoo.console.command import progress
 from zoo.console.terminal import report
 from zoo.errors import BitstreamError, DamageError, ZooError
@@ -36,7 +36,7 @@ def decode(options: Decode) -> None:
             reader = _open_packets(stream, lenient=options.lenient)
             codec = find_codec(options.ckpt, reader.header.weights_hash)
             begin = time.perf_counter()
-            expect(codec, reader)
+            coding.expect(codec.engine, reader)
             damaged: list[int] = []
             rate = reader.header.sample_rate
             if is_part:

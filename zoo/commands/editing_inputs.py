@@ -11,7 +11,7 @@ from zoo.audio import Reader, open_reader
 from zoo.audio.places import no_folder
 from zoo.bitstream.container import ContainerReader
 from zoo.bitstream.layout import MAGIC
-from zoo.commands.sources import expect, find_codec
+from zoo.commands.sources import find_codec
 from zoo.editing.aligned import BLOCK_SAMPLES
 from zoo.errors import BitstreamError, ZooError
 
@@ -28,7 +28,7 @@ class CodedReader:
         try:
             self._packets = ContainerReader(self._stream)
             codec = find_codec(ckpt, self._packets.header.weights_hash)
-            expect(codec, self._packets)
+            coding.expect(codec.engine, self._packets)
             self._engine = codec.engine
         except BitstreamError as error:
             self._stream.close()

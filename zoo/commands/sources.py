@@ -8,15 +8,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from zoo import coding, loading, shipped
+from zoo import loading, shipped
 from zoo.audio import RawFormat, output
 from zoo.audio.places import no_folder
-from zoo.bitstream.container import ContainerReader
 from zoo.commands.options import Raw
 from zoo.console.terminal import report
-from zoo.errors import BitstreamError, CheckpointError, ZooError
+from zoo.errors import ZooError
 from zoo.ready import ReadyCodec
-from zoo.tokens import Tokens
 
 
 @contextlib.contextmanager
@@ -54,17 +52,7 @@ def find_codec(ckpt: str | None, weights_hash: bytes | None = None, *, denoises:
     if trained := loading.list_runs():
         kind = "denoiser" if denoises else "codec"
         report(f"with {name}, the package's own {kind}; another one must be named: --ckpt {trained[0].name}")
-    return shipped.load(name)
-
-
-def expect(codec: ReadyCodec, reader: ContainerReader | Tokens) -> None:
-    """Has a reader check what only the codec knows; raises BitstreamError, which names whose file it is, if known."""
-    theirs = reader.header.weights_hash
-    if theirs != codec.engine.digest:
-        with contextlib.suppress(CheckpointError):
-            if name := shipped.named_by(theirs):
-                raise BitstreamError(f"it was made with {name}, not with {codec.origin}")
-    coding.expect(codec.engine, reader)
+    return loading.load_shipped(name)
 
 
 def find_run(ckpt: str | None) -> ReadyCodec:
