@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +23,7 @@ from zoo.console.command import progress
 from zoo.errors import ZooError
 from zoo.generating.latents import latent_encoder
 from zoo.ready import ReadyCodec
-from zoo.saved import user_cache
+from zoo.saved import user_cache, whole
 
 FORMAT = 1
 LATENTS, INDEX = "latents.f16", "index.json"
@@ -55,13 +52,9 @@ def stored(codec: ReadyCodec, recordings: Sequence[Recording], say: Callable[[st
         return found
     try:
         root.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=".part-", dir=root))
-        try:
+        with whole.folder(place, replaces=False) as part:  # another run may have computed them meanwhile
+            part.mkdir()
             _write(part, codec, recordings, say)
-            if not place.exists():
-                os.replace(part, place)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
         raise ZooError(f"{place}: latents cannot be written ({error.strerror}); XDG_CACHE_HOME moves them") from None
     if (found := _open(place)) is None:

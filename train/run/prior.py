@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +19,7 @@ from zoo.generating import latents
 from zoo.generating.ready import CODEC
 from zoo.published import load as published
 from zoo.ready import ReadyCodec
-from zoo.saved import checkpoint, checksums
+from zoo.saved import checkpoint, checksums, whole
 
 MAX_LABELS = 1000
 
@@ -113,20 +112,17 @@ def keep_codec(workdir: Path, config: Config) -> None:
     with contextlib.suppress(ZooError):
         if place.is_dir() and loading.load(place).digest == codec.digest:
             return
-    part = workdir / f".{CODEC}.part-{os.getpid()}"
-    shutil.rmtree(part, ignore_errors=True)
     source = Path(str(codec.metadata.get("path", "")))
-    if (source / "metadata").is_dir() and (source / "codec").is_dir():
-        part.mkdir()
-        for name in ("codec", "metadata"):
-            shutil.copytree(source / name, part / name)
-        if (source / checksums.FILE).is_file():
-            shutil.copy(source / checksums.FILE, part)
-        checkpoint.load(part)  # a copy that cannot be read is noticed now
-    else:
-        published.export(codec, part)
-    shutil.rmtree(place, ignore_errors=True)
-    os.replace(part, place)
+    with whole.folder(place) as part:
+        if (source / "metadata").is_dir() and (source / "codec").is_dir():
+            part.mkdir()
+            for name in ("codec", "metadata"):
+                shutil.copytree(source / name, part / name)
+            if (source / checksums.FILE).is_file():
+                shutil.copy(source / checksums.FILE, part)
+            checkpoint.load(part)  # a copy that cannot be read is noticed now
+        else:
+            published.export(codec, part)
 
 
 def _library(config: Config, codec: ReadyCodec, say: Callable[[str], None]) -> data.CropSource:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -26,7 +24,7 @@ from zoo.published.files import torch_writer, weights
 from zoo.published.precision import Precision, narrow, rounded
 from zoo.published.stated import hyperparameters, stated
 from zoo.ready import ReadyCodec
-from zoo.saved import checkpoint, checksums
+from zoo.saved import checkpoint, checksums, whole
 
 _LOG = logging.getLogger(__name__)
 OURS = "codec-zoo"
@@ -126,25 +124,16 @@ def export(
     codec = dataclasses.replace(
         rounded(codec, precision), metadata=codec.metadata | {key: known for key, known in said.items() if known}
     )
-    part = folder.parent / f".{folder.name}.part-{os.getpid()}"
     try:
-        part.mkdir(parents=True)
-        _write(codec, part, precision)
-        if discriminators:
-            adversaries.write(part, discriminators, precision)
-        if not published:
-            checksums.write(part, [path.name for path in part.iterdir()])
-        if folder.exists():
-            old = part.with_suffix(".old")
-            folder.rename(old)
-            part.rename(folder)
-            shutil.rmtree(old)
-        else:
-            part.rename(folder)
+        with whole.folder(folder) as part:
+            part.mkdir(parents=True)
+            _write(codec, part, precision)
+            if discriminators:
+                adversaries.write(part, discriminators, precision)
+            if not published:
+                checksums.write(part, [path.name for path in part.iterdir()])
     except OSError as error:
         raise ZooError(f"{folder}: cannot be written ({error.strerror})") from None
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def check_folder(folder: str | Path, *, force: bool) -> None:

@@ -73,6 +73,51 @@ def test_what_killed_processes_left_under_names_of_their_own_is_removed(tmp_path
     assert set(os.listdir(tmp_path)) == {path.name, *kept}
 
 
+@pytest.mark.parametrize("replaces", [True, False])
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path, replaces: bool) -> None:
+    path = tmp_path / "model.v1"
+    path.mkdir()
+    (path / "old").touch()
+    with contextlib.suppress(ZeroDivisionError), whole.folder(path, replaces=replaces) as part:
+        part.mkdir()
+        (part / "half").touch()
+        assert part.parent == tmp_path
+        assert part.name.startswith(".model.")
+        raise ZeroDivisionError
+    assert os.listdir(path) == ["old"]
+    with whole.folder(path, replaces=replaces) as part:
+        part.mkdir()
+        (part / "new").touch()
+    assert os.listdir(path) == ["new" if replaces else "old"]
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_a_folder_that_cannot_be_replaced_is_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    path.mkdir()
+    with pytest.raises(FileNotFoundError), whole.folder(path):
+        pass  # nothing was made
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_folders_that_killed_processes_left_are_removed_once_there_is_a_whole_one(tmp_path: Path) -> None:
+    path, dead = tmp_path / "model", _pid_of_none()
+    gone = [f".model.{dead}-1", f".model.{dead}-1.old"]
+    kept = [f".model.{os.getpid()}-1", f".model.{dead}-2", f".other.{dead}-1"]
+    for name in gone + kept:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "half").touch()
+        if name != kept[1]:  # too young: a large file in it may still be written to by another host
+            os.utime(tmp_path / name / "half", (0, 0))
+        os.utime(tmp_path / name, (0, 0))
+    with contextlib.suppress(ZeroDivisionError), whole.folder(path):
+        raise ZeroDivisionError
+    assert set(os.listdir(tmp_path)) == {*gone, *kept}
+    with whole.folder(path) as part:
+        part.mkdir()
+    assert set(os.listdir(tmp_path)) == {path.name, *kept}
+
+
 def _pid_of_none() -> int:
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
