@@ -127,8 +127,8 @@ def run(options: Options) -> None:
     if options.perceptual:
         perceptual.require(options.perceptual)
     for folder in (options.output, options.report):
-        if folder:
-            cli.check_results_folder(folder)
+        if folder is not None:  # before a codec is loaded
+            cli.results_folder(folder, None)
     codecs = cli.load_codecs(options.ckpt)
     for codec in codecs.values():
         codec.engine.check_coded("measure it with --task denoise" if codec.denoises else None)
@@ -145,7 +145,7 @@ def run(options: Options) -> None:
     n_codecs = len(systems)
     systems += rivals.systems(options.against, sample_rate=rate, channels=channels) if options.against else []
     clips = cli.load_clips(options.data, first, limit=options.limit)
-    output = cli.check_results_folder(options.output or options.report or cli.results_folder(first))
+    output = cli.results_folder(options.output or options.report, first)
     cache = Cache(output / "cache.jsonl") if options.cache else None
     with progress(len(clips) * len(systems), "evaluating") as advance:
         rows = evaluate(

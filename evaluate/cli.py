@@ -6,7 +6,6 @@ Imports nothing that computes, so that --help is quick.
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -85,23 +84,31 @@ def run_folder(codec: ReadyCodec) -> Path:
     return checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint
 
 
-def results_folder(codec: ReadyCodec) -> Path:
-    """The default folder of results: evaluation/ where the codec is; for what is not a folder, one of its name."""
+def results_folder(named: str | None, codec: ReadyCodec | None) -> Path:
+    """The folder for results, before anything is computed: the one named, else evaluation/ where the codec is.
+
+    For a codec that is no folder that is one of its name in evaluation/, without a codec evaluation/ itself. Raises
+    ZooError for a file, and where nothing can be written.
+    """
+    from zoo.audio.output import check_folder
+
+    if named is not None:
+        return check_folder(named)
+    if codec is None:
+        return check_folder("evaluation")
     folder = run_folder(codec)
-    return folder / "evaluation" if folder.is_dir() else Path("evaluation") / folder.name
+    return check_folder(folder / "evaluation" if folder.is_dir() else Path("evaluation") / folder.name)
 
 
-def check_results_folder(path: str | Path) -> Path:
-    """The folder for results, before anything is computed; raises ZooError for a file, and where none can be made."""
-    place = Path(path)
-    there = next(folder for folder in (place.absolute(), *place.absolute().parents) if folder.exists())
-    if not there.is_dir():
-        raise ZooError(
-            f"{path}: {'is' if there == place.absolute() else f'{there} is'} a file, not a folder to write to"
-        )
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise ZooError(f"{path}: cannot be written (no permission to write to {there})")
-    return place
+def check_results_file(path: str | None) -> None:
+    """Raises ZooError, before anything is computed, for a folder, and for a file that cannot be written."""
+    from zoo.audio.output import check_folder
+
+    if path is None:
+        return
+    if path and Path(path).is_dir():
+        raise ZooError(f"{path}: is a folder, not a file to write")
+    check_folder(path and Path(path).parent)
 
 
 class ReadableClips:

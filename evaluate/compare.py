@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from tyro.conf import Positional, arg
 
-from evaluate import statistics
+from evaluate import cli, statistics
 from evaluate.records import NOT_FINITE, SILENT, label
 from evaluate.statistics import Totals
 from zoo.console.command import command
@@ -96,6 +96,7 @@ def run(options: Options) -> None:
     """Compares, prints the table and its notes; raises ZooError for input that cannot be used."""
     from evaluate import table
 
+    cli.check_results_file(options.output)
     found = compare(read(options.before), read(options.after), options.metric, seed=options.seed)
     if options.output is not None:
         table.write_json(found.differences, Path(options.output))

@@ -14,7 +14,6 @@ import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -243,6 +242,7 @@ def run(options: Options) -> None:
     (name, codec), *_ = cli.load_codecs([options.ckpt]).items()
     if codec.metadata["family"] != "autoencoder":
         raise ZooError(f"{options.ckpt} is a {codec.metadata['family']}; PCA is the rival of an autoencoder")
+    output = cli.results_folder(options.output, codec)
     trained_on = codec.metadata.get("config", {}).get("data", {}).get("root")
     training = list(training_clips(options.data.root or trained_on, codec, options.train_s))
     found = cli.load_clips(options.eval, codec, limit=options.limit)
@@ -258,7 +258,6 @@ def run(options: Options) -> None:
         rivals[companding] = evaluate(CodecSystem(rival, "mdct_pca"), clips)
     snr_db = {companding: overall(found, "snr_db") for companding, found in rivals.items()}
     best = max(snr_db, key=lambda companding: snr_db[companding])
-    output = Path(options.output) if options.output else cli.results_folder(codec)
     table.report(rows + rivals[best], output, title=f"{source} · PCA with companding {best}", name="pca")
     told = ", ".join(f"{companding}: {value:.2f} dB" for companding, value in snr_db.items())
     print(f"SNR of PCA by companding exponent: {told}")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from configs import base
-from evaluate import table
+from evaluate import cli, table
 from zoo.console.command import command
 from zoo.errors import ZooError
 
@@ -136,6 +136,7 @@ def run(options: Options) -> None:
     """Measures, prints and writes."""
     import jax
 
+    cli.check_results_file(options.output)
     delivery = measure(options)
     print(
         f"{delivery.source}: {delivery.audio_per_s:.0f} s of audio/s on {len(jax.devices())} × "

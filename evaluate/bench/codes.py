@@ -81,6 +81,7 @@ def run(options: Options) -> None:
         raise ZooError("nothing to encode: give --data.root DIR")
     if not options.seconds > 0 or not options.error >= 0:
         raise ZooError("--seconds must be positive, and --error not negative")
+    cli.check_results_file(options.output)
     codecs = cli.load_codecs(options.ckpt) if options.ckpt else {}
     codecs |= {f"{name} (random)": random_codec(name) for name in options.model}
     changes = []

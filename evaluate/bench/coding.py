@@ -108,6 +108,7 @@ def run(options: Options) -> None:
         raise ZooError("--seconds, --repeat and --batch_size must be positive")
     if options.peak_tflops is not None and not options.peak_tflops > 0:
         raise ZooError("--peak_tflops must be positive")
+    cli.check_results_file(options.output)
     if options.vs:
         _run_versus(options)
     else:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import arg
 
-from evaluate.cli import Folder
+from evaluate import cli
 from zoo.console.command import command
 from zoo.errors import ZooError
 
@@ -42,7 +42,7 @@ class Options:
     librosa is compared with where it is installed (pip install librosa).
     """
 
-    data: Folder = field(default_factory=Folder)
+    data: cli.Folder = field(default_factory=cli.Folder)
     """clips, whose channels are averaged; None = 24 clips of 5 s of the embedded generator"""
     names: tuple[str, ...] = ()
     """features; all by default"""
@@ -101,6 +101,7 @@ def run(options: Options) -> None:
     names = options.names or features.NAMES
     if unknown := [name for name in names if name not in features.NAMES]:
         raise ZooError(f"unknown feature {unknown[0]!r}; there are {', '.join(features.NAMES)}")
+    cli.check_results_file(options.output)
     machine, start = hardware.hardware(), time.perf_counter()
     clips = _clips(options)
     reading_s = time.perf_counter() - start

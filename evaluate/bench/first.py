@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import arg
 
+from evaluate import cli
 from evaluate.bench import footprint
 from zoo.console.command import command, use_compilation_cache
 from zoo.errors import ZooError
@@ -99,6 +100,7 @@ def run(options: Options) -> None:
         raise ZooError("nothing to measure: give --ckpt CODEC or --model NAME")
     if not options.seconds > 0 or options.repeat < 1:
         raise ZooError("--seconds and --repeat must be positive")
+    cli.check_results_file(options.output)
     if options.model or options.vs:
         check_torch()
     found = [_of_checkpoint(name, options) for name in options.ckpt]

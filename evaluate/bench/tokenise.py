@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import arg
 
+from evaluate import cli
 from evaluate.bench.dry_run import dry_run
 from evaluate.bench.tokenise_work import planned, speed
-from evaluate.cli import Folder
 from zoo.console.command import command
 from zoo.errors import ZooError
 
@@ -41,7 +41,7 @@ class Options:
     """a run directory or checkpoint, or a published model"""
     model: str | None = None
     """a family or published model with random weights instead"""
-    data: Folder = field(default_factory=Folder)
+    data: cli.Folder = field(default_factory=cli.Folder)
     """audio to be tokenised; None = the dry run alone"""
     workers: int | None = None
     """as many are compared with one; None = one to each core"""
@@ -85,6 +85,7 @@ def run(options: Options) -> None:
         raise ZooError("--vs torch takes --data.root and a published --model")
     if options.data.root and (options.ckpt is None) == (options.model is None):
         raise ZooError("give either --ckpt or --model")
+    cli.check_results_file(options.output)
     machine = hardware.hardware()
     dry = dry_run(options.rows) if options.rows else None
     speeds = compare(options) if options.data.root and not options.vs else []

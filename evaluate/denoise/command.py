@@ -6,7 +6,6 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluate import cli
@@ -17,7 +16,6 @@ from zoo.errors import ZooError
 if TYPE_CHECKING:
     from evaluate.denoise.mixing import Source
     from evaluate.denoise.run import Outcome
-    from zoo.ready import ReadyCodec
 
 
 @dataclass(frozen=True)
@@ -96,6 +94,7 @@ def run(options: Options) -> None:
     codecs = cli.load_codecs(options.ckpt) if options.ckpt else {}
     if requirements and not codecs:
         raise ZooError("--require: bounds are the codecs', and --ckpt names none")
+    output = cli.results_folder(options.output, next(iter(codecs.values()), None))
     rate = max((c.sample_rate for c in codecs.values()), default=cli.RATE_WITHOUT_CODEC)
     rate = rate if options.rate is None else options.rate
     channels = max((c.channels for c in codecs.values()), default=1) if options.channels is None else options.channels
@@ -120,7 +119,7 @@ def run(options: Options) -> None:
         )
     source = printable(options.data.root or "held-out clips of the embedded generator")
     title = f"{source} with noise · {rate} Hz · {'mono' if channels == 1 else f'{channels} channels'}"
-    table.report(outcome, _output(options, codecs), title=title, notes=_notes(outcome, noises))
+    table.report(outcome, output, title=title, notes=_notes(outcome, noises))
     if isinstance(clips, cli.ReadableClips):
         clips.say_what_was_taken(channels)
     failures = records.check([row for row in outcome.rows if row.system in mine], requirements)
@@ -138,12 +137,6 @@ def parse_snrs(values: Sequence[float]) -> list[float]:
         if not math.isfinite(value) or abs(value) > 100:
             raise ZooError(f"--snr_db {value:g}: must be between -100 and 100 dB")
     return sorted({float(value) for value in values})
-
-
-def _output(options: Options, codecs: dict[str, ReadyCodec]) -> Path:
-    if options.output:
-        return cli.check_results_folder(options.output)
-    return cli.results_folder(next(iter(codecs.values()))) if codecs else Path("evaluation")
 
 
 def _notes(outcome: Outcome, noises: Sequence[Source]) -> list[str]:

@@ -6,7 +6,6 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluate import cli
@@ -88,6 +87,7 @@ def run(options: Options) -> None:
     codecs = cli.load_codecs(options.ckpt) if options.ckpt else {}
     if requirements and not codecs:
         raise ZooError("--require: bounds are the codecs', and --ckpt names none")
+    output = cli.results_folder(options.output, next(iter(codecs.values()), None))
     left_out: dict[str, list[str]] = {}
     rows: list[EditRow] = []
     if set(edits) & {"mix", "gain", "eq", "splice"}:
@@ -99,7 +99,7 @@ def run(options: Options) -> None:
         raise ZooError("nothing to measure: --ckpt needs a run directory to mix latents")
     source = printable(options.data.root or "held-out clips of the embedded generator")
     notes = [f"left out {counted(len(names), 'clip')}: {reason} ({names[0]})" for reason, names in left_out.items()]
-    table.report(rows, _output(options, codecs), title=f"edits · {source}", notes=notes)
+    table.report(rows, output, title=f"edits · {source}", notes=notes)
     failures = records.check([row for row in rows if row.system in codecs], requirements)
     for failure in failures:
         print(f"missed: {failure}", file=sys.stderr)
@@ -167,12 +167,6 @@ def _check(options: Options) -> None:
         if not math.isfinite(steps):
             raise ZooError(f"--semitones {steps:g} is no pitch")
         stretching.pitch_rates(steps, SAMPLE_RATE)
-
-
-def _output(options: Options, codecs: dict[str, ReadyCodec]) -> Path:
-    if options.output:
-        return cli.check_results_folder(options.output)
-    return cli.results_folder(next(iter(codecs.values()))) if codecs else Path("evaluation")
 
 
 if __name__ == "__main__":

@@ -75,6 +75,8 @@ def run(options: Options) -> None:
     if any(not 1 <= gap_ms <= 5000 for gap_ms in options.gaps_ms):
         raise ZooError("--gaps_ms: gaps are of 1 to 5000 ms")
     prior = generating.load(options.ckpt, options.codec)
+    place = Path(prior.metadata["path"]).parent.parent / "evaluation"
+    output = cli.results_folder(options.output or str(place), None)
     seconds = prior.module.window / prior.module.frame_rate_hz if options.seconds is None else options.seconds
     if not 0.1 <= seconds <= 60:
         raise ZooError(f"--seconds must lie between 0.1 and 60, got {seconds:g}")
@@ -101,8 +103,6 @@ def run(options: Options) -> None:
                 lambda: advance(1),
                 lambda clip: latents.decode(prior.codec, latents.encode(prior.codec, clip), len(clip)),
             )
-    checkpoint = Path(prior.metadata["path"])
-    output = Path(options.output) if options.output else checkpoint.parent.parent / "evaluation"
     title = f"{printable(options.data.root)} · {options.n} sounds of {seconds:.2f} s · {vectors.name}"
     results.report(rows, found, output, title=title)
 

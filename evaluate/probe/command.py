@@ -59,6 +59,7 @@ def run(options: Options) -> None:
         raise ZooError("--data.root needs a folder with a sub-folder for each class")
     data = labelled.read(options.data.root)
     codecs = cli.load_codecs(options.ckpt)
+    output = cli.results_folder(options.output, next(iter(codecs.values())))
     extractors: dict[str, Extractor] = {"": Cepstra()} | {name: embedder(codec) for name, codec in codecs.items()}
     rows: dict[str, list[np.ndarray]] = {}
     kept = []
@@ -91,9 +92,7 @@ def run(options: Options) -> None:
     source = printable(options.data.root)
     title = f"{source} · {len(kept)} clips of {len(data.classes)} classes · {n_folds} folds"
     results.print_table(trials, title)
-    results.write(
-        trials, data.classes, options.output or cli.results_folder(next(iter(codecs.values()))), title, n_folds
-    )
+    results.write(trials, data.classes, output, title, n_folds)
 
 
 if __name__ == "__main__":

@@ -126,7 +126,7 @@ def test_results_of_what_is_no_folder_get_one_of_its_name(tmp_path: Path, monkey
     (tmp_path / "weights.pth").write_text("")
 
     def place(path: str) -> Path:
-        return cli.results_folder(cast(ReadyCodec, SimpleNamespace(metadata={"path": path})))
+        return cli.results_folder(None, cast(ReadyCodec, SimpleNamespace(metadata={"path": path})))
 
     assert place("descript/dac_24khz") == Path("evaluation/dac_24khz")
     assert place("weights.pth") == Path("evaluation/weights.pth")
@@ -142,7 +142,7 @@ def test_a_codec_of_the_package_goes_by_its_name(
     ((name, codec),) = cli.load_codecs(["codec_24khz"]).items()
     assert name == "codec_24khz"
     # nothing is written into the package
-    assert cli.results_folder(codec) == Path("evaluation/codec_24khz")
+    assert cli.results_folder(None, codec) == Path("evaluation/codec_24khz")
 
 
 def test_limit_is_for_each_domain(folder: Path, run_dir: Path) -> None:

@@ -229,9 +229,10 @@ def run(options: Options) -> None:
 
 
 def _run_speeds(options: Options) -> None:
-    from evaluate import table
+    from evaluate import cli, table
 
     output = options.output or "train_bench.json"
+    cli.check_results_file(output)
     try:
         configs = {name: _config(loading.get(name), options) for name in options.model or DEFAULT_MODELS}
     except loading.ConfigError as error:
@@ -247,7 +248,7 @@ def _run_speeds(options: Options) -> None:
 
 
 def _run_versus(options: Options) -> None:
-    from evaluate import table
+    from evaluate import cli, table
     from evaluate.bench import hardware, models
     from evaluate.bench.versus import check_torch
     from train.bench import versus
@@ -257,6 +258,7 @@ def _run_versus(options: Options) -> None:
         raise ZooError("--seconds, --repeat and --batch_size must be positive")
     if options.data.root is not None:
         raise ZooError("--vs torch computes on noise: --data.root is for the configurations' own speed")
+    cli.check_results_file(options.output)
     check_torch()
     machine, found = hardware.hardware(), []
     for model in [models.published_only(name) for name in options.model or DEFAULT_PUBLISHED]:

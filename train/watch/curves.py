@@ -71,11 +71,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(options: Options) -> None:
     """Reads, draws and writes; raises ZooError for what is no run, and for a page that cannot be written."""
-    from evaluate import table
+    from evaluate import cli, table
 
     output = Path(options.output)
     if output.suffix not in (".html", ".png"):
         raise ZooError(f"{output}: the page is .html or .png")
+    cli.check_results_file(options.output)
     runs = read(options.runs)
     if output.suffix == ".html":
         table.write_text(output, page(runs))

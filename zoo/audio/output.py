@@ -100,6 +100,27 @@ def check_output(path: str | Path, *, force: bool = False) -> None:
         raise ZooError(f"{path}: exists already; --force writes over it")
     elif not place.exists() and not (folder := Path(os.path.realpath(place)).parent).is_dir():
         raise ZooError(f"{path}: no folder {folder if place.is_symlink() else place.parent}")
+    elif place.is_file() or not place.exists():
+        _check_writable(path, Path(os.path.realpath(place)).parent)
+
+
+def check_folder(path: str | Path) -> Path:
+    """The folder that is to be written to, made or not; raises ZooError for a file, and where none can be made."""
+    place = Path(path)
+    if not str(path):
+        raise ZooError("the name of an output is empty")
+    there = next(folder for folder in (place.absolute(), *place.absolute().parents) if folder.exists())
+    if not there.is_dir():
+        raise ZooError(
+            f"{path}: {'is' if there == place.absolute() else f'{there} is'} a file, not a folder to write to"
+        )
+    _check_writable(path, there)
+    return place
+
+
+def _check_writable(path: str | Path, folder: Path) -> None:
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ZooError(f"{path}: cannot be written (no permission to write to {folder})")
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ import numpy as np
 
 from zoo import audio, families, generating
 from zoo.audio import check_output
+from zoo.audio.output import check_folder
 from zoo.commands.options import Generate
 from zoo.commands.sources import check_input, the_only
 from zoo.console.command import progress
@@ -145,8 +146,7 @@ def _prior(options: Generate) -> ReadyPrior:
 
 
 def _check_folder(folder: Path, files: list[Path], *, force: bool) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise ZooError(f"{folder}: is a file, not a folder to write to")
+    check_folder(folder)
     if not folder.exists() and not folder.absolute().parent.is_dir():
         raise ZooError(f"{folder}: no folder {folder.parent}")
     if folder.exists():

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from zoo import families
+from zoo.audio.output import check_folder as check_output_folder
 from zoo.bitstream import entropy
 from zoo.codec import Codec
 from zoo.errors import CheckpointError, ZooError, one_line
@@ -143,6 +144,7 @@ def check_folder(folder: str | Path, *, force: bool) -> None:
         raise ZooError(f"{folder} exists: choose another folder, or overwrite it with --force")
     if folder.exists() and not (hub.is_folder(folder) or (folder.is_dir() and not any(folder.iterdir()))):
         raise ZooError(f"{folder} is no exported model: it is not replaced")
+    check_output_folder(folder.parent)
 
 
 def _write(codec: ReadyCodec, folder: Path, precision: Precision) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from zoo import audio
+from zoo.audio import check_output
 from zoo.errors import CheckpointError, ZooError
 from zoo.published.files import weights
 from zoo.ready import ReadyCodec
@@ -110,6 +111,8 @@ def update(
     saved = time.monotonic()
     changed = kept is None or len(rows) != len(kept.names)
     paths = [path for path, (name, _) in marks.items() if name not in rows]
+    if paths:
+        check_output(target, force=True)
     read = clips.of_files({"codec": embedder}, paths, lambda path, error: on_note(f"skipped {error}"))
     for done, (path, found) in enumerate(read, 1):
         name, stamp = marks[path]

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from zoo import audio
 from zoo.audio import RawFormat, check_output, open_output, open_reader, open_writer
 from zoo.audio.decoders import wav
+from zoo.audio.output import check_folder
 from zoo.errors import ZooError
 
 ROOT = Path(__file__).parents[3]
@@ -374,3 +375,14 @@ def test_a_standard_stream_that_is_closed_or_a_terminal(monkeypatch, stream, nam
     monkeypatch.setattr(sys, stream, SimpleNamespace(buffer=io.BytesIO(), isatty=lambda: True))
     with pytest.raises(ZooError, match=f"{name}: is a terminal"):
         use("-")
+
+
+def test_a_folder_that_may_not_be_written_to_is_named_before_anything_is_made(tmp_path, monkeypatch):
+    (tmp_path / "there.wav").touch()
+    monkeypatch.setattr(os, "access", lambda place, mode: False)  # as for a user who is not root
+    for name in ("there.wav", "new.wav"):
+        with pytest.raises(ZooError, match=rf"{name}: cannot be written \(no permission to write to {tmp_path}\)"):
+            check_output(tmp_path / name, force=True)
+    with pytest.raises(ZooError, match="no permission to write"):
+        check_folder(tmp_path / "folder" / "below")
+    check_output("/dev/null")
