@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 RATE_WITHOUT_CODEC = 48_000
 """Hz at which others are compared where no codec says otherwise"""
 
+MAX_TRAIN_S = 100_000.0
+
 
 @dataclass(frozen=True)
 class Folder:
@@ -82,6 +84,18 @@ def run_folder(codec: ReadyCodec) -> Path:
     """The run directory that a codec was loaded from, or the checkpoint's own folder where it stands alone."""
     checkpoint = Path(codec.metadata["path"])
     return checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint
+
+
+def check_train_s(train_s: float) -> None:
+    """Raises ZooError for a length of training audio that there cannot be, or that takes days to code."""
+    if not 0 < train_s <= MAX_TRAIN_S:
+        raise ZooError(f"--train_s must be above 0 and at most {MAX_TRAIN_S:g}, got {train_s:g}")
+
+
+def check_seed(seed: int) -> None:
+    """Raises ZooError for a seed that random generators do not take."""
+    if not 0 <= seed < 2**32:
+        raise ZooError(f"--seed must lie between 0 and {2**32 - 1}, got {seed}")
 
 
 def results_folder(named: str | None, codec: ReadyCodec | None) -> Path:

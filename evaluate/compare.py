@@ -97,6 +97,7 @@ def run(options: Options) -> None:
     from evaluate import table
 
     cli.check_results_file(options.output)
+    cli.check_seed(options.seed)
     found = compare(read(options.before), read(options.after), options.metric, seed=options.seed)
     if options.output is not None:
         table.write_json(found.differences, Path(options.output))

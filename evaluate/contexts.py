@@ -133,6 +133,7 @@ def _packets(codec: ReadyCodec, clips: Iterable[Clip], level: int) -> Iterator[n
 def run(options: Options) -> None:
     """Fits, measures and prints; raises ZooError for input that cannot be used."""
     cli.check_results_file(options.output)
+    cli.check_train_s(options.train_s)
     (name, codec), *_ = cli.load_codecs([options.ckpt]).items()
     codec.engine.check_coded()
     trained_on = codec.metadata.get("config", {}).get("data", {}).get("root")

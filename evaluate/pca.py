@@ -239,6 +239,7 @@ def run(options: Options) -> None:
     """Fits, evaluates and prints; raises ZooError for input that cannot be used."""
     from evaluate import table
 
+    cli.check_train_s(options.train_s)
     (name, codec), *_ = cli.load_codecs([options.ckpt]).items()
     if codec.metadata["family"] != "autoencoder":
         raise ZooError(f"{options.ckpt} is a {codec.metadata['family']}; PCA is the rival of an autoencoder")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -126,8 +127,8 @@ class RatedSystem:
     _warm: set[float] = field(default_factory=set, repr=False)
 
     def __post_init__(self) -> None:
-        if self.kbps <= 0:
-            raise ZooError(f"{self.name}: a bitrate must be above 0")
+        if not 0 < self.kbps < math.inf:
+            raise ZooError(f"{self.name}: a bitrate must be above 0, and finite")
 
     @property
     def name(self) -> str:

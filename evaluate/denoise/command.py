@@ -86,8 +86,7 @@ def run(options: Options) -> None:
     scores = tuple(name for words in options.perceptual for name in words.split(","))
     if scores:
         perceptual.require(scores)
-    if options.seed < 0:
-        raise ZooError(f"--seed must not be negative, got {options.seed}")
+    cli.check_seed(options.seed)
     others = rivals.create_all(options.against)
     if not options.ckpt and not others:
         raise ZooError("nothing to measure: --ckpt needs a run directory, or --against another denoiser")

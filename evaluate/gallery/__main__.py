@@ -58,8 +58,7 @@ def run(options: Options) -> None:
     """Makes the page and prints where it is; raises ZooError for input that cannot be used, before anything is made."""
     if not (options.denoiser or options.prior or options.codec):
         raise ZooError("nothing to show: name a run with --denoiser, --prior or --codec")
-    if options.seed < 0:
-        raise ZooError(f"--seed must not be negative, got {options.seed}")
+    cli.check_seed(options.seed)
     from evaluate.gallery import page, runs, sources
     from zoo import generating
     from zoo.audio import check_output

@@ -68,6 +68,7 @@ def run(options: Options) -> None:
     from zoo import generating
     from zoo.generating import Sampling, latents
 
+    cli.check_seed(options.seed)
     if options.data.root is None:
         raise ZooError("--data.root needs a folder of real sounds")
     if options.n < 8 or options.nearest < 8 or options.gap_clips < 1:

@@ -55,6 +55,7 @@ def run(options: Options) -> None:
 
     if not options.classifiers or not set(options.classifiers) <= set(KINDS):
         raise ZooError(f"--classifiers {' '.join(options.classifiers)}: choose from {', '.join(KINDS)}")
+    cli.check_seed(options.seed)
     if options.data.root is None:
         raise ZooError("--data.root needs a folder with a sub-folder for each class")
     data = labelled.read(options.data.root)

@@ -41,5 +41,6 @@ def test_a_rate_below_the_lowest_level_is_that_level(codec):
 
 def test_rates_are_kept_apart_by_the_cache_and_must_be_above_zero(codec):
     assert len({RatedSystem(codec, "tiny", rate, RATE, 1).identity for rate in (3.0, 6.0)}) == 2
-    with pytest.raises(ZooError, match="tiny:0: a bitrate must be above 0"):
-        RatedSystem(codec, "tiny", 0.0, RATE, 1)
+    for rate in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(ZooError, match=f"tiny:{rate:g}: a bitrate must be above 0, and finite"):
+            RatedSystem(codec, "tiny", rate, RATE, 1)

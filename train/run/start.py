@@ -22,7 +22,7 @@ from train.data.files import report_note, skipped_line
 from train.data.inventory import Inventory
 from train.data.latents import LatentCrops
 from train.devices import parallel, processes
-from train.run import folder, init_from, prior
+from train.run import folder, init_from, prior, ranges
 from train.step import augment, corrupt
 from train.step.losses import ADVERSARIAL
 from train.step.phases import Phases
@@ -44,24 +44,11 @@ _NOISE_SEED = 0x6E6F6973
 
 def check_counts(config: Config) -> None:
     """Raises ZooError for settings that no run can have."""
-    counts = {name: getattr(config, name) for name in ("steps", "checkpoint_every", "keep_checkpoints", "log_every")}
-    counts["optim.max_skipped_steps"] = config.optim.max_skipped_steps
-    counts["discriminator.n_layers"] = config.discriminator.n_layers
-    for name, count in counts.items():
-        if count < 1:
-            raise ZooError(f"{name} must be at least 1, got {count}")
-    if config.data.threads < 0:
-        raise ZooError(f"data.threads must be at least 0, got {config.data.threads}")
+    ranges.check(config)
     if config.profile is not None:
         profile.check(config.profile, config.steps)
-    if config.data.prefetch < 0:
-        raise ZooError(f"data.prefetch must be at least 0, got {config.data.prefetch}")
-    if not 0 < config.evaluation.clip_s < float("inf"):
-        raise ZooError(f"evaluation.clip_s must be positive and finite, got {config.evaluation.clip_s:g}")
-    if not 0 <= config.evaluation.table_s < float("inf"):
-        raise ZooError(f"evaluation.table_s must be a number from 0 on, got {config.evaluation.table_s:g}")
-    if config.evaluation.clips < 1:
-        raise ZooError(f"evaluation.clips must be at least 1, got {config.evaluation.clips}")
+    if config.evaluation.clip_s == 0:
+        raise ZooError("evaluation.clip_s must be positive, got 0")
     augment.check(config.augmentation)
     if config.task == "denoise":
         corrupt.check(config.corruption)
@@ -111,6 +98,8 @@ def make_source(
     config, module = task.config, task.module
     share = max(config.batch_size // jax.process_count(), 1)
     memory.check_batches(config.data, batch_size=share, sample_rate=module.sample_rate, channels=module.channels)
+    second_bytes = module.sample_rate * module.channels * 4
+    memory.check_total(config.evaluation.table_s, second_bytes, "evaluation.table_s", "training audio")
     if isinstance(task, PriorTask):
         return prior.make_source(task, workdir or Path(), say)
     source = _source(task, config.data, task.module.channels, say)

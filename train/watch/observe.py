@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from configs.base import Config
+from configs.base import Config, Evaluation
 from evaluate import metrics
 from evaluate.clips import Clip, held_out_clips
 from evaluate.denoise import mixing
@@ -55,7 +55,10 @@ class HeldOut:
         if found:
             return found
         seconds_bytes = source.sample_rate * source.channels * 4
-        memory.check_total(evaluation.clip_s, n_clips * seconds_bytes, "evaluation.clip_s", f"{n_clips} clips")
+        if evaluation.clip_s / Evaluation.clip_s >= n_clips / Evaluation.clips:  # the stranger of the two is named
+            memory.check_total(evaluation.clip_s, n_clips * seconds_bytes, "evaluation.clip_s", f"{n_clips} clips")
+        option = "evaluation.clips" if evaluation.clips >= evaluation.samples else "evaluation.samples"
+        memory.check_total(n_clips, evaluation.clip_s * seconds_bytes, option, f"clips of {evaluation.clip_s:g} s")
         return held_out_clips(
             n_clips=n_clips,
             clip_s=evaluation.clip_s,

@@ -103,7 +103,7 @@ def test_a_codec_may_have_the_name_of_another_system(folder: Path, monkeypatch: 
         (["--against", "deepfilter"], "unknown rival 'deepfilter'"),
         (["--kinds", "cough"], "unknown kind of noise 'cough'"),
         (["--kinds", "none"], "no noise is left"),
-        (["--seed", "-1"], "--seed must not be negative"),
+        (["--seed", "-1"], "--seed must lie between 0 and"),
         (["--rate", "0"], "cannot compare at 0 Hz"),
         (["--require", "gain_db>0"], "--ckpt names none"),
         (["--require", "loudness>0"], "unknown metric 'loudness'"),

@@ -291,7 +291,7 @@ def test_sources_are_loud_stretches_of_different_domains(tmp_path: Path, capsys:
         (["--codec", "RUNS/tiny", "--data.root", "short"], "short: no recording of 2 s or more"),
         (["--codec", "RUNS/tiny", "--output", "there.html"], "there.html: exists already; --force"),
         (["--codec", "RUNS/tiny", "--output", "nowhere/page.html"], "nowhere/page.html: no folder nowhere"),
-        (["--codec", "RUNS/tiny", "--seed", "-1"], "--seed must not be negative, got -1"),
+        (["--codec", "RUNS/tiny", "--seed", "-1"], "--seed must lie between 0 and 4294967295, got -1"),
     ],
 )
 def test_what_cannot_be_used_is_told_in_one_line(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from configs.base import Config, Data, Discriminator, Evaluation, LossWeights, ModelConfig, Optim, Schedule
+from configs.base import Codebooks, Config, Data, Discriminator, Evaluation, LossWeights, ModelConfig, Optim, Schedule
 from tests.train import tiny
 from tests.train.run.initialised import refused
 from train.run import loop
@@ -70,6 +70,21 @@ class Unknown(ModelConfig):
         ({"data": Data(segment_s=1.0, prefetch=10**10)}, "data.prefetch keeps 10000000000 batches .*: data.prefetch "),
         ({"data": Data(prefetch=-1)}, "data.prefetch must be at least 0"),
         ({"evaluation": Evaluation(table_s=float("nan"))}, "evaluation.table_s must be"),
+        ({"evaluation": Evaluation(table_s=-1.0)}, "evaluation.table_s must be a number from 0 to .*, got -1"),
+        ({"evaluation": Evaluation(table_s=1e9)}, r"evaluation.table_s 1e\+09 asks for .* GiB of training audio"),
+        ({"evaluation": Evaluation(clip_s=0.0)}, "evaluation.clip_s must be positive"),
+        ({"evaluation": Evaluation(clip_s=float("inf"))}, "evaluation.clip_s must be"),
+        ({"evaluation": Evaluation(samples=-1)}, "evaluation.samples must be at least 0, got -1"),
+        ({"seed": -1}, "seed must be at least 0, got -1"),
+        ({"seed": 2**40}, "seed must be at most 4294967295"),
+        ({"data": Data(threads=10**6)}, "data.threads must be at most 1024"),
+        ({"data": Data(gain_db=float("inf"))}, "data.gain_db must be a number from 0 to 200, got inf"),
+        ({"data": Data(silence_db=float("nan"))}, "data.silence_db must be a number .*, got nan"),
+        ({"optim": Optim(weight_decay=-1.0)}, "optim.weight_decay must be"),
+        ({"optim": Optim(beta2=float("nan"))}, "optim.beta2 must be"),
+        ({"codebooks": Codebooks(usage_decay=2.0)}, "codebooks.usage_decay must be a number from 0 to 1, got 2"),
+        ({"codebooks": Codebooks(kmeans_frames=0)}, "codebooks.kmeans_frames must be at least 1"),
+        ({"discriminator": Discriminator(warmup_steps=-1)}, "discriminator.warmup_steps must be at least 0"),
         ({"loss": LossWeights(mel=-1.0)}, "loss.mel must be a number from 0 on, got -1"),
         ({"loss": LossWeights(mel=float("nan"))}, "loss.mel must be a number from 0 on, got nan"),
         ({"loss": LossWeights(mel=Schedule("linear", 0.0, float("nan"), 5))}, "loss.mel .* got nan"),

@@ -1,4 +1,4 @@
-"""Where results cannot be written is said before anything is computed, by every command that writes some."""
+"""Where results cannot be written, and numbers that make no sense, are said before anything is computed."""
 
 from __future__ import annotations
 
@@ -89,3 +89,25 @@ def test_a_file_in_the_place_of_a_folder(
     monkeypatch.setattr(generating, "load", lambda path, codec: SimpleNamespace(metadata={"path": "checkpoints/4"}))
     said = complaint(capfd, main, [*arguments, *named])
     assert "evaluation: is a file, not a folder to write to" in said or "evaluation is a file" in said
+
+
+@pytest.mark.parametrize("value", ["nan", "-1", "0", "1e9"])
+@pytest.mark.parametrize("main", [contexts.main, pca.main])
+def test_an_amount_of_training_audio_that_makes_no_sense(
+    capfd: pytest.CaptureFixture[str], main: Main, value: str
+) -> None:
+    assert "--train_s must be above 0 and at most" in complaint(capfd, main, ["--ckpt", "net", "--train_s", value])
+
+
+@pytest.mark.parametrize("seed", ["-1", "4294967296"])
+@pytest.mark.parametrize(
+    ("main", "arguments"),
+    [
+        (compare.main, ["a.json", "b.json"]),
+        (tasks.main, ["--task", "denoise", "--against", "wiener"]),
+        (tasks.main, ["--task", "probe", "--ckpt", "net"]),
+        (tasks.main, ["--task", "generate", "--ckpt", "net"]),
+    ],
+)
+def test_a_seed_that_is_none(capfd: pytest.CaptureFixture[str], main: Main, arguments: list[str], seed: str) -> None:
+    assert "--seed must lie between 0 and" in complaint(capfd, main, [*arguments, "--seed", seed])
