@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import math
+import operator
+from typing import Any
 
 from configs.base import Config
 from zoo.errors import ZooError
@@ -56,6 +57,5 @@ def check(config: Config) -> None:
             raise ZooError(f"{name} must be a number from {low:g} to {high:g}, got {number:g}")
 
 
-def _value(config: Config, name: str) -> float | None:
-    found: float | None = functools.reduce(getattr, name.split("."), config)  # type: ignore[arg-type]
-    return found
+def _value(config: Config, name: str) -> Any:
+    return operator.attrgetter(name)(config)
