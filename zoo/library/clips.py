@@ -16,6 +16,7 @@ import numpy as np
 
 from zoo.audio import SUFFIXES, open_reader
 from zoo.audio.loudspeakers import Layout
+from zoo.audio.output import describe
 from zoo.console import extras
 from zoo.console.terminal import printable
 from zoo.errors import ZooError, one_line
@@ -234,7 +235,7 @@ def _written(folder: Path, name: str, data: bytes) -> Iterator[Path]:
     try:
         copy.write_bytes(data)
     except OSError as error:
-        raise ZooError(f"{folder}: {name} cannot be copied here ({one_line(error)})") from None
+        raise ZooError(f"{folder}: {name} cannot be copied here ({describe(error)})") from None
     try:
         yield copy
     finally:

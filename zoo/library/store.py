@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import shutil
 import stat
@@ -31,6 +32,8 @@ _CHANGES = ("ETag", "etag", "md5Hash", "checksum", "blob_id", "LastModified", "l
 """what stores call that which changes with a file's contents, or when it is written"""
 _WITH_FOLDERS = {"sftp", "ssh", "ftp", "smb", "hdfs", "webhdfs"}
 """protocols of stores in which a folder must be there before its files"""
+_TALKATIVE = {"gs": "gcsfs", "gcs": "gcsfs", "hf": "huggingface_hub"}
+"""protocol → logger of its library, which writes each attempt to standard error, with tracebacks; `retried` tells it"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +171,8 @@ class Remote:
 
         self.name = uri
         protocol = uri.partition("://")[0]
+        if (logger := _TALKATIVE.get(protocol)) is not None:
+            logging.getLogger(logger).setLevel(logging.CRITICAL)
         try:
             self._fs, root = fsspec.url_to_fs(uri)
         except ImportError as error:
@@ -179,6 +184,9 @@ class Remote:
         self._root = root.rstrip("/")
         self._makes_folders = protocol in _WITH_FOLDERS
         self._is_web = protocol in ("http", "https")
+        self._has_answered = False
+        # or else fsspec reads on behind each block that it is asked for, and forgets what it read
+        self._of_block = {"cache_type": "none"} if protocol == "hf" else {}
 
     def at(self) -> tuple[Remote, File | None]:
         """The store itself; or, where its URI names a file, the folder that this is in, and the file."""
@@ -207,7 +215,7 @@ class Remote:
         self._fs.invalidate_cache()
         place = f"{self._root}/{folder}" if folder else self._root
         try:
-            found = retried(lambda: self._fs.ls(place, detail=False), self.name)
+            found = self._ask(lambda: self._fs.ls(place, detail=False), self.name)
         except FileNotFoundError:
             return set()
         except Exception as error:
@@ -260,16 +268,22 @@ class Remote:
                     stream.write(self.read(key))
                 for start in range(0, size or 0, DOWNLOAD_BLOCK):
                     end = min(start + DOWNLOAD_BLOCK, size)
-                    block = self._try(lambda s=start, e=end: self._fs.cat_file(path, start=s, end=e), name, "read")  # type: ignore[misc]
+                    asked = {"start": start, "end": end, **self._of_block}
+                    block = self._try(lambda asked=asked: self._fs.cat_file(path, **asked), name, "read")  # type: ignore[misc]
                     if len(block) != end - start:
                         raise ZooError(f"{name}: has changed while it was read")
                     stream.write(block)
         except OSError as error:
             raise ZooError(f"{target.parent}: {name} cannot be copied here ({describe(error)})") from None
 
+    def _ask(self, request: Callable[[], T], name: str) -> T:
+        answer = retried(request, name, has_answered=self._has_answered)
+        self._has_answered = True
+        return answer
+
     def _try(self, request: Callable[[], T], name: str, verb: str) -> T:
         try:
-            return retried(request, name)
+            return self._ask(request, name)
         except FileNotFoundError as error:
             if error.__cause__ is not None and not is_final(error.__cause__):
                 raise ZooError(f"{name}: cannot be {verb} ({said(error.__cause__)})") from None

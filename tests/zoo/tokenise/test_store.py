@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import random
+import socket
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import fsspec
 import pytest
@@ -144,10 +146,18 @@ def test_only_what_may_pass_is_asked_for_again(monkeypatch):
         def __init__(self, status: int) -> None:
             self.status = status
 
+    class HubError(OSError):
+        def __init__(self, status: int) -> None:
+            self.response = SimpleNamespace(status_code=status)
+
+    class OfflineModeIsEnabled(ConnectionError):
+        pass
+
     unreachable, missing = FileNotFoundError("url"), FileNotFoundError("url")
     unreachable.__cause__, missing.__cause__ = ConnectionError(), ResponseError(404)
     cases = [
         *((TimeoutError(), 3), (unreachable, 3), (ResponseError(503), 3), (ResponseError(429), 3)),
+        *((HubError(500), 3), (HubError(412), 3), (HubError(403), 1), (OfflineModeIsEnabled(), 1)),
         *((FileNotFoundError(), 1), (NoCredentialsError(), 1), (OSError(28, ""), 1), (missing, 1)),
     ]
     for error, n in cases:
@@ -155,6 +165,35 @@ def test_only_what_may_pass_is_asked_for_again(monkeypatch):
         with pytest.raises(type(error)):
             retried(lambda error=error: fail(error), "store")
         assert len(calls) == n
+
+
+class EndpointConnectionError(Exception):
+    """As botocore names it."""
+
+
+@pytest.mark.parametrize("error", [ConnectionRefusedError(), socket.gaierror(), EndpointConnectionError()])
+def test_a_place_that_nobody_answers_at_is_given_up_soon_unless_it_has_answered_before(monkeypatch, error):
+    clock = [0.0]
+    monkeypatch.setattr(retry.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(retry.time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+    calls = []
+
+    def fail(error: Exception) -> None:
+        calls.append(error)
+        clock[0] += 0.5
+        raise FileNotFoundError("url") from error
+
+    def n_calls(error: Exception, *, has_answered: bool) -> int:
+        calls.clear()
+        with pytest.raises(FileNotFoundError):
+            retried(lambda: fail(error), "store", has_answered=has_answered)
+        return len(calls)
+
+    assert n_calls(error, has_answered=True) == len(retry.PAUSES_S) + 1
+    begin = clock[0]
+    assert 3 <= n_calls(error, has_answered=False) <= 5
+    assert clock[0] - begin < 8
+    assert n_calls(ConnectionResetError(), has_answered=False) == len(retry.PAUSES_S) + 1
 
 
 def test_a_long_wait_is_told_once_and_why(monkeypatch, capsys):
@@ -204,6 +243,7 @@ def test_a_file_of_a_web_server(tokenise, library, capfd):
         thread.join()
     said = complaint(capfd, "tokenise", f"{address}/b/b.flac", "x")
     assert "b.flac: cannot be read (" in said
+    assert said.count("\n") <= 1
     (shard,) = Path("out/data").iterdir()
     assert [row.samples for row in read(shard)] == [20_800]
 
