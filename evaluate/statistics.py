@@ -218,8 +218,11 @@ def is_counted(row: Any, name: str) -> bool:
 
 
 def independent_clip(name: str) -> str:
-    """The clip that a piece named by `clips.pieces` was cut from; any other clip is its own."""
-    return re.sub(r"@\d+s$", "", name)
+    """The recording that a clip was cut from, by the places that stand behind its name; any other clip is its own.
+
+    A piece of `clips.pieces` is called song.wav@30s, a clip of a file that a run holds out song.wav@12.5s.
+    """
+    return re.sub(r"(@\d+(\.\d+)?s)+$", "", name)
 
 
 def family(system: str, level: int | None) -> str:

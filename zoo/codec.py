@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from zoo.errors import ZooError
-from zoo.nn.bottlenecks import Bottleneck, CodebookUse, Quantised
+from zoo.nn.bottlenecks import Bottleneck, CodebookUse, Quantised, check_keys, check_level
 from zoo.nn.layers import Chunk, Network, Span, apply_mask
 
 
@@ -175,16 +175,21 @@ class Codec(nn.Module):
     ) -> CodecOutput:
         """Codes and decodes (B, T, C); `n_samples` (B,) are the clips' true lengths in a padded batch.
 
-        With `keys` (one per example) the bottleneck is in training: noise or dropout, and its losses.
+        With `keys` (one per example) the bottleneck is in training: noise or dropout, and its losses. Raises ZooError
+        for audio of another shape, other numbers of keys, and a level that there is not, where it is known.
         """
-        mask = self.frame_mask(audio.shape[1], n_samples)
+        check_keys(keys, len(audio))
+        check_level(level, self.bottleneck.symbols().n_levels)
         latent = self.encode(audio, n_samples)
+        mask = self.frame_mask(audio.shape[1], n_samples)
         q = self.bottleneck(latent, mask, keys=keys, level=level)
         decoded = self.decode(q.latent, audio.shape[1], n_samples)
         return CodecOutput(decoded, latent, codes=q.codes, losses=q.losses, metrics=q.metrics, codebooks=q.codebooks)
 
     def encode(self, audio: jax.Array, n_samples: jax.Array | None = None) -> jax.Array:
-        """Latent (B, F, D), before quantisation, of audio (B, T, C)."""
+        """Latent (B, F, D), before quantisation, of audio (B, T, C); raises ZooError for audio of another shape."""
+        if audio.ndim != 3 or audio.shape[2] != self.channels:
+            raise ZooError(f"audio must be (B, T, C) with C = {self.channels}, got shape {tuple(audio.shape)}")
         length = audio.shape[1]
         if n_samples is not None:
             audio = _zero_after(audio, n_samples)
@@ -231,9 +236,11 @@ class Codec(nn.Module):
         return self.encoder(audio, chunk).astype(jnp.float32)
 
     def quantise(self, latent: jax.Array, level: Any = None) -> Quantised:
+        check_level(level, self.bottleneck.symbols().n_levels)
         return self.bottleneck(latent, level=level)
 
     def dequantise(self, codes: jax.Array, level: Any = None) -> jax.Array:
+        check_level(level, self.bottleneck.symbols().n_levels)
         return self.bottleneck.dequantise(codes, level)
 
     def decode(self, latent: jax.Array, length: int | None = None, n_samples: jax.Array | None = None) -> jax.Array:
@@ -263,7 +270,7 @@ class Codec(nn.Module):
     def decode_codes(
         self, codes: jax.Array, length: int | None = None, n_samples: jax.Array | None = None, level: Any = None
     ) -> jax.Array:
-        return self.decode(self.bottleneck.dequantise(codes, level), length, n_samples)
+        return self.decode(self.dequantise(codes, level), length, n_samples)
 
     def frame_mask(self, length: int, n_samples: jax.Array | None) -> jax.Array | None:
         """Which frames (B, F) belong to each clip; None where all do."""

@@ -68,8 +68,10 @@ def test_totals_give_the_means_of_the_tables(name: str) -> None:
     assert totals(as_records, name).mean == totals(rows, name).mean
 
 
-def test_pieces_of_a_clip_are_drawn_together() -> None:
-    rows = [make_row(clip=f"c{i}@{30 * j}s", mel=float(i)) for i in range(6) for j in range(50)]
+@pytest.mark.parametrize("place", ["@{0:d}s", "@{1:.1f}s", "@{1:.1f}s@{0:d}s"])
+def test_pieces_of_a_clip_are_drawn_together(place: str) -> None:
+    """Those of long clips, those that a run takes of a file that it holds out, and pieces of these."""
+    rows = [make_row(clip=f"c{i}" + place.format(30 * j, 4.3 * j), mel=float(i)) for i in range(6) for j in range(50)]
     whole = [make_row(clip=f"c{i}", mel=float(i)) for i in range(6)]
     assert dataclasses.asdict(estimate(rows, "mel")) == pytest.approx(dataclasses.asdict(estimate(whole, "mel")))
     assert estimate(rows, "mel").n_clips == 6

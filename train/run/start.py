@@ -50,6 +50,14 @@ def check_counts(config: Config) -> None:
     if config.evaluation.clip_s == 0:
         raise ZooError("evaluation.clip_s must be positive, got 0")
     augment.check(config.augmentation)
+    # an example that is its own neighbour is mixed with itself, which trains nothing and says nothing
+    if config.loss.mix_consistency != 0 and config.batch_size < 2 * config.accumulate:
+        raise ZooError(
+            f"loss.mix_consistency mixes examples that are computed together, and batch_size {config.batch_size} in "
+            f"{counted(config.accumulate, 'part')} (accumulate) leaves one by itself: take fewer parts"
+        )
+    if config.augmentation.mix and config.batch_size < 2:
+        raise ZooError(f"augmentation.mix mixes examples of a batch, and batch_size is {config.batch_size}")
     if config.task == "denoise":
         corrupt.check(config.corruption)
         if config.corruption.coding and config.augmentation != Augmentation():

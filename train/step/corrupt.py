@@ -117,8 +117,9 @@ def _normalised(noise: jax.Array) -> jax.Array:
 
 
 def _low_pass(cutoff_hz: jax.Array, sample_rate: int) -> jax.Array:
-    """Windowed-sinc filters (B, L, 1) of linear phase for cut-offs (B, 1, 1)."""
+    """Windowed-sinc filters (B, L, 1) of linear phase for cut-offs (B, 1, 1); one above half the rate cuts nothing."""
     t = jnp.arange(_LOW_PASS_TAPS, dtype=jnp.float32)[None, :, None] - _LOW_PASS_TAPS // 2
     window = jnp.asarray(jnp.hanning(_LOW_PASS_TAPS + 2)[1:-1], jnp.float32)[None, :, None]
-    width = 2 * cutoff_hz / sample_rate
+    # beyond half the rate the sinc would be one of an alias: what it folds back would be doubled
+    width = jnp.minimum(2 * cutoff_hz / sample_rate, 1.0)
     return width * jnp.sinc(width * t) * window

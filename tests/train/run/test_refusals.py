@@ -8,7 +8,18 @@ from typing import Any
 
 import pytest
 
-from configs.base import Codebooks, Config, Data, Discriminator, Evaluation, LossWeights, ModelConfig, Optim, Schedule
+from configs.base import (
+    Augmentation,
+    Codebooks,
+    Config,
+    Data,
+    Discriminator,
+    Evaluation,
+    LossWeights,
+    ModelConfig,
+    Optim,
+    Schedule,
+)
 from tests.train import tiny
 from tests.train.run.initialised import refused
 from train.run import loop
@@ -89,6 +100,11 @@ class Unknown(ModelConfig):
         ({"loss": LossWeights(mel=float("nan"))}, "loss.mel must be a number from 0 on, got nan"),
         ({"loss": LossWeights(mel=Schedule("linear", 0.0, float("nan"), 5))}, "loss.mel .* got nan"),
         ({"adversarial_start": 3}, "loss.adversarial is 0"),
+        (
+            {"loss": LossWeights(mix_consistency=0.1), "batch_size": 4, "accumulate": 4},
+            "loss.mix_consistency .* batch_size 4 in 4 parts .* leaves one by itself",
+        ),
+        ({"augmentation": Augmentation(mix=0.5), "batch_size": 1}, "augmentation.mix .* batch_size is 1"),
         (
             {"loss": LossWeights(mel=Schedule("linear", 0.0, 1.0, 0))},
             "loss.mel: the steps of a schedule must be at least 1",

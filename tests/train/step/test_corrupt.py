@@ -132,6 +132,14 @@ def test_a_lost_band_is_lost_without_delay():
     np.testing.assert_allclose(limited[:, inside, 0], np.tile(0.1 * low, (B, 1))[:, inside], atol=2e-3)
 
 
+def test_a_band_that_reaches_beyond_half_the_rate_is_all_there_is():
+    """The default goes up to 10 kHz, also for a model of 16 kHz: what a cut-off of 5 kHz folds back lies at 3 to 4."""
+    t = np.arange(T) / RATE
+    audio = np.repeat((0.1 * np.sin(2 * np.pi * 3500 * t)).astype(np.float32)[None, :, None], B, axis=0)
+    limited = apply(changed(band_limit=1.0, band_limit_hz=(5000.0, 5000.0)), audio)
+    np.testing.assert_allclose(limited, audio, atol=1e-5)
+
+
 def test_a_room_adds_what_decays_and_keeps_the_direct_sound():
     audio = np.zeros((B, T, 1), np.float32)
     audio[:, 100] = 0.5

@@ -21,6 +21,8 @@ from zoo.nn.bottlenecks.base import (
     LearntCodebooks,
     Quantised,
     SymbolFormat,
+    check_keys,
+    check_level,
     straight_through,
 )
 from zoo.nn.bottlenecks.kmeans import first_largest
@@ -38,6 +40,8 @@ __all__ = [
     "Quantised",
     "ResidualVQ",
     "SymbolFormat",
+    "check_keys",
+    "check_level",
     "first_largest",
     "straight_through",
 ]

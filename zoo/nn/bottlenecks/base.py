@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from zoo.errors import ZooError
+
 
 @flax.struct.dataclass
 class CodebookUse:
@@ -196,6 +198,26 @@ def _latent_moves(primals: tuple[jax.Array, jax.Array], tangents: tuple[Any, Any
 
 def chosen_level(level: Any, default: int) -> jax.Array:
     return jnp.asarray(default if level is None else level, jnp.int32)
+
+
+def check_level(level: Any, n_levels: int) -> None:
+    """Raises ZooError for levels that there are not, unless they are being traced.
+
+    A lookup would take the nearest there is, or count from the last one.
+    """
+    if level is None or isinstance(level, jax.core.Tracer):
+        return
+    if ((found := np.asarray(level)) < 0).any() or (found >= n_levels).any():
+        raise ZooError(f"level {level} is none of 0 to {n_levels - 1}")
+
+
+def check_keys(keys: Any, n_examples: int) -> None:
+    """Raises ZooError unless there is one PRNG key, of the new kind or the old, for each example; None is taken."""
+    if keys is None:
+        return
+    rank = 1 if jax.dtypes.issubdtype(keys.dtype, jax.dtypes.prng_key) else 2
+    if keys.ndim != rank or len(keys) != n_examples:
+        raise ZooError(f"keys must be one for each of {n_examples} examples (jax.random.split), got {keys.shape}")
 
 
 def mean_frames(x: jax.Array, mask: jax.Array | None) -> jax.Array:
