@@ -128,7 +128,8 @@ class Decoder(Network):
 
         def embedded(signals: tuple[jax.Array, ...], mask: jax.Array | None) -> tuple[jax.Array, ...]:
             features, latent = signals
-            return run([embed], features, mask), latent, _fingerprint(jax.lax.stop_gradient(latent), mask)
+            codes = self.grid.codes(jax.lax.stop_gradient(latent))
+            return run([embed], features, mask), latent, _fingerprint(codes, mask)
 
         yield Transform(embedded, lambda frames: inputs_of([embed], frames) | _around(1)(frames))
         for layer in rest:
@@ -206,15 +207,15 @@ def _around(reach: int) -> Callable[[Span], Span]:
     return lambda frames: Span(frames.first - reach, frames.last + reach)
 
 
-def _fingerprint(latent: jax.Array, mask: jax.Array | None) -> jax.Array:
+def _fingerprint(codes: jax.Array, mask: jax.Array | None) -> jax.Array:
     """A number uint32 (B, F, 1) for what was coded in a frame and its neighbours, from which its noise is drawn.
 
-    So the noise is a function of the codes alone, wherever a decoder begins and in whatever chunks it works.
+    So the noise is a function of the codes alone: wherever a decoder begins, in whatever chunks it works, and however
+    its machine rounds what it makes of them.
     """
-    latent = apply_mask(latent, mask)
-    bits = jax.lax.bitcast_convert_type(jnp.where(latent == 0, 0.0, latent), jnp.uint32)
-    keys = np.random.default_rng(0).integers(0, 2**32, latent.shape[-1], np.uint32) | np.uint32(1)
-    own = _mixed(bits * jnp.asarray(keys)[None, None]).sum(-1, keepdims=True, dtype=jnp.uint32)
+    keys = np.random.default_rng(0).integers(0, 2**32, codes.shape[-1], np.uint32) | np.uint32(1)
+    own = _mixed(codes.astype(jnp.uint32) * jnp.asarray(keys)[None, None]).sum(-1, keepdims=True, dtype=jnp.uint32)
+    own = apply_mask(own, mask)
     wide = jnp.pad(own, ((0, 0), (1, 1), (0, 0)))
     return wide[:, :-2] * np.uint32(3) + wide[:, 1:-1] + wide[:, 2:] * np.uint32(5)
 

@@ -132,6 +132,18 @@ def test_the_same_codes_make_the_same_noise_wherever_decoding_begins():
     )
 
 
+def test_the_noise_is_that_of_the_codes_however_their_values_are_rounded():
+    module, variables = codec()
+    audio = np.concatenate([noise(-36), noise(-60, seed=1)], axis=1)
+    for level in (0, 7, 15):
+        codes = module.apply(variables, forward()(audio, level).latent, level, method="quantise").codes
+        latents = np.asarray(module.apply(variables, codes, level, method="dequantise"))
+        np.testing.assert_array_equal(module.bottleneck.codes(latents), codes)
+        rounded = np.nextafter(latents, np.random.default_rng(0).choice([-np.inf, np.inf], latents.shape)).astype("f4")
+        decoded, other = (module.apply(variables, x, method="decode") for x in (latents, rounded))
+        np.testing.assert_allclose(other, decoded, atol=1e-5 * np.abs(decoded).max())
+
+
 def test_bands_cover_every_bin_once_and_widen():
     edges = np.array(families.module_of("spectral").band_edges(480, 24_000))
     assert edges[0] == 0

@@ -107,6 +107,17 @@ class SpectralGrid(nn.Module):
         return self._latent(powers, envelope, values, log_steps, level)
 
     @nn.nowrap
+    def codes(self, latent: jax.Array) -> jax.Array:
+        """The codes int32 (B, F, q) of latents that are quantised, whatever rounding errors they came with."""
+        powers, envelope, values, _ = self.parts(latent)
+        log_steps = self.log_steps(latent)
+        below = jnp.round((_ceiling(log_steps) - powers) / BAND_STEP)
+        band_symbols = jnp.clip(below, 0, self.band_symbols - 1).astype(jnp.int32)
+        indices = jnp.round(values / self.bands.spread(jnp.exp2(log_steps))).astype(jnp.int32)
+        half = self.codebook_size // 2
+        return jnp.concatenate([band_symbols, self.bands.coded(envelope), indices + half], axis=-1)
+
+    @nn.nowrap
     def parts(self, latent: jax.Array) -> list[jax.Array]:
         """Band powers, envelope, coefficients and, of latents, log2 of the level's step: those of codes, without it."""
         sizes = np.cumsum([self.bands.n, self.bands.n_envelope, self.bands.n_bins])
