@@ -22,6 +22,7 @@ from zoo.commands.options import (
     Detokenise,
     Encode,
     Export,
+    ExportOnnx,
     Generate,
     Info,
     List,
@@ -47,6 +48,7 @@ Command = (
     | Annotated[Info, subcommand("info")]
     | Annotated[List, subcommand("list")]
     | Annotated[Export, subcommand("export")]
+    | Annotated[ExportOnnx, subcommand("export-onnx")]
     | Annotated[TrainProbe, subcommand("train-probe")]
     | Annotated[Classify, subcommand("classify")]
     | Annotated[Similar, subcommand("similar")]
@@ -69,6 +71,7 @@ HOME: dict[type, tuple[str, str]] = {
     Info: ("info", "info"),
     List: ("models", "list_models"),
     Export: ("models", "export"),
+    ExportOnnx: ("models", "export_onnx"),
     TrainProbe: ("recognise", "train_probe"),
     Classify: ("recognise", "classify"),
     Similar: ("similar", "similar"),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zoo
-from zoo.commands.options import Export, List
+from zoo.commands.options import Export, ExportOnnx, List
+from zoo.console import extras
 
 _HEADINGS = ("name", "family", "kHz", "channels", "kbps", "M parameters", "licence of the weights", "here")
 
@@ -34,6 +35,25 @@ def export(options: Export) -> None:
         discriminators=adversaries,
     )
     print(f"{options.ckpt} → {options.output}: {codec!r}")
+
+
+def export_onnx(options: ExportOnnx) -> None:
+    """Writes a codec as ONNX graphs; raises ZooError where that cannot be."""
+    from zoo.saved import onnx_export
+
+    extras.require("onnx")  # before the weights are fetched
+    onnx_export.check_folder(options.output, force=options.force)
+    written = onnx_export.export(
+        zoo.load(options.ckpt),
+        options.output,
+        seconds=options.seconds,
+        level=options.level,
+        batch_size=options.batch_size,
+        force=options.force,
+    )
+    print(f"{options.ckpt} → {options.output}")
+    for graph in written:
+        print(f"  {graph}")
 
 
 def _row(model: zoo.ModelInfo) -> tuple[str, ...]:

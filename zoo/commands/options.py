@@ -252,6 +252,32 @@ class Export:
 
 
 @dataclass(frozen=True)
+class ExportOnnx:
+    """Writes a codec as ONNX graphs, which run without Python or JAX; takes the extra "onnx".
+
+    encoder.onnx and decoder.onnx, of a denoiser denoiser.onnx, take clips of any length up to `seconds`. docs/onnx.md
+    says how they are used.
+
+    Examples:
+      python -m zoo export-onnx codec_24khz out/onnx --seconds 5
+      python -m zoo export-onnx denoiser_48khz out/denoiser
+    """
+
+    ckpt: Positional[Annotated[str, arg(metavar="CKPT")]]
+    """a codec of the package, a run or checkpoint, or a published model"""
+    output: Positional[Output]
+    """the folder"""
+    seconds: float = 10.0
+    """of audio that a graph takes at most; what is shorter takes as long"""
+    level: int | None = None
+    """operating point of the codes; default: the codec's"""
+    batch_size: int = 1
+    """clips at a time"""
+    force: bool = False
+    """replace a folder of that kind"""
+
+
+@dataclass(frozen=True)
 class Generate:
     """Makes new sounds, variations of one, continuations, or fills a gap, with a prior that was trained on such sounds.
 

@@ -12,6 +12,7 @@ EXTRAS = {
     "tokens": ("pyarrow",),
     "arrayrecord": ("array-record",),
     "ray": ("ray",),
+    "onnx": ("jax2onnx", "onnxruntime"),
 }
 """extra → its packages"""
 _MODULES = {"scikit-learn": "sklearn", "array-record": "array_record"}
