@@ -90,7 +90,9 @@ def _ruled(equation: Any, values: list[Any]) -> Any:
         return _transform(values[0], parameters["fft_type"], parameters["fft_lengths"])
     if name == "convert_element_type":
         x = values[0]
-        return x if isinstance(x, Parts) else Parts(jnp.asarray(x, np.float32), jnp.zeros(jnp.shape(x), np.float32))
+        if isinstance(x, Parts):
+            return x
+        return Parts(lax.convert_element_type(x, np.float32), lax.full(np.shape(x), 0.0, np.float32))
     if name in _RULES:
         return _RULES[name](*values)
     if name in _EACH:
@@ -130,8 +132,8 @@ _RULES: dict[str, Callable[..., Any]] = {
     "real": lambda x: x.real,
     "imag": lambda x: x.imag,
     "conj": lambda x: Parts(x.real, -x.imag),
-    "abs": lambda x: jnp.sqrt(x.real * x.real + x.imag * x.imag),
-    "exp": lambda x: Parts(jnp.exp(x.real) * jnp.cos(x.imag), jnp.exp(x.real) * jnp.sin(x.imag)),
+    "abs": lambda x: lax.sqrt(x.real * x.real + x.imag * x.imag),
+    "exp": lambda x: Parts(lax.exp(x.real) * lax.cos(x.imag), lax.exp(x.real) * lax.sin(x.imag)),
     "mul": _product,
     "div": _quotient,
 }
@@ -142,7 +144,10 @@ def _transform(x: Any, kind: Any, lengths: tuple[int, ...]) -> Any:
     if len(lengths) != 1 or kind not in (lax.FftType.RFFT, lax.FftType.IRFFT):
         raise NotImplementedError(f"{kind.name} of {'×'.join(map(str, lengths))} samples")
     cosines, sines = _tables(lengths[0], kind == lax.FftType.IRFFT)
-    product = functools.partial(jnp.matmul, precision=lax.Precision.HIGHEST)
+
+    def product(x: Any, table: np.ndarray) -> Any:
+        return lax.dot_general(x, table, (((np.ndim(x) - 1,), (0,)), ((), ())), precision=lax.Precision.HIGHEST)
+
     if kind == lax.FftType.RFFT:
         return Parts(product(x, cosines), product(x, sines))
     n_bins = lengths[0] // 2 + 1
