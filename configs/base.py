@@ -114,6 +114,7 @@ class Optim:
     beta1: float = 0.8
     beta2: float = 0.99
     weight_decay: float = 0.0
+    """of matrices and kernels; biases, gains, codebooks and the like do not decay"""
     clip_norm: float = 10.0
     """global gradient norm above which gradients are scaled down"""
     clip_percentile: float = 99.0

@@ -75,7 +75,10 @@ class CodecTask:
         self.balanced = tuple(
             name for name in self._on_audio if name in self._weights and self.adversarial and config.optim.balancer
         )
-        self.optimiser = optim.optimiser(config.optim, config.optim.learning_rate, config.steps, config.freeze)
+        codebooks = self.learnt_codebooks and self.learnt_codebooks.leaf
+        self.optimiser = optim.optimiser(
+            config.optim, config.optim.learning_rate, config.steps, config.freeze, codebooks
+        )
         self.discriminator_optimiser = optim.optimiser(
             config.optim,
             config.optim.discriminator_learning_rate,
