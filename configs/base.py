@@ -92,6 +92,8 @@ class Data:
     held_out: float = 0.02
     """share of the files of `root` that are measured and never trained on; where that rounds to none, clips of the
     embedded generator are measured"""
+    held_out_by: Literal["file", "folder"] = "file"
+    """folder = of the folders that files lie in, all or none of the files: no album or speaker is on both sides"""
     accept_changes: bool = False
     """a resumed run continues though files of `root` were added, removed or changed since it was begun"""
     noise: str | None = None
@@ -114,6 +116,7 @@ class Optim:
     beta1: float = 0.8
     beta2: float = 0.99
     weight_decay: float = 0.0
+    """of matrices and kernels; biases, gains, codebooks and the like do not decay"""
     clip_norm: float = 10.0
     """global gradient norm above which gradients are scaled down"""
     clip_percentile: float = 99.0

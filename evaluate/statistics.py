@@ -70,6 +70,15 @@ class Totals:
     def mean(self) -> float:
         return float(np.sum(self.values)) / float(np.sum(self.weights))
 
+    @property
+    def standard_error(self) -> float:
+        """Of the mean, with these clips as the sample (Cochran, 1977, of ratios); nan for a single one."""
+        n = len(self.clips)
+        if n < 2:
+            return math.nan
+        deviations = self.values - self.mean * self.weights
+        return math.sqrt(n / (n - 1) * float(np.sum(deviations**2))) / float(np.sum(self.weights))
+
     def resampled(self, seed: int, n_resamples: int) -> np.ndarray:
         """Means of `n_resamples` samples drawn with replacement, (n_resamples,)."""
         counts = _draws(len(self.clips), n_resamples, seed)

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from zoo.denoising import denoise
     from zoo.errors import BitstreamError, CheckpointError, ZooError
     from zoo.families import create, names
+    from zoo.fitting import ready_codec
     from zoo.generating import generate
     from zoo.loading import ModelInfo, decompress, load, models
+    from zoo.published.load import export
     from zoo.ready import ReadyCodec
     from zoo.tokens import Tokens
     from zoo.verify import verify_codec
@@ -36,9 +38,11 @@ _HOME = {
     "create": "families",
     "denoise": "denoising",
     "generate": "generating",
+    "export": "published.load",
     "names": "families",
     "Encoded": "coding.clips",
     "ReadyCodec": "ready",
+    "ready_codec": "fitting",
     "Tokens": "tokens",
     "verify_codec": "verify",
 }
@@ -59,12 +63,14 @@ __all__ = [
     "denoise",
     "denoising",
     "editing",
+    "export",
     "features",
     "generate",
     "generating",
     "load",
     "models",
     "names",
+    "ready_codec",
     "recognise",
     "tokens",
     "verify_codec",

@@ -42,7 +42,7 @@ class Options:
     gaps_ms: tuple[float, ...] = (20.0, 50.0, 100.0, 200.0)
     """lengths of the gaps that are filled; none = no gaps"""
     gap_clips: int = 32
-    """recordings with gaps"""
+    """clips with gaps, evenly from all recordings"""
     gap_data: cli.Folder = field(default_factory=cli.Folder)
     """where these are from; None = data.root"""
     steps: int = 32
@@ -103,6 +103,7 @@ def run(options: Options) -> None:
                 [gap_ms / 1000 for gap_ms in options.gaps_ms],
                 lambda: advance(1),
                 lambda clip: latents.decode(prior.codec, latents.encode(prior.codec, clip), len(clip)),
+                [str(place.info.path) for place in places],
             )
     title = f"{printable(options.data.root)} · {options.n} sounds of {seconds:.2f} s · {vectors.name}"
     results.report(rows, found, output, title=title)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ import jax
 import numpy as np
 
 from evaluate import metrics
+from evaluate.statistics import totals
 from zoo import generating
 from zoo.generating import ReadyPrior, Sampling, burg
 from zoo.generating.gaps import find_gap
@@ -27,9 +27,11 @@ class GapRow:
     system: str
     gap_ms: float
     n_clips: int
+    n_recordings: int
     mel: float
     """mean mel distance inside the gap"""
     standard_error: float
+    """of it; clips of one recording count as one"""
     better_than_burg: float
     """share of the clips"""
 
@@ -41,12 +43,15 @@ def evaluate(
     gaps_s: Sequence[float],
     on_clip: Callable[[], None] = lambda: None,
     coded: Callable[[np.ndarray], np.ndarray] | None = None,
+    recordings: Sequence[str] | None = None,
 ) -> list[GapRow]:
     """A row for each gap and filler; the gap is in the middle of every clip (T, C); no filler is given what it held.
 
     But for `coded`, which gives a clip as the prior's codec has it: nothing that is decoded can come much nearer.
+    `recordings` names the recording that each clip was cut from, by default one of its own.
     """
     rows = []
+    names = [str(number) for number in range(len(clips))] if recordings is None else recordings
     for gap_s in gaps_s:
         found: dict[str, list[float]] = {name: [] for name in (*fillers, *([CODED] if coded else []))}
         for clip in clips:
@@ -63,10 +68,18 @@ def evaluate(
                 found[name].append(float(_mel_distance(*inside, length, sample_rate)[0]))
             on_clip()
         for name, values in found.items():
-            error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else float("nan")
+            sample = totals([{"clip": clip, "mel": value} for clip, value in zip(names, values, strict=True)], "mel")
             better = [ours < theirs for ours, theirs in zip(values, found.get(BURG, values))]
             rows.append(
-                GapRow(name, 1000 * gap_s, len(values), statistics.mean(values), error, statistics.mean(better))
+                GapRow(
+                    name,
+                    1000 * gap_s,
+                    n_clips=len(values),
+                    n_recordings=len(sample.clips),
+                    mel=sample.mean,
+                    standard_error=sample.standard_error,
+                    better_than_burg=sum(better) / len(better),
+                )
             )
     return rows
 

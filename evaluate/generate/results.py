@@ -45,7 +45,7 @@ def report(rows: Sequence[SoundRow], gaps: Sequence[GapRow], output: Path, *, ti
     out.print(LEGEND, style="dim", soft_wrap=True, markup=False)
     gap_heads, gap_lines = _gap_lines(gaps)
     if gaps:
-        second = Table(title="mel distance inside a gap, mean ± standard error")
+        second = Table(title="mel distance inside a gap, mean ± standard error over recordings")
         for head in gap_heads:
             second.add_column(head, justify="left" if head == "ms" else "right")
         for line in gap_lines:
@@ -59,7 +59,12 @@ def report(rows: Sequence[SoundRow], gaps: Sequence[GapRow], output: Path, *, ti
     heads = [heading.replace("\n", " ") for heading in SOUNDS.values()]
     page = [f"# {title}", "", *table.markdown(heads, lines), "", LEGEND, ""]
     if gaps:
-        page += ["Mel distance inside a gap, mean ± standard error:", "", *table.markdown(gap_heads, gap_lines), ""]
+        page += [
+            "Mel distance inside a gap, mean ± standard error over recordings:",
+            "",
+            *table.markdown(gap_heads, gap_lines),
+            "",
+        ]
     table.write_text(output / "generate.md", "\n".join(page))
     out.print(f"generate.json, generate.csv, generate.md in {output}", style="dim", soft_wrap=True, markup=False)
 

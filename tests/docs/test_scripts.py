@@ -143,6 +143,18 @@ def test_a_loss_of_ones_own_is_trained_and_never_dropped_unseen(folder: Path, ru
     assert "config.json: unknown key loss.level_db" in resumed.stderr
 
 
+def test_a_codec_of_ones_own_loop_codes_files(folder: Path, run: Run) -> None:
+    place = folder.parent
+    done = run(ROOT / "docs/own_training_loop.py", folder, "mine", "--steps", "12", "--batch_size", "2")
+    assert done.status == 0, done.stderr
+    losses = [float(line.split()[-1]) for line in done.stdout.splitlines() if line.startswith("step ")]
+    assert losses[-1] < losses[0]
+    assert "ReadyCodec(vae, 16000 Hz" in done.stdout
+    assert zoo.load(place / "mine").metadata["model"]["widths"] == [16, 16]
+    again = run(ROOT / "docs/own_training_loop.py", folder, "mine")
+    assert (again.status, again.stderr) == (1, "error: mine is there already\n")
+
+
 def test_the_level_loss_is_the_difference_in_db() -> None:
     level_db = load_script("custom_loss").level_db
     tone = jnp.asarray(np.random.default_rng(0).choice([-0.5, 0.5], (2, 1000, 1)).astype(np.float32))

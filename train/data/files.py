@@ -11,7 +11,7 @@ from typing import Unpack
 
 import numpy as np
 
-from train.data.held_out import chosen
+from train.data.held_out import By, chosen
 from train.data.source import CropOptions, CropSource, HeldOutFile, Recording
 from zoo import audio
 from zoo.audio.decoders.inspect import PLAUSIBLE_HZ
@@ -52,7 +52,8 @@ class FileCrops(CropSource):
     container is taken. Only the crop and the resampling filter's reach around it are decoded.
 
     A crop whose RMS about its mean is below `silence_db` dBFS is drawn again (up to ten times), then scaled by a gain
-    uniform in ±gain_db, then down if its peak exceeds 1. There are no crops of a share `held_out` of the files. A file
+    uniform in ±gain_db, then down if its peak exceeds 1. There are no crops of a share `held_out` of the files,
+    or of its folders (`held_out_by`). A file
     that cannot be read, when scanned or later, is passed once to `on_skip`, kept in `skipped` {path: reason}, and
     another is drawn; lines on files whose headers are wrong, and on what cannot be read as a whole, go to `on_note`.
     Raises ZooError if `root` is missing, holds no audio, or none that can be read.
@@ -64,6 +65,7 @@ class FileCrops(CropSource):
         *,
         balance: float = 0.5,
         held_out: float = 0.0,
+        held_out_by: By = "file",
         downmix: Downmix = "mix",
         stream: int | None = None,
         on_skip: Callable[[Path, str], None] = report_skipped,
@@ -81,7 +83,7 @@ class FileCrops(CropSource):
         self._taken = () if (downmix, stream) == ("mix", None) else (downmix, stream)
         self._inside = len(str(self.root / "x")) - 1
         scanned = self._scan()
-        out = chosen([self._name(f) for f in scanned], held_out)
+        out = chosen([self._name(f) for f in scanned], held_out, held_out_by)
         self.files = [f for f, held in zip(scanned, out) if not held]
         self._held_out = [f for f, held in zip(scanned, out) if held]
         self.held_out = [HeldOutFile(self._name(f), self._group(f), f.seconds) for f in self._held_out]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -13,18 +14,34 @@ from evaluate.silence import silent
 from train.data.source import CropSource
 from zoo.errors import ZooError
 
+By = Literal["file", "folder"]
 
-def chosen(names: Sequence[str], share: float) -> np.ndarray:
+
+def chosen(names: Sequence[str], share: float, by: By = "file") -> np.ndarray:
     """Which files are held out, bool (n,): `share` of them, rounded, which for few files is none.
 
     Those whose names have the smallest hashes: they depend neither on the order of the files nor on whether the library
-    is read as it is or prepared. Raises ZooError for a share outside [0, 0.5].
+    is read as it is or prepared. With `by` "folder" these are the names of the folders that the files are in, of which
+    each is taken that has no more files than are still to be found, so that the share may be smaller. Raises ZooError
+    for a share outside [0, 0.5], and where all folders have too many files.
     """
     if not 0 <= share <= 0.5:
         raise ZooError(f"data.held_out must lie in [0, 0.5], got {share}")
-    hashes = [hashlib.sha256(name.encode(errors="surrogateescape")).digest() for name in names]
     out = np.zeros(len(names), bool)
-    out[sorted(range(len(names)), key=hashes.__getitem__)[: round(share * len(names))]] = True
+    left = wanted = round(share * len(names))
+    units: dict[str, list[int]] = {}
+    for number, name in enumerate(names):
+        units.setdefault(name.rpartition("/")[0] if by == "folder" else name, []).append(number)
+    for unit in sorted(units, key=lambda name: hashlib.sha256(name.encode(errors="surrogateescape")).digest()):
+        if len(units[unit]) <= left:
+            out[units[unit]] = True
+            left -= len(units[unit])
+    if wanted and left == wanted:
+        fewest = min(map(len, units.values()))
+        raise ZooError(
+            f"data.held_out_by folder: data.held_out {share:g} is {wanted} of {len(names)} files, and each of the "
+            f"{len(units)} folders has more, {fewest} at least: raise data.held_out, or hold out by file"
+        )
     return out
 
 

@@ -48,11 +48,12 @@ def make_source(
         return SyntheticCrops(**crop)
     root = copies.folder(data.root, choose=_shards_or_audio, say=on_note)
     if (index := shards.read_index(root)) is not None:
-        return ShardCrops(index, balance=data.balance, held_out=data.held_out, **crop)
+        return ShardCrops(index, balance=data.balance, held_out=data.held_out, held_out_by=data.held_out_by, **crop)
     return FileCrops(
         root,
         balance=data.balance,
         held_out=data.held_out,
+        held_out_by=data.held_out_by,
         downmix=data.downmix,
         stream=data.stream,
         on_skip=on_skip,

@@ -20,7 +20,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from train.data.files import check_balance, chosen_file, chosen_start, file_probabilities
-from train.data.held_out import chosen
+from train.data.held_out import By, chosen
 from train.data.source import CropOptions, CropSource, HeldOutFile, Recording
 from zoo.errors import ZooError
 from zoo.wording import counted
@@ -190,6 +190,7 @@ class ShardCrops(CropSource):
         *,
         balance: float = 0.5,
         held_out: float = 0.0,
+        held_out_by: By = "file",
         **crop: Unpack[CropOptions],
     ):
         super().__init__(**crop)
@@ -206,7 +207,7 @@ class ShardCrops(CropSource):
         _allow_open_files(len(index.shards))
         self._shards = [index.open_shard(number) for number in range(len(index.shards))]
         self.seconds = index.seconds
-        out = chosen([f["name"] for f in index.files], held_out)
+        out = chosen([f["name"] for f in index.files], held_out, held_out_by)
         places = np.array([(f["shard"], f["start"], f["frames"]) for f in index.files], np.int64)
         self._places, self._held_out = places[~out], places[out]
         self._is_held_out = out

@@ -49,10 +49,9 @@ class TableFitter:
         """
         symbols: SymbolFormat = self._module.bottleneck.symbols()
         fitter = Fitter(symbols)
-        levels = range(symbols.n_levels) if symbols.tables_per_level else [symbols.n_levels - 1]
         for number in range(n_batches or self.n_batches if symbols.codebook_sizes else 0):
             latent = self._encode(params, self._batch(number))
-            for level in levels:
+            for level in fitter.levels:
                 fitter.update(np.asarray(self._quantise(params, latent, np.int32(level))), level)
         return fitter.fit(networks=networks)
 

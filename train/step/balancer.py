@@ -65,8 +65,11 @@ def balance(
     """The gradient (B, T, C) on the waveform of which each loss has on average the share w_i / Σ w of the norm `total`.
 
     The sum of total · w_i / Σ w · g_i / ⟨‖g_i‖⟩ over the losses: their scales no longer matter, and as the average
-    moves slowly a loud example keeps more of it than a soft one.
+    moves slowly a loud example keeps more of it than a soft one. Where all weights are 0, so is the gradient.
     """
     shares = sum(weights[name] for name in gradients)
-    parts = [weights[name] / shares / (average[name] + 1e-12) * g for name, g in gradients.items()]
+    parts = [
+        weights[name] / jnp.where(shares > 0, shares, 1.0) / (average[name] + 1e-12) * g
+        for name, g in gradients.items()
+    ]
     return total * sum(parts[1:], parts[0])

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Any
 
+import jax
 import optax
 
 from configs.base import Optim, Schedule, Weight
 from train.step import freezing
 from train.step.clipping import clip_by_percentile
 from zoo.errors import ZooError
+
+_UNDECAYED = re.compile(r"^(bias|scale|codebooks|entries)|_tenths$")
+"""names of parameters that are no kernels, though some have two axes or more"""
 
 
 def check_weight(value: Weight, name: str) -> None:
@@ -44,9 +50,26 @@ def learning_rate(config: Optim, peak: float, steps: int) -> optax.Schedule:
     )
 
 
-def optimiser(config: Optim, peak: float, steps: int, freeze: Sequence[str] = ()) -> optax.GradientTransformation:
+def decays(params: Any, codebooks: str | None = None) -> Any:
+    """The tree of `params` with True for matrices and kernels, which weight decay makes smaller, False for the rest.
+
+    Biases, gains, Snake's frequencies, a quantiser's codebooks and the probabilities of its symbols are none, of
+    however many axes; `codebooks` is the name of codebooks that are called otherwise.
+    """
+
+    def is_kernel(path: Any, leaf: Any) -> bool:
+        name = str(path[-1].key) if path else ""
+        return leaf.ndim >= 2 and name != codebooks and not _UNDECAYED.search(name)
+
+    return jax.tree_util.tree_map_with_path(is_kernel, params)
+
+
+def optimiser(
+    config: Optim, peak: float, steps: int, freeze: Sequence[str] = (), codebooks: str | None = None
+) -> optax.GradientTransformation:
     """Clipping of the global norm, then AdamW with linear warm-up and cosine decay over `steps`.
 
+    Of AdamW (Loshchilov & Hutter, 2019) the decay is of kernels only: of what `decays(params, codebooks)` says.
     Parameters named by `freeze` have no moments, no weight decay and no part in the norm; their gradients pass through.
     Raises ZooError for settings without sense.
     """
@@ -63,5 +86,14 @@ def optimiser(config: Optim, peak: float, steps: int, freeze: Sequence[str] = ()
     clips = [optax.clip_by_global_norm(config.clip_norm)]
     if config.clip_percentile < 100:
         clips.insert(0, clip_by_percentile(config.clip_percentile))
-    chain = optax.chain(*clips, optax.adamw(rate, b1=config.beta1, b2=config.beta2, weight_decay=config.weight_decay))
+
+    def decayed(updates: Any, params: Any) -> Any:
+        mask = decays(params, codebooks)
+        return jax.tree.map(lambda u, p, yes: u + config.weight_decay * p if yes else u, updates, params, mask)
+
+    # as optax.adamw, but that its mask would be a part of the state, which checkpoints have without
+    adamw = optax.chain(
+        optax.scale_by_adam(config.beta1, config.beta2), optax.stateless(decayed), optax.scale_by_learning_rate(rate)
+    )
+    chain = optax.chain(*clips, adamw)
     return optax.masked(chain, lambda params: freezing.trainable_mask(params, freeze)) if freeze else chain

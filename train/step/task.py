@@ -75,7 +75,11 @@ class CodecTask:
         self.balanced = tuple(
             name for name in self._on_audio if name in self._weights and self.adversarial and config.optim.balancer
         )
-        self.optimiser = optim.optimiser(config.optim, config.optim.learning_rate, config.steps, config.freeze)
+        self._check_balanced()
+        codebooks = self.learnt_codebooks and self.learnt_codebooks.leaf
+        self.optimiser = optim.optimiser(
+            config.optim, config.optim.learning_rate, config.steps, config.freeze, codebooks
+        )
         self.discriminator_optimiser = optim.optimiser(
             config.optim,
             config.optim.discriminator_learning_rate,
@@ -222,6 +226,23 @@ class CodecTask:
         for name in asked:
             if name not in known:
                 raise ZooError(f"loss.{name} is set, but model {family!r} has no such loss; it has: {has}")
+
+    def _check_balanced(self) -> None:
+        """Raises ZooError where schedules take to 0 what the balanced gradient has its norm from (`balanced_norm`)."""
+        config, last = self.config, self.config.steps - 1
+        names = [name for name in self.balanced if name in self._reconstruction] or list(self.balanced)
+        weights = {name: getattr(config.loss, name) for name in names}
+        left = [
+            name
+            for name, weight in weights.items()
+            if not isinstance(weight, Schedule) or weight.end or (weight.start and weight.steps > last)
+        ]
+        if names and not left and config.adversarial_start + config.discriminator.warmup_steps <= last:
+            ending = ", ".join(f"loss.{name}" for name in names)
+            raise ZooError(
+                f"{ending}: 0 by step {last}, which leaves the generator no gradient, since losses are balanced to "
+                "the norm of these: keep one above 0, or leave optim.balancer off"
+            )
 
     def _check_extra_shapes(self) -> None:
         module = self.module

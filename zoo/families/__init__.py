@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any
@@ -91,6 +92,18 @@ def create_prior(name: str, **hyperparameters: Any) -> Prior:
 def create_model(name: str, **hyperparameters: Any) -> Codec | Prior:
     """Builds what `create` or `create_prior` builds, for those who only save it and load it."""
     return create_prior(name, **hyperparameters) if name in PRIORS else create(name, **hyperparameters)
+
+
+def with_defaults(name: str, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
+    """All hyper-parameters that say what a codec is: those given, and of a family trained here its defaults as well.
+
+    What is saved stays what it is when defaults change. The type that a codec computes in is none of them.
+    """
+    if name in PUBLISHED:
+        return dict(hyperparameters)
+    parameters = inspect.signature(getattr(module_of(name), name)).parameters.values()
+    defaults = {x.name: x.default for x in parameters if x.default is not x.empty and x.name != "dtype"}
+    return defaults | dict(hyperparameters)
 
 
 def _build(name: str, hyperparameters: dict[str, Any]) -> Any:

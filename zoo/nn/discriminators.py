@@ -1,8 +1,8 @@
 """Discriminators: multi-period and multi-resolution complex STFT.
 
-The first are HiFi-GAN's (Kong et al., 2020), the second EnCodec's (Défossez et al., 2022). Each maps audio (B, T, C)
-to one `Verdict` per scale; only training uses them, but every checkpoint carries them, so that a model can be
-fine-tuned.
+The first are after HiFi-GAN's (Kong et al., 2020), the second after EnCodec's (Défossez et al., 2022), which dilate in
+time; both without their weight normalisation. Each maps audio (B, T, C) to one `Verdict` per scale; only training uses
+them, but every checkpoint carries them, so that a model can be fine-tuned.
 """
 
 from __future__ import annotations

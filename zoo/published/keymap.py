@@ -93,6 +93,11 @@ class KeyMap:
     """entries that are written only (running sums of a codebook): when reading, their keys may be there or not"""
 
 
+def plain(params: Mapping[str, Any]) -> KeyMap:
+    """The key map of families trained here: parameters under their own names, with dots between the parts."""
+    return KeyMap(tuple(Entry(path, (path.replace("/", "."),), PLAIN) for path in flatten(params)))
+
+
 def to_params(
     weights: Mapping[str, np.ndarray],
     keymap: KeyMap,

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from zoo import families
+from zoo.arguments import as_path
 from zoo.audio.output import check_folder as check_output_folder
 from zoo.bitstream import entropy
 from zoo.codec import Codec
@@ -110,8 +111,10 @@ def export(
     one that exists is replaced with `force`, if it is of this kind. Raises ZooError where that is not so, for a
     precision of a published family, and for weights that the precision cannot hold.
     """
-    folder = Path(folder)
+    folder = Path(as_path(folder))
     check_folder(folder, force=force)
+    if not {"family", "model"} <= codec.metadata.keys():
+        raise ZooError("the codec does not say of which family it is: zoo.ready_codec makes one that can be exported")
     published = codec.metadata["family"] in families.PUBLISHED
     if published:
         if precision != "float32" or licence or trained_on or kbps:
@@ -141,7 +144,7 @@ def check_folder(folder: str | Path, *, force: bool) -> None:
     """Raises ZooError for a folder that `export` would not write."""
     folder = Path(folder)
     if folder.exists() and not force:
-        raise ZooError(f"{folder} exists: choose another folder, or overwrite it with --force")
+        raise ZooError(f"{folder} exists: choose another folder, or overwrite it with --force (force=True)")
     if folder.exists() and not (hub.is_folder(folder) or (folder.is_dir() and not any(folder.iterdir()))):
         raise ZooError(f"{folder} is no exported model: it is not replaced")
     check_output_folder(folder.parent)
@@ -163,7 +166,7 @@ def _write(codec: ReadyCodec, folder: Path, precision: Precision) -> None:
         n_parameters = sum(leaf.size for leaf in jax.tree.leaves(params))
         about |= {"precision": precision, "parameters": n_parameters, "digest": codec.digest.hex()}
         config = {"model_type": OURS, "format": checkpoint.FORMAT, **about}
-        layout = _own_layout(params)
+        layout = keymap.plain(params)
     tensors = keymap.from_params(params, layout)
     again = keymap.flatten(keymap.to_params(tensors, layout, params))
     exact = {
@@ -268,7 +271,7 @@ def _template(module: Codec) -> dict[str, Any]:
 def _params(family: str, model: dict[str, Any], module: Codec, tensors: dict[str, np.ndarray]) -> dict[str, Any]:
     template = _template(module)
     if family not in families.PUBLISHED:
-        return keymap.to_params(tensors, _own_layout(template), template, _Placing(tensors))
+        return keymap.to_params(tensors, keymap.plain(template), template, _Placing(tensors))
     implementation = families.module_of(family)
     layouts = list(implementation.key_maps(**model).values())
     layout = min(layouts, key=lambda layout: keymap.mismatches(tensors, layout))
@@ -279,12 +282,6 @@ def _params(family: str, model: dict[str, Any], module: Codec, tensors: dict[str
             tensors = tensors | {prefix + key: array for key, array in others.items()}
         layout = min(layouts, key=lambda layout: keymap.mismatches(tensors, layout))
     return keymap.to_params(tensors, layout, template, _Placing(tensors))
-
-
-def _own_layout(params: Mapping[str, Any]) -> keymap.KeyMap:
-    """The layout of families trained here: parameters under their own names."""
-    paths = keymap.flatten(params)
-    return keymap.KeyMap(tuple(keymap.Entry(path, (path.replace("/", "."),), keymap.PLAIN) for path in paths))
 
 
 def _exact(params: dict[str, Any], tables: weights.Checkpoint | None) -> dict[str, Any]:

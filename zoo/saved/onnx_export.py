@@ -106,7 +106,7 @@ def check_folder(folder: str | Path, *, force: bool) -> None:
     """Raises ZooError for a folder that `export` would not write."""
     folder = Path(folder)
     if folder.exists() and not force:
-        raise ZooError(f"{folder} exists: choose another folder, or overwrite it with --force")
+        raise ZooError(f"{folder} exists: choose another folder, or overwrite it with --force (force=True)")
     ours = {ENCODER, DECODER, DENOISER}
     if folder.exists() and not (folder.is_dir() and {path.name for path in folder.iterdir()} <= ours):
         raise ZooError(f"{folder} holds more than ONNX graphs: it is not replaced")

@@ -97,3 +97,17 @@ def test_noise_in_a_gap_is_nearer_than_its_extrapolation(prior):  # noqa: F811
     found = {(row.system, row.gap_ms): row.mel for row in rows}
     for gap_ms in (50.0, 150.0):
         assert found[gaps.FILL, gap_ms] < 0.8 * found[gaps.BURG, gap_ms]
+
+
+def test_clips_of_one_recording_count_as_one_in_the_standard_error():
+    rng = np.random.default_rng(0)
+    clips = [scale * rng.standard_normal((4000, 1)).astype(np.float32) for scale in (0.1, 0.3)]
+    ways = {gaps.LINEAR: gaps.by_line}
+    (apart,) = gaps.evaluate(ways, clips, 8000, [0.05])
+    often, names = [*clips, *clips, *clips], ["a.wav", "b.wav"] * 3
+    (repeated,) = gaps.evaluate(ways, often, 8000, [0.05], recordings=names)
+    assert (repeated.n_clips, repeated.n_recordings, apart.n_recordings) == (6, 2, 2)
+    assert repeated.standard_error > 0
+    assert repeated.standard_error == pytest.approx(apart.standard_error)
+    (single,) = gaps.evaluate(ways, clips, 8000, [0.05], recordings=["a.wav", "a.wav"])
+    assert np.isnan(single.standard_error)

@@ -88,6 +88,34 @@ def test_files_and_shards_hold_the_same_out_and_draw_no_crop_of_it(sources):
         assert inventory.of(source).seconds == pytest.approx(sum(4000 + 1000 * n for n in range(40)) / RATE)
 
 
+def test_folders_are_held_out_whole() -> None:
+    names = [f"{artist}/{album}/{i}.wav" for artist in "abcde" for album in "xyz" for i in range(1 + ord(album) % 3)]
+    out = held_out.chosen(names, 0.2, "folder")
+    folders = {name.rpartition("/")[0] for name, held in zip(names, out) if held}
+    assert folders
+    assert 4 <= out.sum() <= round(0.2 * len(names))
+    assert [name.rpartition("/")[0] in folders for name in names] == out.tolist()
+    order = np.random.default_rng(0).permutation(len(names))
+    again = held_out.chosen([names[i] for i in order], 0.2, "folder")
+    np.testing.assert_array_equal(again, out[order])
+
+
+def test_folders_that_are_all_too_large_are_refused() -> None:
+    names = [f"{speaker}/{i}.wav" for speaker in "ab" for i in range(20 + ord(speaker))]
+    assert not held_out.chosen(names, 0.0, "folder").any()
+    with pytest.raises(ZooError, match=r"data\.held_out 0\.1 is 24 of 235 files, .* 2 folders has more, 117 at least"):
+        held_out.chosen(names, 0.1, "folder")
+
+
+def test_a_library_and_its_shards_hold_out_the_same_folders(sources, library):
+    chosen = Data(held_out=0.4, held_out_by="folder", segment_s=0.1)
+    for root in (library, sources[1].root):
+        source = data.make_source(
+            dataclasses.replace(chosen, root=str(root)), sample_rate=RATE, channels=1, hop_length=1, seed=0
+        )
+        assert numbers(source) == {n for n in range(40) if n % 4 == 0}
+
+
 def test_clips_are_of_the_held_out_files_their_groups_in_turn(sources):
     for source in sources:
         clips = data.held_out_clips(source, n_clips=6, clip_s=0.5)

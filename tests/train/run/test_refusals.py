@@ -101,6 +101,14 @@ class Unknown(ModelConfig):
         ({"loss": LossWeights(mel=Schedule("linear", 0.0, float("nan"), 5))}, "loss.mel .* got nan"),
         ({"adversarial_start": 3}, "loss.adversarial is 0"),
         (
+            {"adversarial_start": 3, "loss": LossWeights(mel=Schedule("linear", 1.0, 0.0, 9), adversarial=1.0)},
+            "loss.mel: 0 by step 999, which leaves the generator no gradient.*optim.balancer",
+        ),
+        (
+            {"adversarial_start": 0, "loss": LossWeights(adversarial=Schedule("cosine", 1.0, 0.0, 9))},
+            "loss.adversarial: 0 by step 999",
+        ),
+        (
             {"loss": LossWeights(mix_consistency=0.1), "batch_size": 4, "accumulate": 4},
             "loss.mix_consistency .* batch_size 4 in 4 parts .* leaves one by itself",
         ),

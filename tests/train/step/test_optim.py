@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
+import zoo
 from configs.base import Optim, Schedule
 from train.step import optim
+from zoo.codec import parameter_shapes
 from zoo.errors import ZooError
+from zoo.published.keymap import flatten
 
 
 def values(weight: float | Schedule, steps: list[int]) -> list[float]:
@@ -118,9 +123,44 @@ def test_clipping_is_of_the_global_norm() -> None:
 def test_weight_decay_is_decoupled_from_the_gradient() -> None:
     config = dataclasses.replace(PLAIN, warmup_steps=0, weight_decay=0.1)
     optimiser = optim.optimiser(config, 0.5, 100)
-    params = jnp.array([2.0, -4.0])
-    updates, _ = optimiser.update(jnp.zeros(2), optimiser.init(params), params)
-    np.testing.assert_allclose(updates, -0.5 * 0.1 * np.array([2.0, -4.0]), rtol=1e-6)
+    params = jnp.array([[2.0, -4.0]])
+    updates, _ = optimiser.update(jnp.zeros((1, 2)), optimiser.init(params), params)
+    np.testing.assert_allclose(updates, -0.5 * 0.1 * np.array([[2.0, -4.0]]), rtol=1e-6)
+
+
+# --- what decays
+
+
+def decaying(family: str, codebooks: str | None = None, **options: Any) -> set[str]:
+    params = parameter_shapes(zoo.create(family, **options))
+    return {path for path, decays in flatten(optim.decays(params, codebooks)).items() if decays}
+
+
+def test_kernels_decay_and_nothing_else() -> None:
+    vae = decaying("vae", latent_dim=20, widths=(8, 8), strides=(5, 4), dilations=(1,))
+    assert vae
+    assert all(path.endswith("/kernel") for path in vae)
+    vq = {path for path in decaying("gan_vocoder") if path.startswith("bottleneck")}
+    assert vq == {"bottleneck/project_in", "bottleneck/project_out"}
+    for family in ("autoencoder", "spectral"):  # probabilities of symbols, of two axes in one of them
+        assert not any(path.startswith("bottleneck") for path in decaying(family))
+
+
+def test_the_mask_is_that_of_all_updates_of_a_model() -> None:
+    config = dataclasses.replace(PLAIN, warmup_steps=0, weight_decay=0.1)
+    params = {name: jnp.full((2, 2), 2.0) for name in ("kernel", "bias", "codebooks_tenths", "atoms")}
+    params["alpha"] = jnp.full(2, 2.0)
+    optimiser = optim.optimiser(config, 0.5, 100, codebooks="atoms")
+    updates, _ = optimiser.update(jax.tree.map(jnp.zeros_like, params), optimiser.init(params), params)
+    assert {name for name, update in updates.items() if np.any(update)} == {"kernel"}
+    np.testing.assert_allclose(updates["kernel"], -0.1, rtol=1e-6)
+
+
+def test_the_state_is_laid_out_as_that_of_adamw() -> None:
+    params = {"kernel": jnp.ones((2, 2))}
+    state = optim.optimiser(PLAIN, 1.0, 10).init(params)
+    wanted = optax.adamw(optim.learning_rate(PLAIN, 1.0, 10)).init(params)
+    assert jax.tree.structure(state[-1]) == jax.tree.structure(wanted)
 
 
 @pytest.mark.parametrize(

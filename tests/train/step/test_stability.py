@@ -52,6 +52,13 @@ def test_each_balanced_loss_has_its_share_of_the_gradient() -> None:
     np.testing.assert_allclose(again, balanced, rtol=1e-4, atol=1e-6)
 
 
+def test_balanced_losses_that_all_weigh_nothing_give_no_gradient() -> None:
+    gradients = {name: jnp.ones((2, 5, 1)) for name in SCALES}
+    weights = dict.fromkeys(SCALES, jnp.float32(0.0))
+    balanced = balancer.balance(gradients, balancer.norms(gradients), weights, jnp.float32(0.0))
+    np.testing.assert_array_equal(balanced, 0.0)
+
+
 SCALES = {"a": 1.0, "b": 1e-3}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -126,6 +126,12 @@ class Fitter:
     def __init__(self, symbols: SymbolFormat) -> None:
         self._symbols = symbols
         self._parts: list[list[np.ndarray]] = [[] for _ in range(symbols.n_levels if symbols.tables_per_level else 1)]
+
+    @property
+    def levels(self) -> Sequence[int]:
+        """The levels whose codes it takes: all that have statistics of their own, else the highest."""
+        n_levels = self._symbols.n_levels
+        return range(n_levels) if self._symbols.tables_per_level else (n_levels - 1,)
 
     def update(self, codes: np.ndarray, level: int = 0) -> None:
         """Adds codes int32 (N, F, q) of N clips at a level."""
