@@ -221,7 +221,8 @@ def test_remarks_name_three_clips_at_most() -> None:
 def test_an_evaluation_of_silence_alone_is_one_line_and_overwrites_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    codec = SimpleNamespace(sample_rate=RATE, channels=1, default_level=0)
+    engine = SimpleNamespace(check_coded=lambda instead: None)
+    codec = SimpleNamespace(sample_rate=RATE, channels=1, default_level=0, denoises=False, engine=engine)
     monkeypatch.setattr("evaluate.cli.load_codecs", lambda paths: {"noisy": codec})
     monkeypatch.setattr("evaluate.systems.codec_systems", lambda *_, **__: [Noisy()])
     monkeypatch.chdir(tmp_path)

@@ -199,7 +199,7 @@ def test_a_codec_of_two_channels(quick, tokenise, library, monkeypatch):
 
 
 def test_a_codec_without_codes_has_latents(tokenise, codec, monkeypatch, capfd):
-    monkeypatch.setattr(type(codec.engine), "symbols", SymbolFormat(()))
+    monkeypatch.setitem(vars(codec.engine), "symbols", SymbolFormat(()))  # where it is kept once it was asked for
     said = complaint(capfd, "tokenise", "lib", "out")
     assert "has no codes, its latents are continuous: give --latents" in said
 
