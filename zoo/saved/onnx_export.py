@@ -95,11 +95,11 @@ def export(
     try:
         with whole.folder(folder) as part:
             part.mkdir(parents=True)
-            for _, data, graph in converted:
-                (part / graph.file).write_bytes(data)
+            for written, data in converted:
+                (part / written.file).write_bytes(data)
     except OSError as error:
         raise ZooError(f"{folder}: cannot be written ({error.strerror})") from None
-    return [written for written, _, _ in converted]
+    return [written for written, _ in converted]
 
 
 def check_folder(folder: str | Path, *, force: bool) -> None:
@@ -143,8 +143,7 @@ def _graphs(codec: ReadyCodec, seconds: float, level: int | None, batch_size: in
         return (module.apply(variables, latents, length, n_samples, method="decode"),)  # type: ignore[return-value]
 
     def restored(audio: jax.Array, n_samples: jax.Array) -> tuple[jax.Array, ...]:
-        latents = module.apply(variables, audio, n_samples, method="encode")
-        return (module.apply(variables, latents, length, n_samples, method="decode"),)  # type: ignore[return-value]
+        return decode(encode(audio, n_samples)[0], n_samples)
 
     if codec.denoises and not coded:
         return [Graph(DENOISER, ("audio", "n_samples"), ("restored",), restored, (audio, n_samples))]
@@ -176,8 +175,8 @@ def _about(codec: ReadyCodec, seconds: float, level: int | None) -> dict[str, st
     return {key: str(value) for key, value in about.items() if value is not None}
 
 
-def _converted(graph: Graph, about: dict[str, str]) -> tuple[Written, bytes, Graph]:
-    """The graph and its bytes, after it was run beside the function that it is of."""
+def _converted(graph: Graph, about: dict[str, str]) -> tuple[Written, bytes]:
+    """What is written of a graph, and its bytes, after it was run beside the function that it is of."""
     import onnxruntime
     from jax2onnx import to_onnx
 
@@ -196,7 +195,8 @@ def _converted(graph: Graph, about: dict[str, str]) -> tuple[Written, bytes, Gra
             session = onnxruntime.InferenceSession(data, _errors_alone(), providers=["CPUExecutionProvider"])
             found = session.run(list(graph.outputs), dict(zip(graph.inputs, graph.example)))
     except Exception as error:  # whatever a converter and a runtime of others make of an operator that they do not know
-        raise ZooError(f"{graph.file}: cannot be converted ({str(error).strip().splitlines()[0]})") from None
+        first, *_ = str(error).strip().splitlines() or [type(error).__name__]
+        raise ZooError(f"{graph.file}: cannot be converted ({first})") from None
     wanted = [np.asarray(array) for array in function(*graph.example)]
     difference = _difference(wanted[0], found[0])
     if difference > (_CLOSE if wanted[0].dtype == np.float32 else 1 - _EQUAL) or any(
@@ -205,7 +205,7 @@ def _converted(graph: Graph, about: dict[str, str]) -> tuple[Written, bytes, Gra
         raise ZooError(f"{graph.file}: onnxruntime computes something else of it than this codec ({difference:.2g})")
     inputs = {name: array.shape for name, array in zip(graph.inputs, graph.example)}
     outputs = {name: array.shape for name, array in zip(graph.outputs, wanted)}
-    return Written(graph.file, inputs, outputs, difference), data, graph
+    return Written(graph.file, inputs, outputs, difference), data
 
 
 def _difference(wanted: np.ndarray, found: np.ndarray) -> float:

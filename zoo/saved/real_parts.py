@@ -23,15 +23,6 @@ class Parts(NamedTuple):
     imag: Any
 
 
-def has_complex(traced: ClosedJaxpr | Jaxpr) -> bool:
-    """Whether anything in a traced function is complex."""
-    jaxpr = traced.jaxpr if isinstance(traced, ClosedJaxpr) else traced
-    variables = [variable for equation in jaxpr.eqns for variable in (*equation.invars, *equation.outvars)]
-    if any(jnp.issubdtype(variable.aval.dtype, jnp.complexfloating) for variable in variables):
-        return True
-    return any(has_complex(inner) for equation in jaxpr.eqns for inner in _inner(equation))
-
-
 def without_complex(traced: ClosedJaxpr) -> Callable[..., tuple[jax.Array, ...]]:
     """The traced function, of real arrays, computed in real parts.
 

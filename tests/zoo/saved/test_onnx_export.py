@@ -160,6 +160,7 @@ def test_a_folder_of_graphs_is_replaced_and_no_other(tmp_path: Path, monkeypatch
             {"error": NotImplementedError("no operator for that\nand more")},
             r"cannot be converted \(no operator for that\)",
         ),
+        ({"error": AssertionError()}, r"cannot be converted \(AssertionError\)"),
         ({"off": 1}, "onnxruntime computes something else of it than this codec"),
     ],
 )
