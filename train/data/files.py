@@ -52,11 +52,10 @@ class FileCrops(CropSource):
     container is taken. Only the crop and the resampling filter's reach around it are decoded.
 
     A crop whose RMS about its mean is below `silence_db` dBFS is drawn again (up to ten times), then scaled by a gain
-    uniform in ±gain_db, then down if its peak exceeds 1. There are no crops of a share `held_out` of the files,
-    or of its folders (`held_out_by`). A file
-    that cannot be read, when scanned or later, is passed once to `on_skip`, kept in `skipped` {path: reason}, and
-    another is drawn; lines on files whose headers are wrong, and on what cannot be read as a whole, go to `on_note`.
-    Raises ZooError if `root` is missing, holds no audio, or none that can be read.
+    uniform in ±gain_db, then down if its peak exceeds 1. There are no crops of a share `held_out` of the files, or
+    of their folders (`held_out_by`). A file that cannot be read, when scanned or later, is passed once to `on_skip`,
+    kept in `skipped` {path: reason}, and another is drawn; lines on files whose headers are wrong, and on what cannot
+    be read as a whole, go to `on_note`. Raises ZooError if `root` is missing, holds no audio, or none that can be read.
     """
 
     def __init__(

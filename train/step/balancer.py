@@ -68,8 +68,6 @@ def balance(
     moves slowly a loud example keeps more of it than a soft one. Where all weights are 0, so is the gradient.
     """
     shares = sum(weights[name] for name in gradients)
-    parts = [
-        weights[name] / jnp.where(shares > 0, shares, 1.0) / (average[name] + 1e-12) * g
-        for name, g in gradients.items()
-    ]
+    shares = jnp.where(shares > 0, shares, 1.0)
+    parts = [weights[name] / shares / (average[name] + 1e-12) * g for name, g in gradients.items()]
     return total * sum(parts[1:], parts[0])
