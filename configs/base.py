@@ -50,6 +50,8 @@ class LossWeights:
     """multi-scale mel L1 of magnitudes and of logarithms with a high floor: soft bands do not count"""
     stft: Weight = 0.0
     """multi-resolution STFT: spectral convergence plus log-magnitude L1"""
+    envelope_correlation: Weight = 0.0
+    """1 minus the correlation of third-octave envelopes over 0.384 s, that which STOI measures"""
     mix_consistency: Weight = 0.0
     """error of mixes of latents against latents of mixes, and of what is decoded of them, dB"""
     kl: Weight = 0.0

@@ -270,3 +270,20 @@ def mel_filterbank(
     if not htk:
         filters *= (2.0 / (corners[2:] - corners[:-2]))[None, :]
     return _read_only(filters.astype(np.float32))
+
+
+@lru_cache(maxsize=16)
+def third_octaves(sample_rate: int, n_fft: int, lowest_hz: float, n_bands: int) -> np.ndarray:
+    """Third-octave bands (n_fft // 2 + 1, bands), float32 and read-only, to be multiplied with powers of bins.
+
+    Centres rise from `lowest_hz` by a third of an octave; each bin counts by how much of it lies in the band, so that
+    none is empty. Those that reach beyond half the sample rate are left out. Raises ZooError where none is left.
+    """
+    centres = lowest_hz * 2.0 ** (np.arange(n_bands) / 3)
+    centres = centres[centres * 2 ** (1 / 6) <= sample_rate / 2]
+    if not centres.size:
+        raise ZooError(f"no third-octave band from {lowest_hz:g} Hz on fits below {sample_rate / 2:g} Hz")
+    bins = np.arange(n_fft // 2 + 1)[:, None] * (sample_rate / n_fft)
+    half = 0.5 * sample_rate / n_fft
+    shared = np.minimum(bins + half, centres * 2 ** (1 / 6)) - np.maximum(bins - half, centres * 2 ** (-1 / 6))
+    return _read_only((np.maximum(shared, 0.0) / (2 * half)).astype(np.float32))

@@ -144,6 +144,25 @@ def limited_snr(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return 10 * np.log10(noise / (signal + 1e-7) + 0.01)
 
 
+@per_channel
+def envelope_correlation(x: np.ndarray, y: np.ndarray) -> float:
+    spectra = []
+    for z in (x, y):
+        padded = np.concatenate([np.zeros(128), z.astype(np.float64), np.zeros(128)])
+        frames = [padded[start : start + 256] for start in range(0, len(padded) - 255, 128)]
+        spectra.append(np.abs(np.fft.rfft(np.sin(np.pi * np.arange(256) / 256) ** 2 * frames)) ** 2)
+    edges = np.arange(129 + 1) * RATE / 256 - RATE / 512  # of bins, each as high as its power
+    envelopes = []
+    for power in spectra:
+        total = np.concatenate([np.zeros((len(power), 1)), np.cumsum(power, 1)], 1)
+        centres = [150 * 2 ** (band / 3) for band in range(15) if 150 * 2 ** ((band + 0.5) / 3) <= RATE / 2]
+        sides = [[np.interp(c * 2 ** (s / 6), edges, row) for row in total for s in (-1, 1)] for c in centres]
+        envelopes.append(np.sqrt(np.diff(np.reshape(sides, (len(centres), -1, 2)))[..., 0]))
+    starts = range(0, envelopes[0].shape[1] - 24 + 1, 6)
+    pairs = [(a[start : start + 24], b[start : start + 24]) for a, b in zip(*envelopes) for start in starts]
+    return float(np.mean([1 - np.corrcoef(a, b)[0, 1] for a, b in pairs]))
+
+
 REFERENCES = {
     "waveform_l1": per_channel(lambda x, y: float(np.mean(np.abs(x.astype(np.float64) - y)))),
     "waveform_mse": per_channel(lambda x, y: float(np.mean((x.astype(np.float64) - y) ** 2))),
@@ -155,6 +174,7 @@ REFERENCES = {
     "mel": mel,
     "audible_mel": audible_mel,
     "stft": stft,
+    "envelope_correlation": envelope_correlation,
 }
 
 

@@ -271,3 +271,17 @@ def test_no_gather_or_scatter_is_compiled(padding):
     assert "fft" in text
     assert "gather" not in text
     assert "scatter" not in text
+
+
+def test_third_octaves_have_powers_of_their_width_and_none_beyond_half_the_rate():
+    bands = dsp.third_octaves(16000, 512, 150.0, 30)
+    centres = 150.0 * 2.0 ** (np.arange(30) / 3)
+    inside = centres[centres * 2 ** (1 / 6) <= 8000]
+    assert bands.shape == (257, len(inside)) == (257, 17)
+    # white noise: as much power as they are wide, also where a band is narrower than a bin
+    np.testing.assert_allclose(bands.sum(0) * 16000 / 512, inside * (2 ** (1 / 6) - 2 ** (-1 / 6)), rtol=1e-5)
+    # neighbours share the bins on their borders, and leave nothing between them
+    covered = (np.arange(257) * 31.25 > inside[0]) & (np.arange(257) * 31.25 < inside[-1])
+    np.testing.assert_allclose(bands.sum(1)[covered], 1.0, rtol=1e-5)
+    with pytest.raises(ZooError, match="no third-octave band from 150 Hz on fits below 100 Hz"):
+        dsp.third_octaves(200, 64, 150.0, 15)
