@@ -53,12 +53,7 @@ class Conv1d(Module):
         if stride > 1 and (size % stride or self.dilation > 1):
             raise ValueError(f"kernel_size {size} must be a multiple of stride {stride}, undilated")
         x, kernel = apply_mask(x, mask).astype(self.dtype), kernel.astype(self.dtype)
-        if stride == 1:
-            x = pad_time(x, *self._padding(), self.edge, mask)
-        else:
-            x = _space_to_depth(x, stride, *self._padding(), self.edge, mask)
-            kernel = kernel.reshape(size // stride, stride * channels, features)
-        y = convolve(x, kernel, self.dilation)
+        y = convolve(pad_time(x, *self._padding(), self.edge, mask), kernel, self.dilation, stride)
         return y if bias is None else y + per_channel(bias, self.dtype)
 
 
@@ -174,20 +169,6 @@ _by_each.defvjp(_by_each_forward, _by_each_backward)
 
 def _repeated(x: jax.Array, n: int) -> jax.Array:
     return jnp.broadcast_to(x[None], (n, *x.shape))
-
-
-def _space_to_depth(
-    x: jax.Array, stride: int, before: int, after: int, edge: Edge, mask: jax.Array | None
-) -> jax.Array:
-    """Padded (B, T, C) as (B, T / stride, stride * C).
-
-    Whole blocks of zeros come last: XLA:CPU makes them padding of the convolution then. It would otherwise compute what
-    gives x in one loop with them, sample by sample.
-    """
-    whole = edge == "zero" and not (before % stride or after % stride or x.shape[1] % stride)
-    x = x if whole else pad_time(x, before, after, edge, mask)
-    x = x.reshape(x.shape[0], x.shape[1] // stride, stride * x.shape[2])
-    return pad_time(x, before // stride, after // stride) if whole else x
 
 
 def _padding(total: int, causal: bool, left: int | None) -> tuple[int, int]:
