@@ -29,7 +29,7 @@ def convolve(x: jax.Array, kernel: jax.Array, dilation: int = 1, stride: int = 1
 
 
 def _folded(x: jax.Array, kernel: jax.Array, stride: int) -> tuple[jax.Array, jax.Array]:
-    """Space-to-depth: (B, T / stride, stride · C) and (K / stride, stride · C, features), to be convolved without it."""
+    """Space-to-depth, what is convolved in place of a stride: (B, T / stride, stride · C) and its kernel."""
     (batch, length, channels), (size, _, features) = x.shape, kernel.shape
     folded = stride * channels
     return x.reshape(batch, length // stride, folded), kernel.reshape(size // stride, folded, features)
