@@ -7,7 +7,7 @@ import errno
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -116,6 +116,19 @@ def check_folder(path: str | Path) -> Path:
         )
     _check_writable(path, there)
     return place
+
+
+def check_whole_folder(path: str | Path, *, force: bool, ours: Callable[[Path], bool], content: str) -> None:
+    """Raises ZooError unless a folder can be written as a whole: in place of none, or with `force` of what is `ours`.
+
+    A folder with anything else in it is never replaced; `content` says in the error what it is or holds.
+    """
+    folder = Path(path)
+    if folder.exists() and not force:
+        raise ZooError(f"{folder} exists: choose another folder, or overwrite it with --force (force=True)")
+    if folder.exists() and not (folder.is_dir() and (ours(folder) or not any(folder.iterdir()))):
+        raise ZooError(f"{folder} {content}: it is not replaced")
+    check_folder(folder.parent)
 
 
 def _check_writable(path: str | Path, folder: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from zoo import families
 from zoo.arguments import as_path
-from zoo.audio.output import check_folder as check_output_folder
+from zoo.audio.output import check_whole_folder
 from zoo.bitstream import entropy
 from zoo.codec import Codec
 from zoo.errors import CheckpointError, ZooError, one_line
@@ -142,12 +142,7 @@ def export(
 
 def check_folder(folder: str | Path, *, force: bool) -> None:
     """Raises ZooError for a folder that `export` would not write."""
-    folder = Path(folder)
-    if folder.exists() and not force:
-        raise ZooError(f"{folder} exists: choose another folder, or overwrite it with --force (force=True)")
-    if folder.exists() and not (hub.is_folder(folder) or (folder.is_dir() and not any(folder.iterdir()))):
-        raise ZooError(f"{folder} is no exported model: it is not replaced")
-    check_output_folder(folder.parent)
+    check_whole_folder(folder, force=force, ours=hub.is_folder, content="is no exported model")
 
 
 def _write(codec: ReadyCodec, folder: Path, precision: Precision) -> None:

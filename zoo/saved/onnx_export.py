@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from zoo.audio.output import check_folder as check_output_folder
+from zoo.audio.output import check_whole_folder
 from zoo.console import extras
 from zoo.errors import ZooError
 from zoo.published.parts.halves import NoDecoder, NoEncoder
@@ -104,13 +104,12 @@ def export(
 
 def check_folder(folder: str | Path, *, force: bool) -> None:
     """Raises ZooError for a folder that `export` would not write."""
-    folder = Path(folder)
-    if folder.exists() and not force:
-        raise ZooError(f"{folder} exists: choose another folder, or overwrite it with --force (force=True)")
-    ours = {ENCODER, DECODER, DENOISER}
-    if folder.exists() and not (folder.is_dir() and {path.name for path in folder.iterdir()} <= ours):
-        raise ZooError(f"{folder} holds more than ONNX graphs: it is not replaced")
-    check_output_folder(folder.parent)
+    graphs = {ENCODER, DECODER, DENOISER}
+
+    def is_ours(folder: Path) -> bool:
+        return {path.name for path in folder.iterdir()} <= graphs
+
+    check_whole_folder(folder, force=force, ours=is_ours, content="holds more than ONNX graphs")
 
 
 def _graphs(codec: ReadyCodec, seconds: float, level: int | None, batch_size: int) -> list[Graph]:
