@@ -61,7 +61,8 @@ def test_an_initialiser_is_asked_only_where_a_parameter_is_made():
 
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize(
-    ("stride", "multiple", "frames", "channels"), [(2, 2, 5, 1), (3, 1, 4, 2), (5, 2, 3, 2), (4, 3, 1, 3), (3, 2, 4, 2)]
+    ("stride", "multiple", "frames", "channels"),
+    [(2, 2, 5, 1), (3, 1, 4, 2), (5, 2, 3, 2), (4, 3, 1, 3), (3, 2, 4, 2), (5, 2, 3, 4), (6, 1, 2, 3)],
 )
 def test_strided_convolution_is_the_textbook_one(stride, multiple, frames, channels, causal):
     size = stride * multiple

@@ -11,8 +11,8 @@ Conventions shared by every block:
 * `dtype` is the precision of the arithmetic, parameters are float32.
 
 The forms look unusual because the plain ones are slow on XLA: strided convolutions become space-to-depth and a
-dense product, transposed ones a sub-pixel product, depthwise ones sums of shifted slices; all give the
-numbers of the textbook operation.
+dense product (but not on CPUs), transposed ones a sub-pixel product, depthwise ones sums of shifted slices; all
+give the numbers of the textbook operation.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ class Conv1d(Module):
     """Convolution over time of masked (B, T, C), padded on both sides to T / stride outputs.
 
     Of the padding, `left` samples are on the left, by default half, or all if `causal`; `edge` says what they are. A
-    stride must divide the kernel size, and is computed as space-to-depth followed by a dense convolution. It has as
-    many features as its input has channels where `features` is None.
+    stride must divide the kernel size and the number of samples. There are as many features as the input has channels
+    where `features` is None.
     """
 
     features: int | None = None
