@@ -178,7 +178,7 @@ def _strided_forward(x: jax.Array, kernel: jax.Array, stride: int) -> tuple[jax.
 
 def _strided_backward(stride: int, kept: Any, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
     x, kernel = kept
-    _, pull_back = jax.vjp(lambda *signals: _convolution(*signals, 1), *_folded(x, kernel, stride))
+    _, pull_back = jax.vjp(functools.partial(_convolution, dilation=1), *_folded(x, kernel, stride))
     of_x, of_kernel = pull_back(gradient)
     return of_x.reshape(x.shape), of_kernel.reshape(kernel.shape)
 
