@@ -23,7 +23,6 @@ from zoo.audio.arrays import as_samples
 from zoo.audio.resampler import Resampler
 from zoo.audio.samples import first_not_finite
 from zoo.bitstream.container import ContainerWriter, Header
-from zoo.coding.chunks import Chunks
 from zoo.coding.engine import Engine
 from zoo.coding.planning import StoredLatents, policy_for
 from zoo.coding.rate import Constant, LevelPolicy, Reservoir
@@ -34,7 +33,7 @@ BLOCK_SAMPLES = 1 << 15
 
 
 class LatentEncoder:
-    """Blocks of a source to latents (n_streams, n, D), packet by packet, or several at a time if in `longer` chunks."""
+    """Blocks of a source to latents (n_streams, n, D), packet by packet."""
 
     def __init__(
         self,
@@ -45,12 +44,11 @@ class LatentEncoder:
         mid_side: bool | None,
         *,
         apart: bool = False,
-        longer: Chunks | None = None,
     ) -> None:
         """Raises ZooError where `Engine.layout` does."""
         self.layout = engine.layout(channels, packet_frames, mid_side=mid_side, apart=apart)
         self._resampler = Resampler(sample_rate, engine.module.sample_rate, channels)
-        self._encoder = FrameEncoder(engine.chunks(packet_frames), self.layout.n_streams, longer)
+        self._encoder = FrameEncoder(engine.chunks(packet_frames), self.layout.n_streams)
 
     @property
     def n_samples(self) -> int:
@@ -63,7 +61,7 @@ class LatentEncoder:
         return self._resampler.n_out
 
     def push(self, block: np.ndarray) -> Iterator[np.ndarray]:
-        """Latents of the chunks that (m, channels) completes, one by one: m may be all of a long recording."""
+        """Latents of the packets that (m, channels) completes, one by one: m may be all of a long recording."""
         for start in range(0, len(block), BLOCK_SAMPLES):
             part = self._resampler.push(block[start : start + BLOCK_SAMPLES])
             yield from self._encoder.push(self.layout.split(part))

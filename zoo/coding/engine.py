@@ -25,8 +25,6 @@ from zoo.nn.bottlenecks import SymbolFormat
 
 PACKET_S = 1.0
 """seconds to a packet, and to a chunk, where nobody asks for another length"""
-LONGER_S = 2.0
-"""seconds to a chunk where nobody waits for it, and much is to be coded"""
 MAX_PACKET_CODES = 1 << 20
 """so that a few bytes that claim to be a packet cannot ask for much memory"""
 
@@ -133,18 +131,6 @@ class Engine(CodecParts):
         if packet_frames not in cache:
             cache[packet_frames] = Chunks(self.module, self._placed, packet_frames)
         return cache[packet_frames]
-
-    def longer(self, packet_frames: int) -> Chunks | None:
-        """Chunks of several packets, about LONGER_S seconds, in which codecs encode up to a seventh faster.
-
-        None if packets are no shorter, or layers keep other things from one of these to the next.
-        """
-        times = round(LONGER_S * self.module.frame_rate_hz / packet_frames)
-        if times < 2 or self.module.encodes_whole:
-            return None
-        short, longer = self.chunks(packet_frames), self.chunks(times * packet_frames)
-        kept, kept_longer = (jax.tree.map(np.shape, chunks.encoder_carry()) for chunks in (short, longer))
-        return longer if kept == kept_longer else None
 
     @functools.cached_property
     def _placed(self) -> dict[str, Any]:

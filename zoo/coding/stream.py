@@ -18,35 +18,33 @@ from zoo.coding.chunks import Carry, Chunks
 class FrameEncoder:
     """Latents of `n_streams` clips of equal length that come in blocks, chunk by chunk.
 
-    Where nobody waits for them, `longer` chunks, a whole number of the others, are taken while there is enough audio:
-    weights are read, and contexts computed, less often. Only a codec that encodes whole clips keeps all of them until
-    the end.
+    Only a codec that encodes whole clips keeps all of them until the end.
     """
 
-    def __init__(self, chunks: Chunks, n_streams: int, longer: Chunks | None = None) -> None:
+    def __init__(self, chunks: Chunks, n_streams: int) -> None:
         module = chunks.module
-        self._chunks, self._longer, self._module = chunks, longer or chunks, module
+        self._chunks, self._module = chunks, module
         self._hop = module.hop_length
         self._context = module.encoder_context
         before = self._context.before if chunks.encoder_overlap else 0
         lead = before * self._hop + module.lead
         # from the first sample on that is to be given next
         self._buffer = np.zeros((n_streams, lead, module.channels), np.float32)
-        self._next = 0  # frame
+        self._next = 0  # chunk
         self._carries: list[Carry] = [] if module.encodes_whole else [chunks.encoder_carry()] * n_streams
         self._kept: list[np.ndarray] = []  # of a codec that encodes whole clips
         self.n_samples = 0
 
     def push(self, audio: np.ndarray) -> list[np.ndarray]:
-        """Latents (n_streams, n, D) of each chunk that `audio` (n_streams, m, C) completes."""
+        """Latents (n_streams, chunk_frames, D) of each chunk that `audio` (n_streams, m, C) completes."""
         self.n_samples += audio.shape[1]
         if self._module.encodes_whole:
             self._kept.append(audio)
             return []
         self._buffer = np.concatenate([self._buffer, audio], axis=1)
         done = []
-        while self._buffer.shape[1] >= self._given(self._longer) * self._hop:
-            done.append(self._run(self._longer, n_frames=None))
+        while self._buffer.shape[1] >= self._given * self._hop:
+            done.append(self._run(n_frames=None))
         return done
 
     def finish(self) -> list[np.ndarray]:
@@ -55,11 +53,10 @@ class FrameEncoder:
         total = self._module.n_frames(self.n_samples) if self.n_samples else 0
         if self._module.encodes_whole:
             return self._whole(total)
-        while (left := total - self._next) > 0:
-            chunks = self._longer if left > self._longer.chunk_frames - self._chunks.chunk_frames else self._chunks
-            missing = self._given(chunks) * self._hop - self._buffer.shape[1]
+        while (left := total - self._next * self._chunks.chunk_frames) > 0:
+            missing = self._given * self._hop - self._buffer.shape[1]
             self._buffer = np.pad(self._buffer, ((0, 0), (0, max(missing, 0)), (0, 0)))
-            done.append(self._run(chunks, n_frames=total)[:, :left])
+            done.append(self._run(n_frames=total)[:, :left])
         return done
 
     def _whole(self, n_frames: int) -> list[np.ndarray]:
@@ -73,18 +70,21 @@ class FrameEncoder:
         step = self._chunks.chunk_frames
         return [latents[:, first : first + step] for first in range(0, n_frames, step)]
 
-    def _given(self, chunks: Chunks) -> int:
-        """Frames from which the next chunk is computed, if it is one of these."""
-        return chunks.chunk_frames + (chunks.encoder_overlap or (0 if self._next else self._context.after))
+    @property
+    def _given(self) -> int:
+        """Frames from which the next chunk is computed."""
+        overlap, n = self._chunks.encoder_overlap, self._chunks.chunk_frames
+        return n + (overlap or (0 if self._next else self._context.after))
 
-    def _run(self, chunks: Chunks, n_frames: int | None) -> np.ndarray:
-        chunk_frames, context, given = chunks.chunk_frames, self._context, self._given(chunks)
-        mask = _inside(self._next - context.before, context.before + chunk_frames + context.after, n_frames)
+    def _run(self, n_frames: int | None) -> np.ndarray:
+        chunk_frames, context, given = self._chunks.chunk_frames, self._context, self._given
+        first = self._next * chunk_frames - context.before
+        mask = _inside(first, context.before + chunk_frames + context.after, n_frames)
         windows = self._buffer[:, : given * self._hop]
-        done = [chunks.encode(window, mask, carry) for window, carry in zip(windows, self._carries)]
+        done = [self._chunks.encode(window, mask, carry) for window, carry in zip(windows, self._carries)]
         self._carries = [carry for _, carry in done]
-        self._buffer = self._buffer[:, (given - chunks.encoder_overlap) * self._hop :]
-        self._next += chunk_frames
+        self._buffer = self._buffer[:, (given - self._chunks.encoder_overlap) * self._hop :]
+        self._next += 1
         return np.stack([latents for latents, _ in done])
 
 

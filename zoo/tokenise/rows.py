@@ -124,8 +124,6 @@ class ClipEncoder:
         self._engine, self._settings = engine, settings
         self._begin, self._digest = begin, digest
         self.taken = Taken(settings.channels, begin.channels, begin.layout, engine.module.channels)
-        longer = engine.longer(settings.packet_frames)
-        self._longest = longer.chunk_frames if longer else settings.packet_frames
         self._latents = LatentEncoder(
             engine,
             begin.sample_rate,
@@ -133,9 +131,8 @@ class ClipEncoder:
             settings.packet_frames,
             mid_side=settings.mid_side,
             apart=self.taken.apart,
-            longer=longer,
         )
-        self._chunks: list[np.ndarray] = []
+        self._packets: list[np.ndarray] = []
         self._n_bytes = 0
         self._part = 0
         self._first_frame = 0
@@ -154,16 +151,15 @@ class ClipEncoder:
 
     def _add(self, latents: np.ndarray) -> Iterator[Row]:
         values = self._values(latents)
-        if self._chunks and self._n_bytes + values.nbytes > self._settings.row_bytes:
+        if self._packets and self._n_bytes + values.nbytes > self._settings.row_bytes:
             yield self._row(last=False)
-        self._chunks.append(values)
+        self._packets.append(values)
         self._n_bytes += values.nbytes
 
     def _values(self, latents: np.ndarray) -> np.ndarray:
         engine, level = self._engine, self._settings.level
         if level is not None:
-            usual = self._settings.packet_frames
-            codes = engine.quantise(latents, level, usual if latents.shape[1] <= usual else self._longest)
+            codes = engine.quantise(latents, level, self._settings.packet_frames)
             return codes.astype(code_type(engine))
         half = latents.astype(np.float16)
         if not np.isfinite(half).all():
@@ -172,7 +168,7 @@ class ClipEncoder:
 
     def _row(self, *, last: bool) -> Row:
         engine, begin, settings = self._engine, self._begin, self._settings
-        values = np.concatenate(self._chunks, axis=1)
+        values = np.concatenate(self._packets, axis=1)
         end_frame = self._first_frame + values.shape[1]
         total = self._latents.n_samples
         end = end_frame * engine.module.hop_length * begin.sample_rate // engine.module.sample_rate
@@ -195,7 +191,7 @@ class ClipEncoder:
         )
         self._part += 1
         self._first_frame, self._first_sample = end_frame, end
-        self._chunks, self._n_bytes = [], 0
+        self._packets, self._n_bytes = [], 0
         return row
 
 

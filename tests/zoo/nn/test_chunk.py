@@ -150,30 +150,6 @@ def test_a_clip_shorter_than_a_chunk_is_one_pass(quick):
     np.testing.assert_allclose(encoder.finish()[0], latent, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("seed", "steps", "options"),
-    [(0, (2,), {}), (30, (2, 3, 2), {}), (70, (2, 3), {"causal": True}), (80, (3, 1), {"memory": True})],
-)
-def test_longer_chunks_come_first_and_the_rest_in_short_ones(seed, steps, options, quick):
-    codec, variables = made(seed, steps, **options)
-    short, long = (Chunks(codec, variables, n) for n in (3, 9))
-    hop = codec.hop_length
-    audio = np.random.default_rng(seed).standard_normal((1, 31 * hop - 1, 1)).astype(np.float32)
-
-    def encoded(*cuts: int) -> list[np.ndarray]:
-        encoder = FrameEncoder(short, 1, long)
-        pieces = [piece for part in np.split(audio, cuts, axis=1) for piece in encoder.push(part)]
-        return pieces + encoder.finish()
-
-    parts = encoded()
-    assert [part.shape[1] for part in parts] == [9, 9, 9, 3, 1]
-    latent = jit(functools.partial(codec.apply, method="encode"))(variables, audio)
-    np.testing.assert_allclose(np.concatenate(parts, axis=1), latent, atol=1e-5)
-    # in whatever blocks the audio comes
-    for one, other in zip(parts, encoded(1, 10 * hop, 10 * hop + 5, 30 * hop), strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
 class Plain(Network):
     def layers(self) -> Any:
         yield Conv1d(4, 5, dilation=2, left=6, name="mixing")
