@@ -38,7 +38,7 @@ def _folded(x: jax.Array, kernel: jax.Array, stride: int) -> tuple[jax.Array, ja
 def _own_stride(x: jax.Array, kernel: jax.Array, stride: int) -> bool:
     """Whether XLA's own strided convolution is better than space-to-depth: on CPUs, but for waveforms.
 
-    It takes as long, and the loop that computes x is faster by up to ten times if it need not write it in blocks.
+    It takes as long, and the loop that computes x is up to eight times faster if it need not write it in blocks.
     """
     (size, channels, features), cpu = kernel.shape, jax.default_backend() == "cpu"
     return cpu and min(channels, features) > _FEW and size * channels > _FEW_TERMS
