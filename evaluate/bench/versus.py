@@ -119,7 +119,9 @@ class Pair:
 
 
 def _error(ours: np.ndarray, theirs: np.ndarray) -> float:
-    return float(abs(ours - theirs).max() / abs(theirs).max())
+    import numpy as np
+
+    return float(np.max(abs(ours - theirs)) / np.max(abs(theirs)))
 
 
 def compare(

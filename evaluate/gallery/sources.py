@@ -75,7 +75,7 @@ def _read(folder: FolderClips, i: int) -> Source | None:
     except ZooError as error:
         print(f"skipped {error}", file=sys.stderr, flush=True)
         return None
-    if len(clip.samples) < SHORTEST_S * clip.sample_rate or float(clip.samples.std(axis=0).max()) < LEAST_RMS:
+    if len(clip.samples) < SHORTEST_S * clip.sample_rate or float(np.max(clip.samples.std(axis=0))) < LEAST_RMS:
         return None
     return _source(clip, printable(str(path)), printable(path.relative_to(folder.root).as_posix()))
 

@@ -61,7 +61,7 @@ class Projection:
         """That of reference vectors (N, V)."""
         found = np.asarray(vectors, np.float64)
         mean, deviation = found.mean(axis=0), found.std(axis=0)
-        deviation = np.where(deviation > 1e-6 * max(deviation.max(), 1e-12), deviation, np.inf)
+        deviation = np.where(deviation > 1e-6 * max(float(np.max(deviation)), 1e-12), deviation, np.inf)
         standard = (found - mean) / deviation
         _, _, rows = np.linalg.svd(standard, full_matrices=False)
         return cls(mean, deviation, rows[:dimensions].T)

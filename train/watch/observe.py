@@ -114,7 +114,7 @@ class Observer:
         """What the row of this step gets; `params` are replicated arrays, of which this process's own copy is used."""
         examples = self._examples
         lengths = np.array([len(example.wanted) for example in examples], np.int32)
-        longest = lengths.max()
+        longest = int(np.max(lengths))
         given, wanted = (
             np.stack([np.pad(x, ((0, longest - len(x)), (0, 0))) for x in samples])
             for samples in ([e.given for e in examples], [e.wanted for e in examples])

@@ -66,7 +66,7 @@ def preprocess(vectors: np.ndarray, n_components: int | None = None) -> Preproce
     _, sizes, directions = np.linalg.svd(standard - centre, full_matrices=False)
     n = max(1, int((sizes > 1e-5 * sizes[0]).sum()) if sizes[0] else 1)
     n = n if n_components is None else min(n, n_components)
-    energy = np.square(sizes[:n]).sum() / len(vectors)
+    energy = float(np.square(sizes[:n]).sum()) / len(vectors)
     basis = directions[:n].T * np.sqrt(ENERGY / max(energy, 1e-12))
     # rows one behind the other, as a file has them: products of another layout are rounded otherwise
     arrays = (np.ascontiguousarray(array, np.float32) for array in (mean, scale, centre, basis))

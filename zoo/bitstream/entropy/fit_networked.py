@@ -169,8 +169,8 @@ def _tables(
     first, second = _thresholds(joined[0], N_FIRST), _thresholds(joined[1], N_SECOND)
     cells = networked.size_cells(joined, first, second)
     n_cells = N_FIRST * N_SECOND
-    counts = np.bincount(cells * classes.n + symbols_seen, minlength=n_cells * classes.n).astype(np.float64)
-    counts = counts.reshape(n_cells, classes.n)
+    seen = np.bincount(cells * classes.n + symbols_seen, minlength=n_cells * classes.n)
+    counts = seen.astype(np.float64).reshape(n_cells, classes.n)
     labels = merge(_filled(counts), N_CLUSTERS)
     merged = np.zeros((N_CLUSTERS, classes.n))
     np.add.at(merged, labels, counts)
