@@ -30,6 +30,7 @@ COMMAND_LINE = {
     "zoo/commands/options.py": {"tyro"},
     "zoo/commands/editing_options.py": {"tyro"},
     "zoo/commands/recognise_options.py": {"tyro"},
+    "zoo/commands/tokenise_options.py": {"tyro"},
     "zoo/console/command.py": {"jax", "tyro", "rich"},
 }
 

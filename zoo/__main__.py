@@ -19,16 +19,15 @@ from zoo.commands.editing_options import Eq, Gain, Mix, Morph, Pitch, Splice, St
 from zoo.commands.options import (
     Decode,
     Denoise,
-    Detokenise,
     Encode,
     Export,
     ExportOnnx,
     Generate,
     Info,
     List,
-    Tokenise,
 )
 from zoo.commands.recognise_options import Classify, Similar, TrainProbe
+from zoo.commands.tokenise_options import Detokenise, Tokenise
 from zoo.console.command import command
 
 Command = (

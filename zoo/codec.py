@@ -98,6 +98,8 @@ class Codec(nn.Module):
     """whether a clip is decoded all at once, since attention or norms reach over all of it, beyond `decoder_context`"""
     encodes_whole: bool = False
     """whether a clip is encoded all at once, for the same reasons, beyond `encoder_context`"""
+    codes_hold: bool = False
+    """whether at least 995 of 1,000 codes are those of float32 where networks compute in bfloat16: as was measured"""
 
     @classmethod
     def from_parts(

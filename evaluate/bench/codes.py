@@ -62,7 +62,9 @@ class Changes:
     latent_error: float
     """the largest difference of these chunks' latents, of the largest latent"""
     bfloat16: float | None
-    """with that arithmetic; None for a family that has float32 only"""
+    """computed in bfloat16; None for a family that has float32 only"""
+    decoded_db: float | None
+    """signal to noise, dB, of the audio of the same codes decoded in bfloat16, to that of float32"""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -101,18 +103,25 @@ def measure(name: str, codec: ReadyCodec, clips: Sequence[np.ndarray], error: fl
         raise ZooError("no clip could be read")
     rng = np.random.default_rng(0)
     noisy = [clip + error * rng.standard_normal(clip.shape).astype(np.float32) for clip in clips]
-    codes = [codec.encode(clip).codes for clip in clips]
+    encoded = [codec.encode(clip) for clip in clips]
+    codes = [each.codes for each in encoded]
     packets = [codec.encode_latents(clip) for clip in clips]
     longer = [_latents(codec, clip, PACKETS) for clip in clips]
     largest = max(float(np.abs(latents).max()) for latents in packets)
-    narrow = _narrow(codec)
+    bfloat16 = decoded_db = None
+    if narrow := _narrow(codec):
+        bfloat16 = _changed(codes, [_quantised(narrow, narrow.encode_latents(clip)) for clip in clips])
+        exact = np.concatenate([codec.decode(each) for each in encoded])
+        error = np.concatenate([narrow.decode(each) for each in encoded]) - exact
+        decoded_db = float(10 * np.log10(np.square(exact).sum() / np.square(error).sum()))
     return Changes(
         name,
         codes=sum(part.size for part in codes),
         error=_changed(codes, [codec.encode(clip).codes for clip in noisy]),
         chunks=_changed(codes, [_quantised(codec, latents) for latents in longer]),
         latent_error=max(float(np.abs(a - b).max()) for a, b in zip(packets, longer)) / largest,
-        bfloat16=None if narrow is None else _changed(codes, [narrow.encode(clip).codes for clip in clips]),
+        bfloat16=bfloat16,
+        decoded_db=decoded_db,
     )
 
 
@@ -126,6 +135,7 @@ def render(changes: Sequence[Changes], error: float = 1e-6) -> Table:
         f"{PACKETS} packets\nat once, ‰": lambda found: f"{found.chunks:.3g}",
         "error of\nlatents": lambda found: f"{found.latent_error:.0e}",
         "bfloat16\n‰": lambda found: "–" if found.bfloat16 is None else f"{found.bfloat16:.3g}",
+        "decoded in it\nSNR, dB": lambda found: "–" if found.decoded_db is None else f"{found.decoded_db:.1f}",
     }
     return table_by_system(columns, [(found.system, [show(found) for show in columns.values()]) for found in changes])
 
@@ -160,10 +170,8 @@ def _quantised(codec: ReadyCodec, latents: np.ndarray) -> np.ndarray:
 
 
 def _narrow(codec: ReadyCodec) -> ReadyCodec | None:
-    from evaluate.bench.models import with_dtype
-
     try:
-        return with_dtype(codec, "bfloat16")
+        return codec.with_precision("bfloat16")
     except ZooError:
         return None
 

@@ -119,7 +119,7 @@ def _run_speeds(options: Options) -> None:
     import jax
 
     from evaluate import table
-    from evaluate.bench.models import random_codec, with_dtype
+    from evaluate.bench.models import random_codec
 
     codecs = cli.load_codecs(options.ckpt) if options.ckpt else {}
     codecs |= {f"{name} (random)": random_codec(name) for name in options.model}
@@ -127,7 +127,7 @@ def _run_speeds(options: Options) -> None:
     speeds = [
         measure(
             name,
-            with_dtype(codec, options.dtype),
+            codec.with_precision(options.dtype),
             seconds=options.seconds,
             batch_size=batch_size,
             repeat=options.repeat,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import ZooError
@@ -79,16 +78,3 @@ def _drawn(shapes: Any) -> Any:
         return rng.standard_normal(shape, np.float32) / np.float32(np.prod(shape[:-1]) ** 0.5)
 
     return jax.tree.map(lambda leaf: jax.device_put(draw(leaf.shape).astype(leaf.dtype)), shapes)
-
-
-def with_dtype(codec: ReadyCodec, dtype: str) -> ReadyCodec:
-    """The same codec with another precision of arithmetic; raises ZooError where its family knows only one."""
-    import jax.numpy as jnp
-
-    from zoo import families
-
-    if dtype == "float32":
-        return codec
-    metadata = codec.metadata
-    module = families.create(metadata["family"], **{**metadata["model"], "dtype": jnp.dtype(dtype)})
-    return dataclasses.replace(codec, module=module)

@@ -2,7 +2,7 @@
 
 from zoo.coding.decode import DecodedAudio, PacketDecoder, decode_all, decode_blocks, decode_range, decompress, expect
 from zoo.coding.encode import CodedFile, StreamEncoder, compress, encode_blocks, level_policy
-from zoo.coding.engine import CodecParts, Engine
+from zoo.coding.engine import CodecParts, Engine, Precision
 from zoo.coding.stream_decoder import StreamDecoder
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "DecodedAudio",
     "Engine",
     "PacketDecoder",
+    "Precision",
     "StreamDecoder",
     "StreamEncoder",
     "compress",

@@ -171,14 +171,15 @@ class StreamEncoder:
     def _write(self, latents: np.ndarray) -> None:
         engine, n_frames = self._engine, latents.shape[1]
         quantise = functools.cache(lambda level: engine.quantise(latents, level, self._packet_frames))
-        sizes = functools.cache(lambda level: engine.packet_bytes(quantise(level), level))
-        level = self._policy.choose(sizes, n_frames / engine.module.frame_rate_hz)
+        # what has been sized is coded: most often it is at the level that is chosen
+        payload = functools.cache(lambda level: engine.entropy.encode(quantise(level), level))
+        level = self._policy.choose(lambda level: len(payload(level)), n_frames / engine.module.frame_rate_hz)
         coded = _Coded(quantise(level), level, n_frames if n_frames < self._packet_frames else None)
         if self._pool is None:
-            self._put(coded, engine.entropy.encode(coded.codes, level))
+            self._put(coded, payload(level))
         else:
             self._write_pending()
-            self._pending = coded, self._pool.submit(engine.entropy.encode, coded.codes, level)
+            self._pending = coded, self._pool.submit(payload, level)
 
     def _write_pending(self) -> None:
         if self._pending is not None:
@@ -274,12 +275,12 @@ def encode_blocks(
                 write(written)
     else:
         latents = LatentEncoder(engine, sample_rate, channels, packet_frames, mid_side, apart=apart)
-        with StoredLatents() as packets:
+        with StoredLatents(engine, packet_frames) as packets:
             for block in blocks:
                 packets.extend(latents.push(block))
             packets.extend(latents.finish())
             seconds = latents.n_samples / sample_rate
-            policy = policy_for(engine, packets, packet_frames, seconds=seconds, kbps=bitrate)
+            policy = policy_for(engine, packets, seconds=seconds, kbps=bitrate)
             encoder = made(policy=policy, latents=latents)
             for packet in packets:
                 write(encoder.push_latents(packet))
@@ -289,6 +290,7 @@ def encode_blocks(
 
 def level_policy(engine: Engine, bitrate: float | None, level: int | None) -> LevelPolicy:
     """A constant level, the codec's default one, or the reservoir of a stream at `bitrate` kbps; raises ZooError."""
+    engine.check_encodes()
     if bitrate is None:
         return Constant(engine.level(level))
     if level is not None:

@@ -7,7 +7,7 @@ import functools
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -23,6 +23,8 @@ from zoo.coding.stream import FrameDecoder, FrameEncoder
 from zoo.errors import ZooError
 from zoo.nn.bottlenecks import SymbolFormat
 
+Precision = Literal["float32", "bfloat16"]
+"""that networks compute in; parameters, spectra and quantisation are float32 always"""
 PACKET_S = 1.0
 """seconds to a packet, and to a chunk, where nobody asks for another length"""
 MAX_PACKET_CODES = 1 << 20
@@ -39,6 +41,8 @@ class CodecParts:
     """coder of the codes, with the integer tables that were fitted to them"""
     metadata: dict[str, Any] = field(default_factory=dict)
     """family and hyper-parameters, which the digest covers, and the path for error texts"""
+    precision: Precision = "float32"
+    """that networks compute in"""
 
     @property
     def origin(self) -> str:
@@ -92,6 +96,14 @@ class Engine(CodecParts):
             if self.denoises:
                 what, there_is = "it is a denoiser", "see python -m zoo denoise"
             raise ZooError(f"{self.origin} has no codes, {what}: {instead or there_is}")
+
+    def check_encodes(self) -> None:
+        """Raises ZooError where networks compute in a precision that gives other codes than float32."""
+        if self.precision != "float32" and not self.module.codes_hold:
+            raise ZooError(
+                f"{self.origin}: in {self.precision} more than 5 of 1,000 codes would be others than in float32; only "
+                f"decoding, and latents, may be computed in it"
+            )
 
     def packet_frames(self, packet_s: float | None = None, *, what: str = "packets") -> int:
         """Latent frames in a packet (and chunk) of about `packet_s` seconds, by default one second.
@@ -177,7 +189,8 @@ class Engine(CodecParts):
         return np.concatenate([*pieces, decoder.finish(n_samples)], axis=1)
 
     def encode(self, audio: np.ndarray, level: int) -> np.ndarray:
-        """Codes (N, F, q) of audio (N, T, channels) at a level."""
+        """Codes (N, F, q) of audio (N, T, channels) at a level; raises ZooError as `check_encodes`."""
+        self.check_encodes()
         size = self.packet_frames()
         return np.concatenate([self.quantise(part, level, size) for part in self.encode_latents(audio)], axis=1)
 

@@ -65,7 +65,7 @@ def encode(options: Encode) -> None:
     if out.exists() and not out.is_dir():
         raise ZooError(f"{out}: is a file; --corpus writes a folder")
     jobs = plan(root, out)
-    codec = find_codec(options.ckpt)
+    codec = find_codec(options.ckpt).with_precision(options.precision)
     coding.level_policy(codec.engine, options.bitrate, options.level)  # refuses what no file could be coded with
     with Journal(out) as journal:
         work = Corpus(root, out, codec, options, journal)
@@ -193,6 +193,8 @@ class Corpus:
             found["stream"] = self.options.stream
         if self.options.channels != "each":
             found["channels"] = self.options.channels
+        if self.options.precision != "float32":
+            found["precision"] = self.options.precision
         return found
 
     def _write_down(self, job: Job, state: State, channels: int, *, with_tokens: bool) -> None:

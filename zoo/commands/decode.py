@@ -34,7 +34,7 @@ def decode(options: Decode) -> None:
         stream = stack.enter_context(open_input(options.input))
         try:
             reader = _open_packets(stream, lenient=options.lenient)
-            codec = find_codec(options.ckpt, reader.header.weights_hash)
+            codec = find_codec(options.ckpt, reader.header.weights_hash).with_precision(options.precision)
             begin = time.perf_counter()
             coding.expect(codec.engine, reader)
             damaged: list[int] = []

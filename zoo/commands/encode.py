@@ -41,7 +41,7 @@ def encode(options: Encode) -> None:
         if token_file == Path(options.output):
             raise ZooError(f"{options.output}: is the name that the tokens get: .zac is the usual suffix")
         check_output(token_file, force=options.force)
-    codec = find_codec(options.ckpt)
+    codec = find_codec(options.ckpt).with_precision(options.precision)
     begin = time.perf_counter()
     with open_reader(options.input, raw=raw_format(options.raw), stream=options.stream) as reader:
         codes: list[np.ndarray] = []

@@ -10,8 +10,9 @@ from pathlib import Path, PurePosixPath
 from zoo import loading
 from zoo.audio import check_format, open_writer
 from zoo.audio.places import is_uri
-from zoo.commands.options import Detokenise, Tokenise
+from zoo.coding import Precision
 from zoo.commands.sources import find_codec
+from zoo.commands.tokenise_options import Detokenise, Tokenise
 from zoo.console import extras
 from zoo.console.command import SOME_FAILED, progress
 from zoo.console.terminal import report
@@ -44,7 +45,7 @@ def tokenise(options: Tokenise) -> None:
     store, single = open_input(options.input)
     out = open_store(options.output)
     files = [single] if single else _listed(store, options)
-    codec = find_codec(options.ckpt)
+    codec = find_codec(options.ckpt).with_precision(options.precision)
     unit_bytes, ends = plan.units_of(files, None if options.unit_mb is None else round(options.unit_mb * 1e6))
     made = _plan(options, codec, files, unit_bytes, len(ends))
     plan.claim(out, made)
@@ -56,7 +57,9 @@ def tokenise(options: Tokenise) -> None:
     work = Work(
         input=options.input,
         output=options.output,
-        load=functools.partial(loading.load, _everywhere(options.ckpt or str(codec.metadata["path"]))),
+        load=functools.partial(
+            _load, _everywhere(options.ckpt or str(codec.metadata["path"])), precision=options.precision
+        ),
         codec=made.codec,
         settings=made.settings,
         format=options.format,
@@ -69,6 +72,10 @@ def tokenise(options: Tokenise) -> None:
         else:
             local.run(work, codec, units, options.workers or local.default_workers(), lambda _: advance(1))
     _conclude(out, made, codec, [unit.index for unit in units], mine, time.perf_counter() - begin)
+
+
+def _load(ckpt: str, precision: Precision) -> ReadyCodec:
+    return loading.load(ckpt).with_precision(precision)
 
 
 def _conclude(out: Store, made: Plan, codec: ReadyCodec, new: list[int], mine: list[int], wall_s: float) -> None:
@@ -116,6 +123,7 @@ def _plan(options: Tokenise, codec: ReadyCodec, files: list[File], unit_bytes: i
         raise ZooError("--level is of codes; --latents are not quantised")
     if not options.latents:
         codec.engine.check_coded(None if codec.denoises else "give --latents")
+        codec.engine.check_encodes()
     settings = Settings(
         level=None if options.latents else codec.engine.level(options.level),
         channels=options.channels,
@@ -123,6 +131,7 @@ def _plan(options: Tokenise, codec: ReadyCodec, files: list[File], unit_bytes: i
         packet_frames=codec.packet_frames(options.packet_s),
         row_bytes=max(shard_bytes // ROWS_IN_A_SHARD, 1),
         stream=options.stream,
+        precision=options.precision,
     )
     return Plan(
         codec=codec.digest.hex(),
@@ -174,7 +183,7 @@ def detokenise(options: Detokenise) -> None:
         if target.exists() and not options.force:
             n_kept += 1
             continue
-        codec = codec or find_codec(options.ckpt, first.header().weights_hash)
+        codec = codec or find_codec(options.ckpt, first.header().weights_hash).with_precision(options.precision)
         if first.codec != codec.digest.hex():
             theirs, ours = first.codec, codec.digest.hex()
             raise ZooError(f"{options.input}: {first.key} is by the codec {theirs}; this one is {ours}")

@@ -136,6 +136,7 @@ def autoencoder(
         hop_length=hop_length,
         channels=channels,
         lead=hop_length // 2,
+        codes_hold=True,
     )
 
 

@@ -299,4 +299,5 @@ def spectral(
         hop_length=hop_length,
         channels=channels,
         lead=hop_length // 2,
+        codes_hold=True,
     )

@@ -139,6 +139,7 @@ def vae(
         hop_length=hop,
         channels=channels,
         lead=hop // 2,
+        codes_hold=True,
     )
 
 

@@ -123,7 +123,8 @@ def read(out: Store) -> dict[str, Any]:
         raise ZooError(f"{out.name}/{NAME}: is no plan ({one_line(error)})") from None
     if version != VERSION:
         raise ZooError(f"{out.name}/{NAME}: is of version {version}; this program knows version {VERSION}")
-    return dict(found)
+    # plans from before there was a choice
+    return {**found, "settings": {"precision": "float32", **found.get("settings", {})}}
 
 
 def record_name(index: int) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from zoo.audio.taking import Channels, Taken
 from zoo.bitstream.layout import Header
 from zoo.coding.encode import LatentEncoder
-from zoo.coding.engine import Engine
+from zoo.coding.engine import Engine, Precision
 from zoo.errors import ZooError
 from zoo.library.clips import Begin
 from zoo.tokens import Tokens
@@ -30,6 +30,8 @@ class Settings:
     """of values: a clip that has more gets several rows"""
     stream: int | None = None
     """which of the audio streams of a container"""
+    precision: Precision = "float32"
+    """that networks compute in"""
 
 
 @dataclass(frozen=True, eq=False)

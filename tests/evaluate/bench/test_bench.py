@@ -104,17 +104,6 @@ def test_matrix_rates(kind, peak):
     assert passes.known_peak_tflops(kind) == peak
 
 
-def test_bfloat16_is_coarser_with_the_same_weights(build):
-    codec = build("gan_vocoder")
-    coarse = models.with_dtype(codec, "bfloat16")
-    assert coarse.variables is codec.variables
-    assert models.with_dtype(codec, "float32") is codec
-    audio = np.random.default_rng(0).normal(0, 0.1, (1, 4000, 1)).astype(np.float32)
-    exact, rounded = codec.encode_latents(audio), coarse.encode_latents(audio)
-    error = abs(rounded - exact).max() / abs(exact).max()
-    assert 1e-4 < error < 0.1
-
-
 def test_batches_and_whole_clips_in_one_table(tiny, tmp_path, capsys):
     path = tmp_path / "speed.json"
     arguments = ["--model", "dac_44khz", "--seconds", "0.5", "--repeat", "1", "--batch-size", "1", "3", "--whole"]

@@ -328,6 +328,8 @@ def test_a_folder_that_was_begun_otherwise_is_left_alone(tokenise, library, code
     before = contents(Path("out"))
     said = complaint(capfd, "tokenise", "lib", "out", "--level", "0", "--format", "npy")
     assert "out: was begun with other options: format 'parquet', now 'npy', level 1, now 0" in said
+    said = complaint(capfd, "tokenise", "lib", "out", "--precision", "bfloat16")
+    assert "precision 'float32', now 'bfloat16'" in said
     write(library / "new.wav", noise(1_000), 8_000)
     assert "the input was 5 files" in complaint(capfd, "tokenise", "lib", "out")
     other = replace(codec, metadata={**codec.metadata, "family": "another"})
@@ -338,6 +340,15 @@ def test_a_folder_that_was_begun_otherwise_is_left_alone(tokenise, library, code
     said = complaint(capfd, "detokenise", "out", "back")
     assert f"this one is {other.digest.hex()}" in said
     assert contents(Path("out")) == before
+
+
+def test_a_folder_from_before_there_were_precisions_is_gone_on_with(tokenise, capfd):
+    tokenise("out")
+    plan = json.loads(Path("out/plan.json").read_text())
+    assert plan["settings"].pop("precision") == "float32"
+    Path("out/plan.json").write_text(json.dumps(plan))
+    assert tokenise("out") == 0
+    assert "units are done already" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("key", ["../up.wav", "/abs.wav"])
