@@ -5,6 +5,7 @@ Every process runs the same program on its own devices; process 0 alone looks af
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import glob
 import hashlib
@@ -142,6 +143,13 @@ def _join(found: Membership | None, timeout_s: int) -> None:
         where = "the cluster" if found is None else f"{found.num_processes} processes at {found.coordinator}"
         flag = "--distributed.timeout_s"
         raise ZooError(f"could not join {where} within {timeout_s} s ({flag}): {one_line(error)}") from None
+    atexit.register(_part)
+
+
+def _part() -> None:
+    """Parts with the other processes, if `leave` has not: in jax 0.12 one that just ends aborts all that wait for it."""
+    with contextlib.suppress(jax.errors.JaxRuntimeError):  # some have ended by themselves
+        jax.distributed.shutdown()
 
 
 def _wait_for(address: str, timeout_s: float) -> None:

@@ -61,7 +61,7 @@ _CALLS = ("jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call", "r
 def _inner(equation: Any) -> list[ClosedJaxpr]:
     """The functions that an operation calls."""
     return [
-        ClosedJaxpr(x, ()) if isinstance(x, Jaxpr) else x
+        x if hasattr(x, "consts") else ClosedJaxpr(x, ())  # from jax 0.12 on either is a Jaxpr
         for x in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda x: isinstance(x, Jaxpr | ClosedJaxpr))
         if isinstance(x, Jaxpr | ClosedJaxpr)
     ]
