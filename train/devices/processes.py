@@ -147,7 +147,7 @@ def _join(found: Membership | None, timeout_s: int) -> None:
 
 
 def _part() -> None:
-    """Parts with the other processes, if `leave` has not: in jax 0.12 one that just ends aborts all that wait for it."""
+    """Parts with the others, if `leave` has not: in jax 0.12 a process that just ends aborts those that wait for it."""
     with contextlib.suppress(jax.errors.JaxRuntimeError):  # some have ended by themselves
         jax.distributed.shutdown()
 

@@ -19,7 +19,7 @@ from zoo.coding.rate import LevelPolicy, Planned, Steered, affordable, plan
 
 IN_MEMORY = 64 << 20
 """bytes of latents that are kept in memory, about ten minutes of mono; more go to a temporary file"""
-N_SIZED = (3, 6)
+N_SIZED = (2, 4)
 """packets that are sized before a file is coded, spread over it, and again at the level that the first of them tell:
 what content costs differs a little from level to level"""
 SAFE = 0.8

@@ -58,8 +58,8 @@ def _evaluated(jaxpr: Jaxpr, consts: Sequence[Any], arguments: Sequence[Any]) ->
 _CALLS = ("jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call", "remat", "checkpoint")
 
 
-def _inner(equation: Any) -> list[ClosedJaxpr]:
-    """The functions that an operation calls."""
+def _inner(equation: Any) -> list[Any]:
+    """The functions that an operation calls, each with its constants."""
     return [
         x if hasattr(x, "consts") else ClosedJaxpr(x, ())  # from jax 0.12 on either is a Jaxpr
         for x in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda x: isinstance(x, Jaxpr | ClosedJaxpr))
