@@ -236,6 +236,12 @@ def test_precision_and_licence_are_for_codecs_trained_here(tmp_path, package, ca
     with pytest.raises(ZooError, match="dac is a published family"):
         load.export(published, tmp_path / "dac", precision="bfloat16")
     assert not (tmp_path / "dac").exists()
+    for kbps in ((9, 1.5), (0, 9), (1, float("nan")), (1, float("inf")), 9, "ab"):
+        with pytest.raises(ZooError, match="kbps must be the lowest and the highest"):
+            load.export(again, tmp_path / "no", kbps=kbps)
+    with pytest.raises(ZooError, match="precision 'float8' is none"):
+        load.export(again, tmp_path / "no", precision="float8")
+    assert not (tmp_path / "no").exists()
 
 
 def test_the_packages_own_codecs_are_whole_and_small(monkeypatch):

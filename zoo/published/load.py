@@ -5,16 +5,17 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import numpy as np
 
 from zoo import families
-from zoo.arguments import as_path
+from zoo.arguments import as_array, as_path
 from zoo.audio.output import check_whole_folder
 from zoo.bitstream import entropy
 from zoo.codec import Codec
@@ -116,6 +117,8 @@ def export(
     if not {"family", "model"} <= codec.metadata.keys():
         raise ZooError("the codec does not say of which family it is: zoo.ready_codec makes one that can be exported")
     published = codec.metadata["family"] in families.PUBLISHED
+    if precision not in get_args(Precision):
+        raise ZooError(f"precision {precision!r} is none: there are {', '.join(get_args(Precision))}")
     if published:
         if precision != "float32" or licence or trained_on or kbps:
             raise ZooError(
@@ -124,7 +127,8 @@ def export(
             )
         if discriminators:
             raise ZooError(f"{codec.metadata['family']} is a published family, in whose layout are no discriminators")
-    said = {"licence": licence, "trained_on": trained_on, "kbps": kbps and list(kbps)}
+    rates = None if kbps is None else _bitrates(kbps)
+    said = {"licence": licence, "trained_on": trained_on, "kbps": rates}
     codec = dataclasses.replace(
         rounded(codec, precision), metadata=codec.metadata | {key: known for key, known in said.items() if known}
     )
@@ -138,6 +142,14 @@ def export(
                 checksums.write(part, [path.name for path in part.iterdir()])
     except OSError as error:
         raise ZooError(f"{folder}: cannot be written ({error.strerror})") from None
+
+
+def _bitrates(kbps: Any) -> list[float]:
+    """The lowest and highest bitrate as a configuration has them; raises ZooError for anything else."""
+    rates = as_array(kbps, "kbps")
+    if rates.shape != (2,) or rates.dtype.kind not in "iuf" or not 0 < rates[0] <= rates[1] < math.inf:
+        raise ZooError(f"kbps must be the lowest and the highest bitrate, both positive, got {str(kbps)[:80]!r}")
+    return [float(rate) for rate in rates]
 
 
 def check_folder(folder: str | Path, *, force: bool) -> None:

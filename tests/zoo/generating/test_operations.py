@@ -113,6 +113,8 @@ def test_a_continuation_begins_with_what_there_was(prior):
         (0.1, 3.0, "a gap of 3 s is longer than the 0.250 s that there are"),
         (0.1, 0.15, "lies at the very end of its 0.250 s"),
         (0.3, 0.1, "lies outside its 0.250 s"),
+        (1e308, 0.1, "lies outside its 0.250 s"),
+        (float("inf"), 0.1, "from inf s on is none"),
         (0.1, 0.0, "a gap of 0 s from 0.1 s on is none"),
         (-0.1, 0.1, "is none"),
         (0.1, 1e-6, "holds no sample"),

@@ -309,6 +309,8 @@ def test_a_clip_whose_end_is_damaged_leaves_no_row(tokenise, library, shard_mb):
         (("lib", "out", "--level", "9"), "level 9 is not between 0 and 2"),
         (("lib", "out", "--latents", "--level", "1"), "--level is of codes"),
         (("lib", "out", "--workers", "0"), "--workers 0 is not positive"),
+        (("lib", "out", "--shard_mb", "nan"), "--shard_mb nan is not positive"),
+        (("lib", "out", "--unit_mb", "inf"), "--unit_mb inf is more than 1e+09"),
         (("empty", "out"), "empty: holds neither audio files nor archives"),
         (("nothing://bucket", "out"), "nothing://bucket: no store of this kind is known"),
         (("memory://not-there", "out"), "memory://not-there: there is nothing there"),
