@@ -20,7 +20,8 @@ def as_array(values: Any, name: str) -> np.ndarray:
             f"codec.module.apply(codec.variables, …)"
         )
     if isinstance(values, str | os.PathLike):
-        raise ZooError(f"{name} must be an array of numbers, got a name: zoo.audio.read(…).samples reads a file")
+        reads = {"codes": "zoo.tokens.load(…) reads a token file"}.get(name, "zoo.audio.read(…).samples reads a file")
+        raise ZooError(f"{name} must be an array of numbers, got a name: {reads}")
     try:
         array = np.asarray(values)
     except Exception as error:  # whatever its library raises: of tensors on a GPU, say
