@@ -324,7 +324,7 @@ def test_what_is_not_encoded_by_this_codec_is_refused(vae, vq):
     for call in (vq.tokens, vq.count_bytes):
         with pytest.raises(ZooError, match="codes must be integers"):
             call(encoded)
-    with pytest.raises(ZooError, match="expected Tokens.* got Encoded"):
+    with pytest.raises(ZooError, match=r"expected Tokens.* got Encoded"):
         zoo.tokens.save("song.npy", encoded)
 
 

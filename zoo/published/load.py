@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from zoo import families
-from zoo.arguments import as_array, as_path
+from zoo.arguments import as_path, number
 from zoo.audio.output import check_whole_folder
 from zoo.bitstream import entropy
 from zoo.codec import Codec
@@ -146,8 +146,8 @@ def export(
 
 def _bitrates(kbps: Any) -> list[float]:
     """The lowest and highest bitrate as a configuration has them; raises ZooError for anything else."""
-    rates = as_array(kbps, "kbps")
-    if rates.shape != (2,) or rates.dtype.kind not in "iuf" or not 0 < rates[0] <= rates[1] < math.inf:
+    rates = [number(rate, "kbps") for rate in kbps] if isinstance(kbps, list | tuple) else []
+    if len(rates) != 2 or not 0 < rates[0] <= rates[1] < math.inf:
         raise ZooError(f"kbps must be the lowest and the highest bitrate, both positive, got {str(kbps)[:80]!r}")
     return [float(rate) for rate in rates]
 
