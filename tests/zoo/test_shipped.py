@@ -129,6 +129,10 @@ def test_beside_runs_the_default_is_named(package, here, capsys):
     told, _ = capsys.readouterr().err.splitlines()
     assert "codec_24khz, the package's own codec" in told
     assert "--ckpt runs/tiny" in told
+    with pytest.MonkeyPatch.context() as patch:  # a run that codes is none that denoises
+        patch.setattr(shipped, "default", lambda *, denoises: "codec_24khz")
+        sources.find_codec(None, denoises=True)
+    assert capsys.readouterr().err == ""
     # a run is found by a file's hash as ever, and is the one where a run is meant
     run = zoo.load("runs/tiny")
     assert loading.find_by_hash(run.digest).digest == sources.find_run(None).digest == run.digest
