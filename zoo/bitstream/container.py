@@ -192,9 +192,8 @@ class ContainerReader:
                 fits &= packet.n_frames == (self._frames(packet.index) or packet.n_frames)
                 yield packet if fits else self._lost(packet.index)
         trailer = scanner.trailer()  # where it is known, what lies between the packets and it is counted
-        if self._trailer is None:
-            if trailer and index <= trailer.n_packets <= self._most_packets(source) and not self._mismatch(trailer):
-                self._trailer = trailer
+        if self._trailer is None and trailer and index <= trailer.n_packets <= self._most_packets(source):
+            self._trailer = None if self._mismatch(trailer) else trailer
         self.truncated = self._trailer is None
         self.surplus = scanner.surplus
         yield from map(self._lost, range(max(index, first), self.n_packets or 0))

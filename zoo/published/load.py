@@ -61,11 +61,15 @@ def load_published(name: str | Path, family: str | None = None, config: Any = No
             family, model, extra = _identify(files, stored, tables)
         else:
             (family, model), extra = stated(family, config, _configuration(files, stored)), {}
+        if family not in families.PUBLISHED and files.tables:
+            checksums.check(files.tables.parent, (hub.WEIGHTS[0], hub.TABLES))
         module = families.create(family, **model)
         params = _exact(_params(family, model, module, stored.tensors), tables)
         model_coder = _entropy(families.module_of(family), module.bottleneck.symbols(), tables)
     except (ZooError, TypeError, ValueError) as error:
         raise CheckpointError(f"{name}: {one_line(error, None)}") from None
+    if tables is None and family not in families.PUBLISHED:
+        _LOG.warning("%s: has no %s, without which its files take several times the bytes", name, hub.TABLES)
     known = registry.known(str(name))
     if known is not None and known.is_non_commercial:
         _LOG.warning("%s: its weights are not for commercial use (%s)", name, known.licence)
@@ -199,10 +203,14 @@ def _identify(
     config = _configuration(files, stored)
     about = _about(config) if config else None
     if tables is not None and _CODEC in tables.metadata:  # says more than a config.json of others can
+        configured = about
         try:
             about = _about({"model_type": OURS, "format": checkpoint.FORMAT, **json.loads(tables.metadata[_CODEC])})
         except (ValueError, TypeError):
             raise CheckpointError(f"{hub.TABLES} does not say what codec it belongs to") from None
+        for key in ("family", "hyperparameters"):
+            if configured and about and configured[key] != about[key]:
+                raise CheckpointError(f"{hub.CONFIGS[0]} and {hub.TABLES} are of two codecs: their {key} differ")
     if about is not None:
         kept = {key: about[key] for key, kind in _KEPT.items() if isinstance(about.get(key), kind)}
         return about["family"], about["hyperparameters"], kept
