@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
-import jax
 import numpy as np
 
 from zoo.bitstream.layout import MAX_SAMPLE_RATE
@@ -14,13 +14,14 @@ from zoo.errors import ZooError, one_line
 
 def as_array(values: Any, name: str) -> np.ndarray:
     """Numbers in an array-like of any library as numpy; raises ZooError, naming it, for what is none."""
-    if isinstance(values, jax.core.Tracer):
+    if _is_traced(values):
         raise ZooError(
             f"{name} is being traced by jax (jit, grad, vmap), which only pure functions can be: there use "
             f"codec.module.apply(codec.variables, …)"
         )
     if isinstance(values, str | os.PathLike):
-        raise ZooError(f"{name} must be an array of numbers, got a name: zoo.audio.read(…).samples reads a file")
+        reads = {"codes": "zoo.tokens.load(…) reads a token file"}.get(name, "zoo.audio.read(…).samples reads a file")
+        raise ZooError(f"{name} must be an array of numbers, got a name: {reads}")
     try:
         array = np.asarray(values)
     except Exception as error:  # whatever its library raises: of tensors on a GPU, say
@@ -30,6 +31,12 @@ def as_array(values: Any, name: str) -> np.ndarray:
     if array.dtype.kind in "OSU":
         raise ZooError(f"{name} must be an array of numbers, got {type(values).__name__} ({array.dtype})")
     return array
+
+
+def _is_traced(value: Any) -> bool:
+    """Whether jax is tracing it; where nobody has imported jax, which takes a second, nothing is."""
+    jax = sys.modules.get("jax")
+    return jax is not None and isinstance(value, jax.core.Tracer)
 
 
 def as_bytes(data: Any) -> bytes:
@@ -50,7 +57,7 @@ def as_path(path: Any) -> str:
 
 def number(value: Any, name: str) -> int | float:
     """A number of Python, or a scalar of numpy or jax; raises ZooError, naming it, for anything else."""
-    if getattr(value, "shape", None) == () and not isinstance(value, jax.core.Tracer):
+    if getattr(value, "shape", None) == () and not _is_traced(value):
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ZooError(f"{name} must be a number, got {' '.join(repr(value).split())[:80]}")

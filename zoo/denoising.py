@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from zoo import arguments
-from zoo.audio.arrays import as_audio
+from zoo.audio.arrays import as_audio, as_block
 from zoo.audio.equaliser import Equaliser, parse_bands
 from zoo.audio.resampler import Resampler
 from zoo.coding.clips import as_batch
@@ -47,6 +47,7 @@ class StreamDenoiser:
 
         Raises ZooError for values without sense, and for channels that the model cannot take.
         """
+        sample_rate, channels = arguments.sample_rate(sample_rate), arguments.whole(channels, "channels")
         share = arguments.number(mix, "mix")
         if not 0 <= share <= 1:
             raise ZooError(f"mix {share:g} is not between 0 (as it was) and 1 (clean)")
@@ -62,10 +63,14 @@ class StreamDenoiser:
         # what has gone in and whose clean counterpart has not come out yet
         self._waiting = np.zeros((0, channels), np.float32)
 
-    def push(self, block: np.ndarray) -> np.ndarray:
-        """Clean samples (m', C) that (m, C) makes known; m' may be 0."""
-        self._waiting = np.concatenate([self._waiting, block])
-        return self._mixed(self._out.push(self._decoded(self._encoder.push(block))))
+    def push(self, block: Any) -> np.ndarray:
+        """Clean samples (m', C) that (m, C), or (m,) of one channel, makes known; m' may be 0.
+
+        Raises ZooError for other shapes and types, and for NaN.
+        """
+        samples = as_block(block, self._layout.channels)
+        self._waiting = np.concatenate([self._waiting, samples])
+        return self._mixed(self._out.push(self._decoded(self._encoder.push(samples))))
 
     def finish(self) -> np.ndarray:
         """The rest: as many samples as have gone in have then come out."""

@@ -54,6 +54,13 @@ class ReadyCodec(coding.CodecParts):
         return self.module.hop_length
 
     @functools.cached_property
+    def latent_dim(self) -> int:
+        """Dimensions D of the latents (N, F, D)."""
+        init = functools.partial(self.module.init_with_output, method="encode")
+        latents, _ = jax.eval_shape(init, jax.random.key(0), *self.module.example())
+        return int(latents.shape[2])
+
+    @functools.cached_property
     def engine(self) -> coding.Engine:
         """What the functions of `zoo.coding` take."""
         return coding.Engine(self.module, self.variables, self.entropy, self.metadata, self.precision)
@@ -142,8 +149,10 @@ class ReadyCodec(coding.CodecParts):
     def tokens(self, encoded: Encoded) -> Tokens:
         """The codes of one clip with all that decoding takes besides the codec, for `zoo.tokens.save`.
 
-        A stereo clip through a codec of one channel stays left and right. Raises ZooError for a batch of clips.
+        A stereo clip through a codec of one channel stays left and right. Raises ZooError for a batch of clips, and for
+        codes that this codec cannot have made.
         """
+        self._check_encoded(encoded)
         if encoded.n_clips != 1:
             raise ZooError(f"tokens are of one clip (T,) or (T, C), got a batch of shape {encoded.shape}")
         frames = self.packet_frames()
@@ -162,7 +171,8 @@ class ReadyCodec(coding.CodecParts):
     def decode_latents(self, latents: Any, length: int | None = None) -> np.ndarray:
         """Audio float32 (N, length, channels) at the codec's rate of latents (N, F, D), quantised or not.
 
-        `length` is by default all that the frames hold. Raises ZooError for misshapen latents.
+        `length` is by default all that the frames hold. Raises ZooError for latents that are misshapen, not finite, or
+        of another number of dimensions D than the decoder takes.
         """
         frames = as_array(latents, "latents")
         real = jnp.issubdtype(frames.dtype, jnp.floating) or jnp.issubdtype(frames.dtype, jnp.integer)
@@ -171,6 +181,10 @@ class ReadyCodec(coding.CodecParts):
                 f"latents must be (N, F, D), got {frames.dtype} {frames.shape}; they come from encode_latents"
             )
         frames = frames.astype(np.float32)
+        if not np.isfinite(frames).all():
+            raise ZooError("latents hold NaN or infinity")
+        if frames.shape[2] != self.latent_dim:
+            raise ZooError(f"latents have {frames.shape[2]} dimensions, this codec's have {self.latent_dim}")
         return self.engine.decode_latents(frames, self._length(length, frames.shape[1]))
 
     @property
@@ -207,7 +221,7 @@ class ReadyCodec(coding.CodecParts):
 
     def stream_encoder(
         self,
-        sample_rate: int,
+        sample_rate: int | None = None,
         channels: int = 1,
         *,
         bitrate: float | None = None,
@@ -217,7 +231,8 @@ class ReadyCodec(coding.CodecParts):
         """Takes blocks of any size, gives the bytes of a `.zac` file as they come: `push(block)`, then `finish()`.
 
         At a constant level they are those of `compress`; at a `bitrate` the future is not known, and a reservoir of
-        `zoo.coding.rate.RESERVOIR_S` seconds evens it out. Raises ZooError where the codec cannot do that.
+        `zoo.coding.rate.RESERVOIR_S` seconds evens it out. `sample_rate` (Hz) is by default the codec's own. Raises
+        ZooError where the codec cannot do that.
         """
         rate, channels = self._rate(sample_rate), arguments.whole(channels, "channels")
         policy = coding.level_policy(self.engine, bitrate, level)
@@ -243,7 +258,11 @@ class ReadyCodec(coding.CodecParts):
         return (frames * module.hop_length + 2 * module.lead + module.tail) / self.sample_rate
 
     def count_bytes(self, encoded: Encoded) -> int:
-        """Bytes of all codes after entropy coding, in packets as `compress` makes them, without the container."""
+        """Bytes of all codes after entropy coding, in packets as `compress` makes them, without the container.
+
+        Raises ZooError for codes that this codec cannot have made.
+        """
+        self._check_encoded(encoded)
         step = self.packet_frames()
         streams = np.split(encoded.codes, encoded.n_clips)
         packets = [codes[:, i : i + step] for codes in streams for i in range(0, codes.shape[1], step)]
@@ -255,6 +274,14 @@ class ReadyCodec(coding.CodecParts):
         Raises ZooError where that is not a number of frames that a file may have.
         """
         return self.engine.packet_frames(packet_s)
+
+    def _check_encoded(self, encoded: Encoded) -> None:
+        """Raises ZooError for what `encode` does not return, and for codes of other numbers than this codec's."""
+        if not isinstance(encoded, Encoded):
+            raise ZooError(f"expected what encode returns, an Encoded, got {type(encoded).__name__}")
+        self.engine.check_coded()
+        codes = bare_codes.check(encoded.codes, self.symbols, self.module.frame_multiple)
+        bare_codes.levels(codes, self.symbols, self.engine.level(encoded.level))
 
     def _rate(self, sample_rate: Any) -> int:
         return self.sample_rate if sample_rate is None else arguments.sample_rate(sample_rate)

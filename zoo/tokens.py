@@ -92,6 +92,8 @@ def save(path: str | Path, tokens: Tokens, *, force: bool = False) -> None:
     """Writes a token file; raises ZooError where it is there already, unless `force`, or cannot be written."""
     from zoo.audio import open_output
 
+    if not isinstance(tokens, Tokens):
+        raise ZooError(f"expected Tokens, which codec.tokens(encoded) makes, got {type(tokens).__name__}")
     header = tokens.header
     about = {
         "format": _FORMAT,
@@ -104,7 +106,7 @@ def save(path: str | Path, tokens: Tokens, *, force: bool = False) -> None:
         "packet_frames": header.packet_frames,
         "levels": list(tokens.levels),
     }
-    with open_output(path, force=force) as stream:
+    with open_output(as_path(path), force=force) as stream:
         np.save(stream, tokens.codes)
         np.save(stream, np.frombuffer(json.dumps(about).encode(), np.uint8))
 

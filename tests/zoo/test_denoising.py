@@ -127,6 +127,20 @@ def test_values_without_sense_are_refused(codec, options, complaint):
         zoo.denoise(codec, noise(100), **options)
 
 
+def test_what_is_no_stream_or_block_of_it_is_refused(codec):
+    for rate, channels, message in ((0, 1, "sample_rate 0"), (8000, "2", "channels must be a number"), (8000, 0, "0")):
+        with pytest.raises(ZooError, match=message):
+            StreamDenoiser(codec.engine, rate, channels)
+    stream = StreamDenoiser(codec.engine, 8000, 2)
+    for block, message in (
+        (np.zeros((2, 9), np.float32), r"a block must be \(m, 2\), got shape \(2, 9\); give block.T"),
+        (np.full((9, 2), np.nan, np.float32), "NaN"),
+        (np.zeros((9, 2), np.int64), "no full scale"),
+    ):
+        with pytest.raises(ZooError, match=message):
+            stream.push(block)
+
+
 def test_audio_that_is_none_is_refused(codec):
     with pytest.raises(ZooError, match="NaN"):
         zoo.denoise(codec, np.array([0.0, np.nan], np.float32))

@@ -304,6 +304,30 @@ def test_operating_points_that_are_none_are_refused(mono, vae, vq):
     np.testing.assert_array_equal(vae.encode(audio, level=1.0).codes, vae.encode(audio, level=np.int8(1)).codes)
 
 
+def test_latents_that_are_none_are_refused(vae):
+    good = vae.encode_latents(sound(300, 1))
+    assert vae.latent_dim == good.shape[2]
+    for bad, message in (
+        (good[0], "latents must be"),
+        (good[..., :3], f"latents have 3 dimensions, this codec's have {vae.latent_dim}"),
+        (np.where(good == good.max(), np.nan, good), "latents hold NaN or infinity"),
+    ):
+        with pytest.raises(ZooError, match=message):
+            vae.decode_latents(bad)
+
+
+def test_what_is_not_encoded_by_this_codec_is_refused(vae, vq):
+    encoded = vae.encode(sound(300, 1))
+    for call in (vae.tokens, vae.count_bytes):
+        with pytest.raises(ZooError, match="expected what encode returns, an Encoded, got ndarray"):
+            call(encoded.codes)
+    for call in (vq.tokens, vq.count_bytes):
+        with pytest.raises(ZooError, match="codes must be integers"):
+            call(encoded)
+    with pytest.raises(ZooError, match=r"expected Tokens.* got Encoded"):
+        zoo.tokens.save("song.npy", encoded)
+
+
 def test_codes_that_are_none_are_refused(vae):
     good = vae.encode(sound(300, 1)).codes
     longest = vae.module.max_samples(good.shape[1])
@@ -316,6 +340,7 @@ def test_codes_that_are_none_are_refused(vae):
         (good[:0], "codes must be"),
         (good[:, :0], "codes must be"),
         (None, "codes must be"),
+        ("song.npy", "codes must be an array of numbers, got a name: zoo.tokens.load"),
     ):
         with pytest.raises(ZooError, match=message) as caught:
             vae.decode(bad)

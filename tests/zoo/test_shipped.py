@@ -129,6 +129,10 @@ def test_beside_runs_the_default_is_named(package, here, capsys):
     told, _ = capsys.readouterr().err.splitlines()
     assert "codec_24khz, the package's own codec" in told
     assert "--ckpt runs/tiny" in told
+    with pytest.MonkeyPatch.context() as patch:  # a run that codes is none that denoises
+        patch.setattr(shipped, "default", lambda *, denoises: "codec_24khz")
+        sources.find_codec(None, denoises=True)
+    assert capsys.readouterr().err == ""
     # a run is found by a file's hash as ever, and is the one where a run is meant
     run = zoo.load("runs/tiny")
     assert loading.find_by_hash(run.digest).digest == sources.find_run(None).digest == run.digest
@@ -236,6 +240,12 @@ def test_precision_and_licence_are_for_codecs_trained_here(tmp_path, package, ca
     with pytest.raises(ZooError, match="dac is a published family"):
         load.export(published, tmp_path / "dac", precision="bfloat16")
     assert not (tmp_path / "dac").exists()
+    for kbps in ((9, 1.5), (0, 9), (1, float("nan")), (1, float("inf")), 9, "ab"):
+        with pytest.raises(ZooError, match="kbps must be the lowest and the highest"):
+            load.export(again, tmp_path / "no", kbps=kbps)
+    with pytest.raises(ZooError, match="precision 'float8' is none"):
+        load.export(again, tmp_path / "no", precision="float8")
+    assert not (tmp_path / "no").exists()
 
 
 def test_the_packages_own_codecs_are_whole_and_small(monkeypatch):

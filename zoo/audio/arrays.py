@@ -31,6 +31,22 @@ def as_audio(audio: Any) -> np.ndarray:
     return samples
 
 
+def as_block(block: Any, channels: int) -> np.ndarray:
+    """Float32 (m, channels), m from 0 on, of a part (m,) or (m, channels) of a stream as `as_samples` takes it.
+
+    Raises ZooError for other shapes and types, and for NaN.
+    """
+    samples = as_samples(block)
+    given = samples.shape
+    samples = samples[:, None] if samples.ndim == 1 else samples
+    if samples.ndim != 2 or samples.shape[1] != channels:
+        turned = "; give block.T" if samples.ndim == 2 and len(samples) == channels else ""
+        raise ZooError(f"a block must be (m, {channels}), got shape {given}{turned}")
+    if (bad := first_not_finite(samples)) is not None:
+        raise ZooError(f"a block holds NaN or infinity, first at index {bad}")
+    return samples
+
+
 def as_samples(audio: Any) -> np.ndarray:
     """Float32 in [-1, 1], of the same shape, of floats of any precision or PCM: int8, int16, int32, uint8 around 128.
 

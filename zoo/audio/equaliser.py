@@ -33,6 +33,8 @@ def parse_bands(text: str) -> tuple[Band, ...]:
     Raises ZooError, naming the part, for anything else.
     """
     bands = []
+    if not isinstance(text, str):
+        raise ZooError(f"eq must be a text such as 200:-3,3000:+2, got {str(text)[:80]!r}")
     for part in text.split(","):
         try:
             numbers = [float(word) for word in part.split(":")]

@@ -13,9 +13,11 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
+from zoo import arguments
 from zoo.audio.decoders import ffmpeg
 from zoo.audio.decoders.formats import FFMPEG_SUFFIXES, FORMATS, INSTALL, INTEGER_BITS, SUFFIXES, WRITE_BLOCK, blame
 from zoo.audio.decoders.inspect import FileInfo, inspect
@@ -28,6 +30,9 @@ from zoo.saved import whole
 from zoo.wording import counted
 
 _FILTER_REACH = 128  # samples of the lower rate: beyond this soxr's HQ filter is below 1e-5 (measured: 91)
+
+_MOST_CHANNELS = 1024
+"""that libsndfile writes"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +48,7 @@ class Audio:
 
 def probe(path: str | Path) -> FileInfo:
     """What a file is, and how many samples come out of it; raises ZooError if `path` is no readable audio."""
-    return inspect(Path(path))
+    return inspect(Path(arguments.as_path(path)))
 
 
 def _window(source: Source, start: int, n_frames: int, n_samples: int) -> np.ndarray:
@@ -136,22 +141,31 @@ def read(
     A part equals that part of the whole file resampled. Raises ZooError, naming the path, if the file is missing, not
     audio, damaged or empty, or if the part lies outside it.
     """
+    path = arguments.as_path(path)
+    start_s = arguments.number(start_s, "start_s")
+    seconds = None if seconds is None else arguments.number(seconds, "seconds")
+    sample_rate = None if sample_rate is None else arguments.sample_rate(sample_rate)
+    channels = None if channels is None else arguments.whole(channels, "channels")
+    stream = None if stream is None else arguments.whole(stream, "stream")
+    if downmix not in get_args(Downmix):
+        raise ZooError(f"downmix must be {' or '.join(map(repr, get_args(Downmix)))}, got {str(downmix)[:80]!r}")
     is_whole = start_s == 0 and seconds is None
     info = inspect(Path(path), count=not is_whole, stream=stream)
     source = info.open()
     try:
         rate = sample_rate or info.sample_rate
-        if rate < 1 or (seconds is not None and seconds <= 0):
-            raise ZooError(f"{path}: asked for {seconds} s at {rate} Hz")
+        if seconds is not None and not 0 < seconds < math.inf:
+            raise ZooError(f"{path}: asked for {seconds} s")
         if info.n_samples is None:
             samples = _whole(source, rate, channels, downmix, info.layout)
             return Audio(samples, rate, info.warning or source.warning, _kept(info, samples))
-        start = round(start_s * info.sample_rate)
-        if start_s < 0 or start >= info.n_samples:
+        # beyond the end before it is counted in samples, which infinity cannot be
+        start = round(start_s * info.sample_rate) if 0 <= start_s < info.seconds else info.n_samples
+        if start >= info.n_samples:
             raise ZooError(f"{path}: a part from {start_s} s lies outside the file's {info.seconds:.3f} s")
         n_samples = -(-(info.n_samples - start) * rate // info.sample_rate)
         if seconds is not None:
-            n_samples = min(max(round(seconds * rate), 1), n_samples)
+            n_samples = min(max(round(min(seconds, info.seconds) * rate), 1), n_samples)
         samples = _crop(
             source,
             start,
@@ -189,8 +203,11 @@ def write(path: str | Path, samples: np.ndarray, sample_rate: int, *, subtype: s
     """
     import soundfile
 
-    path = Path(path)
+    path = Path(arguments.as_path(path))
     validate(samples, name=str(path))
+    sample_rate = arguments.sample_rate(sample_rate)
+    if (channels := np.shape(samples)[1]) > _MOST_CHANNELS:
+        raise ZooError(f"{path}: samples are (T, C), and a file has {_MOST_CHANNELS} channels at most, not {channels}")
     if path.suffix.lower() not in FORMATS:
         raise ZooError(f"{path}: cannot write '{path.suffix}', only {', '.join(FORMATS)}")
     if not path.parent.is_dir():
@@ -203,7 +220,7 @@ def write(path: str | Path, samples: np.ndarray, sample_rate: int, *, subtype: s
         # libsndfile takes 24 bits as the upper ones of 32.
         samples = integers.astype(np.int16) if subtype == "PCM_16" else (integers * 256).astype(np.int32)
     with blame(path, "written"), whole.place(path, unique=True) as temporary:
-        place, channels = os.fsencode(temporary), samples.shape[1]  # soundfile takes a str for UTF-8
+        place = os.fsencode(temporary)  # soundfile takes a str for UTF-8
         with soundfile.SoundFile(place, "w", sample_rate, channels, subtype, format=file_format) as file:
             for first in range(0, len(samples), WRITE_BLOCK):
                 file.write(np.ascontiguousarray(samples[first : first + WRITE_BLOCK]))
@@ -215,7 +232,7 @@ def _say(line: str) -> None:
 
 def find_files(root: str | Path, *, on_left_out: Callable[[str], None] = _say) -> list[Path]:
     """The paths of all files that `find_names` finds."""
-    root = Path(root)
+    root = Path(arguments.as_path(root))
     return [root / name for name in find_names(root, on_left_out=on_left_out)]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from zoo.arguments import as_path
 from zoo.audio.decoders import wav
 from zoo.audio.decoders.inspect import FileInfo, inspect
 from zoo.audio.decoders.pcm import PcmSource
@@ -85,7 +86,8 @@ def open_reader(path: str | Path, *, raw: RawFormat | None = None, stream: int |
     that `inspect` knows, or `raw`; `stream` chooses among the audio streams of a container (from 0). Raises ZooError,
     naming the file, if it is missing, a folder, or not audio.
     """
-    is_stdin = str(path) == "-"
+    path = as_path(path)
+    is_stdin = path == "-"
     name = "standard input" if is_stdin else str(path)
     place = Path(path)
     if not is_stdin and no_folder(place) == "file":

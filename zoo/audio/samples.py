@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from zoo import arguments
 from zoo.errors import ZooError
 
 LARGEST_SAMPLE = 128.0
@@ -76,8 +77,10 @@ def check_scale(samples: np.ndarray, name: str = "") -> None:
 
 def mix_channels(samples: np.ndarray, channels: int) -> np.ndarray:
     """Mixes (T, C) to (T, channels): the mean down to mono, copies on the way up; other counts go through mono."""
-    if channels < 1:
+    if arguments.whole(channels, "channels") < 1:
         raise ZooError(f"channels must be at least 1, got {channels}")
+    if np.ndim(samples) != 2:
+        raise ZooError(f"expected samples (T, C), got shape {np.shape(samples)}")
     if samples.shape[1] == channels:
         return samples
     mono = samples[:, :1].copy()
@@ -93,10 +96,11 @@ def resample(samples: np.ndarray, from_hz: int, to_hz: int, *, n_samples: int | 
     T' is ceil(T · to_hz / from_hz), or `n_samples` by trimming or appending zeros. Raises ZooError on a bad rate or
     rank.
     """
+    from_hz, to_hz = arguments.whole(from_hz, "from_hz"), arguments.whole(to_hz, "to_hz")
     if from_hz < 1 or to_hz < 1:
         raise ZooError(f"sample rates must be positive, got {from_hz} and {to_hz} Hz")
-    if samples.ndim != 2:
-        raise ZooError(f"resample: expected samples (T, C), got shape {samples.shape}")
+    if np.ndim(samples) != 2:
+        raise ZooError(f"resample: expected samples (T, C), got shape {np.shape(samples)}")
     natural = -(-len(samples) * to_hz // from_hz)
     if from_hz != to_hz and len(samples):
         import soxr

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from zoo.arguments import as_path
 from zoo.audio.decoders import formats, wav
 from zoo.audio.decoders.wav import RawFormat
 from zoo.audio.loudspeakers import Layout, mask_of
@@ -73,6 +74,7 @@ def open_writer(
     channels, for wav. Raises ZooError, naming `path`, before any work if the place or the format will not do, and later
     if writing fails.
     """
+    path = as_path(path)
     name, is_pipe = _name(path), _is_pipe(path)
     suffix, subtype = (Path(path).suffix.lower(), subtype or "") if raw else check_format(path, subtype)
     if raw is not None and (raw.sample_rate, raw.channels) != (sample_rate, channels):

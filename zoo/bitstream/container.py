@@ -191,10 +191,9 @@ class ContainerReader:
                 fits = packet.level < self._parser.expectations.n_levels
                 fits &= packet.n_frames == (self._frames(packet.index) or packet.n_frames)
                 yield packet if fits else self._lost(packet.index)
-        if self._trailer is None:
-            trailer = scanner.trailer()
-            if trailer and index <= trailer.n_packets <= self._most_packets(source) and not self._mismatch(trailer):
-                self._trailer = trailer
+        trailer = scanner.trailer()  # where it is known, what lies between the packets and it is counted
+        if self._trailer is None and trailer and index <= trailer.n_packets <= self._most_packets(source):
+            self._trailer = None if self._mismatch(trailer) else trailer
         self.truncated = self._trailer is None
         self.surplus = scanner.surplus
         yield from map(self._lost, range(max(index, first), self.n_packets or 0))
@@ -234,7 +233,9 @@ class ContainerReader:
             # more packets than bytes could hold: bytes are missing, or someone asks for years of silence
             return trailer if trailer and trailer.n_packets <= self._most_packets(source) else None
         if not length:
-            raise DamageError("the end of the file is missing: it was cut off, or is still being written")
+            raise DamageError(
+                "there is no end of a file: it was cut off, is still being written, or is followed by other bytes"
+            )
         if trailer is None:
             raise DamageError("the trailer is damaged: its checksum or its length differs")
         listed, found = trailer.group_starts[-1], end - length - self._begin

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -31,6 +32,11 @@ MAX_PACKET_CODES = 1 << 20
 """so that a few bytes that claim to be a packet cannot ask for much memory"""
 
 
+def denoises(metadata: Mapping[str, Any]) -> bool:
+    """Whether a codec with these metadata was trained to restore its input, not to give it back."""
+    return "denoise" in (metadata.get("task"), metadata.get("config", {}).get("task"))
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class CodecParts:
     """What a codec that is ready for use consists of; what is made of it, such as compiled programs, is not pickled."""
@@ -52,7 +58,7 @@ class CodecParts:
     @property
     def denoises(self) -> bool:
         """Whether it was trained to restore its input, not to give it back."""
-        return "denoise" in (self.metadata.get("task"), self.metadata.get("config", {}).get("task"))
+        return denoises(self.metadata)
 
     def __getstate__(self) -> dict[str, Any]:
         """The fields alone: what was compiled for them is made again where a copy, or another process, needs it."""

@@ -42,11 +42,13 @@ def decode(options: Decode) -> None:
             if is_part:
                 if reader.n_samples is None:
                     raise ZooError("--start and --seconds need a whole file, not a pipe")
-                start = round(options.start * rate)
+                total_s = reader.n_samples / rate
+                start = round(min(options.start, total_s) * rate)
                 if start >= max(reader.n_samples, 1):
-                    raise ZooError(f"--start {options.start:g}: the file ends at {reader.n_samples / rate:.2f} s")
-                stop = reader.n_samples if options.seconds is None else start + round(options.seconds * rate)
-                n_samples: int | None = min(stop, reader.n_samples) - start
+                    raise ZooError(f"--start {options.start:g}: the file ends at {total_s:.2f} s")
+                seconds = total_s if options.seconds is None else min(options.seconds, total_s)
+                stop = min(start + round(seconds * rate), reader.n_samples)
+                n_samples: int | None = stop - start
                 blocks = coding.decode_range(codec.engine, reader, start, stop, damaged)
             else:
                 n_samples = reader.n_samples
@@ -65,6 +67,8 @@ def decode(options: Decode) -> None:
                 for block in blocks:
                     writer.write(peak.of(block))
                     advance(len(block))
+            if not writer.n_samples and isinstance(reader, ContainerReader) and reader.truncated:
+                raise BitstreamError("none of its packets is intact")
         except DamageError as error:
             raise BitstreamError(f"{name}: {error}; --lenient decodes what is intact") from None
         except BitstreamError as error:

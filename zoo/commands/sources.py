@@ -11,10 +11,12 @@ from typing import BinaryIO
 from zoo import loading, shipped
 from zoo.audio import RawFormat, output
 from zoo.audio.places import no_folder
+from zoo.coding import engine
 from zoo.commands.options import Raw
 from zoo.console.terminal import report
 from zoo.errors import ZooError
 from zoo.ready import ReadyCodec
+from zoo.saved import checkpoint
 
 
 @contextlib.contextmanager
@@ -49,10 +51,14 @@ def find_codec(ckpt: str | None, weights_hash: bytes | None = None, *, denoises:
         return loading.find_by_hash(weights_hash)
     if ckpt is not None or (name := shipped.default(denoises=denoises)) is None:
         return find_run(ckpt)
-    if trained := loading.list_runs():
+    if trained := [run for run in loading.list_runs() if _denoises(run) == denoises]:
         kind = "denoiser" if denoises else "codec"
         report(f"with {name}, the package's own {kind}; another one must be named: --ckpt {trained[0].name}")
     return loading.load_shipped(name)
+
+
+def _denoises(run: loading.ModelInfo) -> bool:
+    return engine.denoises(checkpoint.read_metadata(Path(run.name) / "checkpoints" / str(run.step)))
 
 
 def find_run(ckpt: str | None) -> ReadyCodec:

@@ -28,6 +28,8 @@ from zoo.wording import counted, speed
 
 ROWS_IN_A_SHARD = 4
 """at least: a row is no larger than this part of a shard"""
+MOST = 1e9
+"""workers, and megabytes: nobody means more"""
 
 
 def tokenise(options: Tokenise) -> None:
@@ -37,8 +39,10 @@ def tokenise(options: Tokenise) -> None:
     """
     part, n_parts = _part(options.part)
     for name, value in (("workers", options.workers), ("shard_mb", options.shard_mb), ("unit_mb", options.unit_mb)):
-        if value is not None and value <= 0:
+        if value is not None and not value > 0:  # NaN included
             raise ZooError(f"--{name} {value:g} is not positive")
+        if value is not None and value > MOST:
+            raise ZooError(f"--{name} {value:g} is more than {MOST:g}")
     formats.require(options.format)
     if options.engine == "ray":
         extras.require("ray")
@@ -99,7 +103,8 @@ def _conclude(out: Store, made: Plan, codec: ReadyCodec, new: list[int], mine: l
         counts = manifest.finish(out, made, codec.module)
         errors, where = counts.errors, f"{out.name}/{manifest.ERRORS}"
         if counts.warnings:
-            report(f"{counts.warnings} clips are not all that their files promise: {out.name}/{manifest.WARNINGS}")
+            less = f"{counted(counts.warnings, 'clip')} of which less, or other, came out than promised"
+            report(f"{less}: {out.name}/{manifest.WARNINGS}")
     if errors:
         report(f"{counted(errors, 'clip')} could not be coded: {where} says why")
         raise SystemExit(SOME_FAILED)

@@ -45,10 +45,10 @@ def morph(a: Any, b: Any, amount: float | Sequence[float] | np.ndarray | None = 
     """
     first, second = _alike([a, b])
     n = min(first.shape[-2], second.shape[-2])
-    course = np.linspace(0.0, 1.0, n) if amount is None else np.asarray(amount, np.float64)
+    course = np.linspace(0.0, 1.0, n) if amount is None else as_array(amount, "amount")
     if course.ndim > 1 or (course.ndim == 1 and len(course) != n):
         raise ZooError(f"amount must be a number or one for each of {n} steps, got shape {course.shape}")
-    if not np.all((course >= 0) & (course <= 1)):
+    if course.dtype.kind not in "iuf" or not np.all((course >= 0) & (course <= 1)):
         raise ZooError("amount must lie between 0 (the first) and 1 (the second)")
     share = np.broadcast_to(course, (n,))[:, None].astype(np.float32)
     return np.asarray((1 - share) * first[..., :n, :] + share * second[..., :n, :], np.float32)
@@ -61,6 +61,7 @@ def splice(a: Any, b: Any, at: int, *, fade: int = 0, start: int = 0) -> np.ndar
     places outside the parts, and for parts that differ in more than their length.
     """
     first, second = _alike([a, b])
+    at, fade, start = (arguments.whole(*named) for named in ((at, "at"), (fade, "fade"), (start, "start")))
     if not 0 <= at <= first.shape[-2]:
         raise ZooError(f"cannot splice at {at}: the first part ends at {first.shape[-2]}")
     if not 0 <= start < second.shape[-2]:
@@ -72,7 +73,12 @@ def splice(a: Any, b: Any, at: int, *, fade: int = 0, start: int = 0) -> np.ndar
 
 
 def crossfade(out: np.ndarray, into: np.ndarray) -> np.ndarray:
-    """The first (..., n, C) fades out while the second one of the same shape fades in, at constant power."""
+    """The first (..., n, C) fades out while the second one of the same shape fades in, at constant power.
+
+    Raises ZooError for two shapes.
+    """
+    if np.shape(out) != np.shape(into):
+        raise ZooError(f"a cross-fade is of two parts of one shape, got {np.shape(out)} and {np.shape(into)}")
     falling, rising = fade_gains(out.shape[-2], likeness(out, into))
     return np.asarray(falling[:, None] * out + rising[:, None] * into, np.float32)
 
@@ -113,6 +119,9 @@ def check_weights(weights: Sequence[float] | None, n: int) -> list[float]:
     """A weight for each of n inputs; raises ZooError for another number of them, or values that make no sense."""
     if weights is None:
         return [1.0 / n] * n
+    given = as_array(weights, "weights")
+    if given.ndim != 1:
+        raise ZooError(f"weights must be one for each part, got shape {given.shape}")
     chosen = [float(arguments.number(weight, "weight")) for weight in weights]
     if len(chosen) != n:
         raise ZooError(f"{len(chosen)} weights do not match {n} inputs: give one for each")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from zoo import arguments
-from zoo.audio.arrays import as_audio
+from zoo.audio.arrays import as_audio, as_block
 from zoo.audio.resampler import Resampler
 from zoo.coding.clips import as_batch
 from zoo.editing.overlap_add import ShortOverlapAdd
@@ -32,20 +32,23 @@ class Stretcher:
     """
 
     def __init__(self, factor: float, sample_rate: int, channels: int) -> None:
-        """Raises ZooError for a factor outside `FACTORS`."""
-        self._factor = check_factor(factor)
+        """Raises ZooError for a factor outside `FACTORS`, and for other values without sense."""
+        sample_rate, channels = arguments.sample_rate(sample_rate), arguments.whole(channels, "channels")
+        if channels < 1:
+            raise ZooError(f"channels must be at least 1, got {channels}")
+        self._factor, self._channels = check_factor(factor), channels
         self._separator = Separator(sample_rate, channels)
         self._vocoder = PhaseVocoder(self._factor, sample_rate, channels)
         self._short = ShortOverlapAdd(self._factor, sample_rate, channels)
         none = np.zeros((0, channels), np.float32)
         self._harmonic, self._percussive = none, none
 
-    def push(self, block: np.ndarray) -> np.ndarray:
-        """Samples (m', C) that (m, C) makes known; m' may be 0."""
-        block = np.asarray(block, np.float32)
+    def push(self, block: Any) -> np.ndarray:
+        """Samples (m', C) that (m, C) makes known; m' may be 0. Raises ZooError as `zoo.audio.arrays.as_block`."""
+        samples = as_block(block, self._channels)
         if self._factor == 1:
-            return block
-        return self._add(self._separator.push(block))
+            return samples
+        return self._add(self._separator.push(samples))
 
     def finish(self) -> np.ndarray:
         """The rest."""
@@ -68,16 +71,18 @@ class PitchShifter:
     """Audio in blocks (m, C) to audio of another pitch and the same length: stretched, then played that much faster."""
 
     def __init__(self, semitones: float, sample_rate: int, channels: int) -> None:
-        """Raises ZooError for more than ±MOST_SEMITONES."""
+        """Raises ZooError for more than ±MOST_SEMITONES, and for other values without sense."""
+        sample_rate = arguments.sample_rate(sample_rate)
         fast, self._rate = pitch_rates(semitones, sample_rate)
         self._n_samples = 0
         self._stretcher = Stretcher(fast / self._rate, sample_rate, channels)
         self._resampler = Resampler(fast, self._rate, channels)
 
-    def push(self, block: np.ndarray) -> np.ndarray:
-        """Samples (m', C) that (m, C) makes known; m' may be 0."""
+    def push(self, block: Any) -> np.ndarray:
+        """Samples (m', C) that (m, C) makes known; m' may be 0. Raises ZooError as `zoo.audio.arrays.as_block`."""
+        stretched = self._stretcher.push(block)
         self._n_samples += len(block)
-        return self._resampler.push(self._stretcher.push(block))
+        return self._resampler.push(stretched)
 
     def finish(self) -> np.ndarray:
         """The rest: as many samples as went in have then come out."""

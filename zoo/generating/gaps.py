@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from zoo import arguments
@@ -28,11 +29,12 @@ def find_gap(n_samples: int, sample_rate: int, start_s: float, seconds: float, n
     """
     total_s = n_samples / sample_rate
     start_s, seconds = arguments.number(start_s, "start"), arguments.number(seconds, "seconds")
-    if not (seconds > 0 and start_s >= 0):
+    if not (seconds > 0 and 0 <= start_s < math.inf):
         raise ZooError(f"{name}: a gap of {seconds:g} s from {start_s:g} s on is none")
     if seconds >= total_s:
         raise ZooError(f"{name}: a gap of {seconds:g} s is longer than the {total_s:.3f} s that there are")
-    start, stop = round(start_s * sample_rate), round((start_s + seconds) * sample_rate)
+    # a start beyond all that can be counted in samples is one behind the end
+    start, stop = (round(min(place, 2 * total_s) * sample_rate) for place in (start_s, start_s + seconds))
     if stop >= n_samples:
         where = "outside" if start >= n_samples else "at the very end of"
         raise ZooError(

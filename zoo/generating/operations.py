@@ -14,6 +14,9 @@ from zoo.errors import ZooError
 from zoo.generating import latents
 from zoo.generating.ready import ReadyPrior
 
+LAST = 2**32 - 1
+"""of seeds, and of the sounds of one: jax takes larger ones for others without a word, or not at all"""
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -33,6 +36,8 @@ class Sampling:
             raise ZooError(f"steps must be at least 1, got {self.steps}")
         if arguments.whole(self.seed, "seed") < 0:
             raise ZooError(f"seed must not be negative, got {self.seed}")
+        if self.seed > LAST:
+            raise ZooError(f"seed must be {LAST} at most, got {self.seed}")
         if not 0 <= arguments.number(self.guidance, "guidance") < 1e3:
             raise ZooError(f"guidance must lie in [0, 1000), got {self.guidance:g}")
 
@@ -56,7 +61,7 @@ def generate(
 
     Raises ZooError for values without sense.
     """
-    how = checked(prior, n, sampling)
+    how = checked(prior, n, sampling, first)
     n_samples = _n_samples(prior, seconds)
     n_frames = prior.codec.module.n_frames(n_samples)
     return np.stack(
@@ -82,7 +87,7 @@ def vary(
     Its latents are mixed with noise, as much of it as `strength` says, and from there it is generated: 0 gives the
     audio as the codec has it, 1 a new sound. Raises ZooError for a strength outside [0, 1].
     """
-    how = checked(prior, n, sampling)
+    how = checked(prior, n, sampling, first)
     if not 0 <= arguments.number(strength, "strength") <= 1:
         raise ZooError(f"strength {strength:g} is not between 0 (as it was) and 1 (a new sound)")
     clip, rate = as_clip(samples), _rate(prior, sample_rate)
@@ -101,10 +106,12 @@ def vary(
     )
 
 
-def checked(prior: ReadyPrior | None, n: int, sampling: Sampling | None) -> Sampling:
-    """The way to sample; raises ZooError for n below 1, and for a label that the prior was not trained on."""
+def checked(prior: ReadyPrior | None, n: int, sampling: Sampling | None, first: int) -> Sampling:
+    """The way to sample; raises ZooError for numbers of sounds that are none, and for a label that is not known."""
     if arguments.whole(n, "n") < 1:
         raise ZooError(f"n must be at least 1, got {n}")
+    if not 0 <= arguments.whole(first, "first") <= LAST - n:
+        raise ZooError(f"first must be from 0 to {LAST - n}, got {first}")
     how = sampling or Sampling()
     if prior is not None:
         prior.label_number(how.label)

@@ -35,7 +35,7 @@ def fill(
     Outside the gap all samples are those of `samples`, (T,) or (T, C); what was in it is not looked at. A gap of up to
     0.2 s needs no prior. Raises ZooError for a gap that is not within the audio, and a longer one where there is none.
     """
-    how = checked(prior, n, sampling)
+    how = checked(prior, n, sampling, first)
     clip = as_clip(samples)
     if prior is None and sample_rate is None:
         raise ZooError("without a prior, sample_rate must be given")
@@ -57,7 +57,7 @@ def extend(
     sampling: Sampling | None = None,
 ) -> np.ndarray:
     """Audio (T,) or (T, C) as it is, and n ways in which it may go on for `seconds`: float32 (n, T + more, C)."""
-    how = checked(prior, n, sampling)
+    how = checked(prior, n, sampling, first)
     clip = as_clip(samples)
     rate = prior.sample_rate if sample_rate is None else arguments.sample_rate(sample_rate)
     if not 0 < arguments.number(seconds, "seconds") < 1e5 or (more := round(seconds * rate)) < 1:

@@ -160,6 +160,8 @@ def _of_tar(key: str, path: Path, folder: Path) -> Iterator[Clip]:
                 own = f"{key}/{name}" + (f"#{seen[name]}" if seen[name] > 1 else "")
                 if name.lower().endswith((*TARS, *PARQUET, *OTHER_ARCHIVES)):
                     yield Clip(own, f"{key}/{name}", None, "is an archive in an archive, which is not opened")
+                elif ".." in PurePosixPath(name).parts:
+                    yield Clip(own, f"{key}/{name}", None, "has a name that leads out of its archive")
                 elif name.lower().endswith(tuple(SUFFIXES)):
                     stream = archive.extractfile(member)
                     assert stream is not None  # of a file there is one

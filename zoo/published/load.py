@@ -5,16 +5,17 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import numpy as np
 
 from zoo import families
-from zoo.arguments import as_path
+from zoo.arguments import as_path, number
 from zoo.audio.output import check_whole_folder
 from zoo.bitstream import entropy
 from zoo.codec import Codec
@@ -60,11 +61,15 @@ def load_published(name: str | Path, family: str | None = None, config: Any = No
             family, model, extra = _identify(files, stored, tables)
         else:
             (family, model), extra = stated(family, config, _configuration(files, stored)), {}
+        if family not in families.PUBLISHED and files.tables:
+            checksums.check(files.tables.parent, (hub.WEIGHTS[0], hub.TABLES))
         module = families.create(family, **model)
         params = _exact(_params(family, model, module, stored.tensors), tables)
         model_coder = _entropy(families.module_of(family), module.bottleneck.symbols(), tables)
     except (ZooError, TypeError, ValueError) as error:
         raise CheckpointError(f"{name}: {one_line(error, None)}") from None
+    if tables is None and family not in families.PUBLISHED:
+        _LOG.warning("%s: has no %s, without which its files take several times the bytes", name, hub.TABLES)
     known = registry.known(str(name))
     if known is not None and known.is_non_commercial:
         _LOG.warning("%s: its weights are not for commercial use (%s)", name, known.licence)
@@ -116,6 +121,8 @@ def export(
     if not {"family", "model"} <= codec.metadata.keys():
         raise ZooError("the codec does not say of which family it is: zoo.ready_codec makes one that can be exported")
     published = codec.metadata["family"] in families.PUBLISHED
+    if precision not in get_args(Precision):
+        raise ZooError(f"precision {precision!r} is none: there are {', '.join(get_args(Precision))}")
     if published:
         if precision != "float32" or licence or trained_on or kbps:
             raise ZooError(
@@ -124,7 +131,8 @@ def export(
             )
         if discriminators:
             raise ZooError(f"{codec.metadata['family']} is a published family, in whose layout are no discriminators")
-    said = {"licence": licence, "trained_on": trained_on, "kbps": kbps and list(kbps)}
+    rates = None if kbps is None else _bitrates(kbps)
+    said = {"licence": licence, "trained_on": trained_on, "kbps": rates}
     codec = dataclasses.replace(
         rounded(codec, precision), metadata=codec.metadata | {key: known for key, known in said.items() if known}
     )
@@ -138,6 +146,14 @@ def export(
                 checksums.write(part, [path.name for path in part.iterdir()])
     except OSError as error:
         raise ZooError(f"{folder}: cannot be written ({error.strerror})") from None
+
+
+def _bitrates(kbps: Any) -> list[float]:
+    """The lowest and highest bitrate as a configuration has them; raises ZooError for anything else."""
+    rates = [number(rate, "kbps") for rate in kbps] if isinstance(kbps, list | tuple) else []
+    if len(rates) != 2 or not 0 < rates[0] <= rates[1] < math.inf:
+        raise ZooError(f"kbps must be the lowest and the highest bitrate, both positive, got {str(kbps)[:80]!r}")
+    return [float(rate) for rate in rates]
 
 
 def check_folder(folder: str | Path, *, force: bool) -> None:
@@ -187,10 +203,14 @@ def _identify(
     config = _configuration(files, stored)
     about = _about(config) if config else None
     if tables is not None and _CODEC in tables.metadata:  # says more than a config.json of others can
+        configured = about
         try:
             about = _about({"model_type": OURS, "format": checkpoint.FORMAT, **json.loads(tables.metadata[_CODEC])})
         except (ValueError, TypeError):
             raise CheckpointError(f"{hub.TABLES} does not say what codec it belongs to") from None
+        for key in ("family", "hyperparameters"):
+            if configured and about and configured[key] != about[key]:
+                raise CheckpointError(f"{hub.CONFIGS[0]} and {hub.TABLES} are of two codecs: their {key} differ")
     if about is not None:
         kept = {key: about[key] for key, kind in _KEPT.items() if isinstance(about.get(key), kind)}
         return about["family"], about["hyperparameters"], kept

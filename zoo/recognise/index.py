@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from zoo import audio
+from zoo.arguments import as_path
 from zoo.audio import check_output
 from zoo.errors import CheckpointError, ZooError
 from zoo.published.files import weights
@@ -93,8 +94,8 @@ def update(
     another name and then replaced, every SAVE_EVERY_S seconds: whenever the process ends, all of it is there. Raises
     ZooError for a folder without audio, or of which nothing can be read, and where the index cannot be written.
     """
-    root = Path(root)
-    target = place(root) if file is None else Path(file)
+    root = Path(as_path(root))
+    target = place(root) if file is None else Path(as_path(file))
     if target.is_dir() or not target.parent.is_dir():
         raise ZooError(f"{target}: is no place for an index: it is a file in a folder that is there")
     files = audio.find_files(root, on_left_out=on_note)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from zoo import audio
+from zoo.arguments import as_path
 from zoo.console.terminal import printable, report
 from zoo.errors import ZooError
 from zoo.wording import counted
@@ -46,7 +47,7 @@ def read(root: str | Path) -> Labelled:
     Files in no sub-folder are left out, which is said in a line. Raises ZooError for a folder that is missing, has no
     audio, no sub-folders, or only one class.
     """
-    place = Path(root)
+    place = Path(as_path(root))
     found = [(path, path.relative_to(place).parts) for path in audio.find_files(place)]
     inside = [(path, printable(parts[0])) for path, parts in found if len(parts) > 1]
     if not inside:

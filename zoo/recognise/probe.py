@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from zoo.arguments import as_path
 from zoo.errors import CheckpointError, ZooError
 from zoo.published.files import weights
 from zoo.ready import ReadyCodec
@@ -138,6 +139,7 @@ def save(probe: Probe, path: str | Path) -> None:
 
 def load(path: str | Path) -> Probe:
     """Reads a probe; raises CheckpointError, naming the file, for one that is none, damaged, or of a later version."""
+    path = as_path(path)
     if Path(path).is_dir():
         raise CheckpointError(f"{path}: is a folder, not a probe")
     try:

@@ -67,13 +67,22 @@ def count(found: Sequence[dict[str, Any]]) -> Counts:
 def finish(out: Store, made: Plan, codec: Codec) -> Counts:
     """Writes what an output folder says of itself, when all units are done; the same bytes whoever does it.
 
-    What a killed attempt left among the shards is removed.
+    What a killed attempt left among the shards is removed. Raises ZooError for a shard that is gone.
     """
     found = list(records(out, range(made.n_units)))
     counts = count(found)
     shards = [shard for record in found for shard in record["shards"]]
-    wanted = {name.partition("/")[2] for shard in shards for name in shard["files"]}
-    for name in out.children(plan.SHARDS) - wanted:
+    units = {
+        name.partition("/")[2]: i
+        for i, record in enumerate(found)
+        for shard in record["shards"]
+        for name in shard["files"]
+    }
+    there = out.children(plan.SHARDS)
+    if gone := sorted(units.keys() - there):
+        record = f"{plan.RECORDS}/{plan.record_name(units[gone[0]])}"
+        raise ZooError(f"{out.name}/{plan.SHARDS}/{gone[0]}: is gone; remove {record} and run again to have it anew")
+    for name in there - units.keys():
         out.remove(f"{plan.SHARDS}/{name}")
     errors = [error for record in found for error in record["errors"]]
     out.write(ERRORS, "".join(json.dumps(error) + "\n" for error in errors).encode())

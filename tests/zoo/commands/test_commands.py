@@ -238,6 +238,13 @@ def test_damage(here, capfd):
     assert "; --lenient decodes what is intact" in complaint(capfd, "decode", "longer.zac", "z.wav")
     main(["decode", "longer.zac", "z.wav", "--lenient"])
     assert "longer.zac: 1,000 bytes between or behind its packets" in capfd.readouterr().err
+    whole = Path("song.zac").read_bytes()
+    Path("twice.zac").write_bytes(2 * whole)
+    main(["decode", "twice.zac", "twice.wav", "--lenient"])
+    assert f"twice.zac: {len(whole):,} bytes between or behind its packets" in capfd.readouterr().err
+    Path("none.zac").write_bytes(whole[:40])
+    assert "none.zac: none of its packets is intact" in complaint(capfd, "decode", "none.zac", "none.wav", "--lenient")
+    assert not Path("none.wav").exists()
     assert soundfile.info("z.wav").frames == 36_411
 
 
@@ -281,6 +288,7 @@ def test_what_is_refused(here, capfd):
         (["decode", "song.zac", "x.wav", "--subtype", "PCM_9", "--ckpt", "nothing"], "x.wav: cannot write the subtype"),
         (["decode", "song.zac", "song.wav"], "song.wav: exists already"),
         (["decode", "song.zac", "x.wav", "--start", "99"], "ends at 3.30 s"),
+        (["decode", "song.zac", "x.wav", "--start", "1e308"], "ends at 3.30 s"),
         (["decode", "song.zac", "x.wav", "--seconds", "-1"], "--seconds"),
         (["info", "nowhere.wav"], "nowhere.wav: no such file"),
     ):

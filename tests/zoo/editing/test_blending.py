@@ -68,6 +68,7 @@ def test_gain_is_in_decibels():
     [
         (lambda a: editing.mix([a, a], [1.0]), "1 weights do not match 2 inputs"),
         (lambda a: editing.mix([a], [float("nan")]), "weight nan is not between"),
+        (lambda a: editing.mix([a], 1.0), "weights must be one for each part"),
         (lambda a: editing.mix([]), "nothing to mix"),
         (lambda a: editing.mix([a, a[:, :1]]), r"part 1 has shape \(50, 1\)"),
         (lambda a: editing.mix([a[:0]]), "not empty"),
@@ -75,6 +76,10 @@ def test_gain_is_in_decibels():
         (lambda a: editing.morph(a, a, [0.0, 1.0]), "one for each of 50 steps"),
         (lambda a: editing.splice(a, a, 51), "cannot splice at 51: the first part ends at 50"),
         (lambda a: editing.splice(a, a, 5, start=50), "cannot go on at 50"),
+        (lambda a: editing.splice(a, a, "5"), "at must be a number, got '5'"),
+        (lambda a: editing.splice(a, a, 5, fade=0.5), "fade must be a whole number, got 0.5"),
+        (lambda a: editing.morph(a, a, "0.5"), "amount must be an array of numbers"),
+        (lambda a: editing.crossfade(a, a[1:]), r"of one shape, got \(50, 2\) and \(49, 2\)"),
         (lambda a: editing.gain(a, 200), "gain 200 dB is not between"),
         (lambda a: editing.gain(a, float("nan")), "gain nan dB"),
     ],

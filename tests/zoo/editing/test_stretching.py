@@ -145,6 +145,13 @@ def test_memory_does_not_depend_on_the_length():
     assert peaks[1] < 1.1 * peaks[0]
 
 
+def test_blocks_of_pcm_are_scaled_as_audio_is():
+    audio = np.round(noise(4000, 1) * 8191).astype(np.int16)
+    stretcher = Stretcher(1.3, RATE, 1)
+    stretched = np.concatenate([stretcher.push(audio[:3000, 0]), stretcher.push(audio[3000:]), stretcher.finish()])
+    np.testing.assert_array_equal(stretched, editing.stretch(audio, RATE, 1.3))
+
+
 def test_regions_of_a_spectrum_end_midway_between_peaks():
     power = np.zeros(100)
     power[[20, 50]] = 5
@@ -162,6 +169,11 @@ def test_regions_of_a_spectrum_end_midway_between_peaks():
         (lambda: editing.pitch(noise(10), RATE, 99), "99 semitones are not between -36 and 36"),
         (lambda: editing.stretch(np.zeros(0, np.float32), RATE, 2), "not empty"),
         (lambda: editing.equalise(noise(10), RATE, "9000:3"), "frequency must lie between"),
+        (lambda: editing.equalise(noise(10), RATE, 3), "eq must be a text such as 200:-3"),
+        (lambda: Stretcher(1.3, RATE, 0), "channels must be at least 1"),
+        (lambda: Stretcher(1.3, 0, 1), "sample_rate 0"),
+        (lambda: Stretcher(1.3, RATE, 2).push(noise(10, 2).T), r"a block must be \(m, 2\), got .*give block.T"),
+        (lambda: PitchShifter(3, RATE, 1).push(np.full(9, np.nan, np.float32)), "NaN or infinity, first at index"),
     ],
 )
 def test_what_makes_no_sense_is_refused(call, words):

@@ -113,6 +113,8 @@ def test_a_continuation_begins_with_what_there_was(prior):
         (0.1, 3.0, "a gap of 3 s is longer than the 0.250 s that there are"),
         (0.1, 0.15, "lies at the very end of its 0.250 s"),
         (0.3, 0.1, "lies outside its 0.250 s"),
+        (1e308, 0.1, "lies outside its 0.250 s"),
+        (float("inf"), 0.1, "from inf s on is none"),
         (0.1, 0.0, "a gap of 0 s from 0.1 s on is none"),
         (-0.1, 0.1, "is none"),
         (0.1, 1e-6, "holds no sample"),
@@ -134,6 +136,8 @@ def test_what_is_no_strength_is_refused(prior, strength):
     [
         ({"seconds": 0}, "seconds must be positive"),
         ({"seconds": 1, "n": 0}, "n must be at least 1"),
+        ({"seconds": 1, "first": -1}, "first must be from 0 to"),
+        ({"seconds": 1, "first": 2**32}, "first must be from 0 to"),
         ({"seconds": 1, "sampling": Sampling("drums")}, f"label 'drums'; it knows {', '.join(LABELS)}"),
     ],
 )
@@ -142,7 +146,7 @@ def test_what_cannot_be_generated_is_refused(prior, options, message):
         zoo.generate(prior, **options)
 
 
-@pytest.mark.parametrize("options", [{"steps": 0}, {"seed": -1}, {"guidance": -1.0}])
+@pytest.mark.parametrize("options", [{"steps": 0}, {"seed": -1}, {"seed": 2**32}, {"guidance": -1.0}])
 def test_what_is_no_way_to_sample_is_refused(options):
     with pytest.raises(ZooError, match=next(iter(options))):
         Sampling(**options)

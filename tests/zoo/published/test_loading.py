@@ -296,7 +296,7 @@ def test_parameters_that_rounding_would_change_come_back_to_the_bit(family, code
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_families_trained_here_are_exported_too(tmp_path, name):
+def test_families_trained_here_are_exported_too(tmp_path, name, caplog):
     codec = drawn(name, OWN[name])
     trained = zoo.ReadyCodec(codec.module, codec.variables, codec.entropy, {**codec.metadata, "step": 7})
     load.export(trained, tmp_path / "out")
@@ -305,8 +305,19 @@ def test_families_trained_here_are_exported_too(tmp_path, name):
     assert loaded.metadata["step"] == 7
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     assert (config["model_type"], config["family"]) == ("codec-zoo", codec.metadata["family"])
+    weights_file = tmp_path / "out" / "model.safetensors"
+    content = weights_file.read_bytes()
+    weights_file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert "model.safetensors: bytes have changed" in refused(tmp_path / "out")
+    weights_file.write_bytes(content)
+    other = config | {"hyperparameters": config["hyperparameters"] | {"sample_rate": 1}}
+    (tmp_path / "out" / "config.json").write_text(json.dumps(other))
+    assert "are of two codecs: their hyperparameters differ" in refused(tmp_path / "out")
+    (tmp_path / "out" / "config.json").write_text(json.dumps(config))
+    assert not caplog.records
     (tmp_path / "out" / "entropy.safetensors").unlink()  # the rest is a codec all the same
     same_weights(zoo.load(tmp_path / "out"), codec)
+    assert "has no entropy.safetensors, without which its files take several times the bytes" in caplog.text
     config["format"] = 99
     (tmp_path / "out" / "config.json").write_text(json.dumps(config))
     assert "it has format 99" in refused(tmp_path / "out")
