@@ -50,9 +50,12 @@ def as_bytes(data: Any) -> bytes:
 def as_path(path: Any) -> str:
     """A path of str, bytes or pathlib, in which ~ is the home directory; raises ZooError for what is none."""
     try:
-        return os.path.expanduser(os.fsdecode(path))
+        text = os.path.expanduser(os.fsdecode(path))
     except TypeError:
         raise ZooError(f"{' '.join(repr(path).split())[:80]} is no path") from None
+    if not text:
+        raise ZooError("'' is no path")
+    return text
 
 
 def number(value: Any, name: str) -> int | float:

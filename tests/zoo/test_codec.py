@@ -50,3 +50,18 @@ def test_a_level_that_there_is_not_is_refused_where_it_is_known(level: Any) -> N
         with pytest.raises(ZooError, match="is none of 0 to 2"):
             jax.eval_shape(lambda v, method=method: MODULE.apply(v, codes, level=level, method=method), variables)
     assert traced(2, 64, 1, level=np.array([0, 2])).codes.shape == (2, 8, 3)
+
+
+@pytest.mark.parametrize(
+    ("family", "options", "said"),
+    [
+        ("vae", {"latent_dim": 0}, "'vae': latent_dim must be positive, got 0"),
+        ("vae", {"sample_rate": -1}, "sample_rate must be positive, got -1"),
+        ("gan_vocoder", {"n_codebooks": 0}, "n_codebooks must be positive, got 0"),
+        ("autoencoder", {"companding": float("nan")}, "companding must be a finite number, got nan"),
+        ("autoencoder", {"latent_scale": -1.0}, "latent_scale must be positive, got -1.0"),
+    ],
+)
+def test_hyper_parameters_that_no_model_can_have(family, options, said):
+    with pytest.raises(ZooError, match=said):
+        zoo.create(family, **options)

@@ -31,10 +31,10 @@ def as_audio(audio: Any) -> np.ndarray:
     return samples
 
 
-def as_block(block: Any, channels: int) -> np.ndarray:
+def as_block(block: Any, channels: int, position: int = 0) -> np.ndarray:
     """Float32 (m, channels), m from 0 on, of a part (m,) or (m, channels) of a stream as `as_samples` takes it.
 
-    Raises ZooError for other shapes and types, and for NaN.
+    Raises ZooError for other shapes and types, and for NaN, by its number in a stream whose part begins at `position`.
     """
     samples = as_samples(block)
     given = samples.shape
@@ -43,7 +43,7 @@ def as_block(block: Any, channels: int) -> np.ndarray:
         turned = "; give block.T" if samples.ndim == 2 and len(samples) == channels else ""
         raise ZooError(f"a block must be (m, {channels}), got shape {given}{turned}")
     if (bad := first_not_finite(samples)) is not None:
-        raise ZooError(f"a block holds NaN or infinity, first at index {bad}")
+        raise ZooError(f"audio holds NaN or infinity, first at sample {position + bad[0]}")
     return samples
 
 

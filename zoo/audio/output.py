@@ -84,6 +84,11 @@ class Output(io.RawIOBase):
                 self._stream.flush()
 
 
+def output_name(path: str | Path) -> str:
+    """What messages call an output, of which "-" is standard output."""
+    return "standard output" if str(path) == "-" else str(path)
+
+
 def check_output(path: str | Path, *, force: bool = False) -> None:
     """Raises ZooError, naming `path`, if it is empty, a folder, in no folder, or there already (unless `force`).
 

@@ -13,7 +13,7 @@ from zoo.arguments import as_path
 from zoo.audio.decoders import formats, wav
 from zoo.audio.decoders.wav import RawFormat
 from zoo.audio.loudspeakers import Layout, mask_of
-from zoo.audio.output import open_output
+from zoo.audio.output import open_output, output_name
 from zoo.audio.samples import quantise, refuse_unusable
 from zoo.errors import ZooError
 
@@ -75,7 +75,7 @@ def open_writer(
     if writing fails.
     """
     path = as_path(path)
-    name, is_pipe = _name(path), _is_pipe(path)
+    name, is_pipe = output_name(path), _is_pipe(path)
     suffix, subtype = (Path(path).suffix.lower(), subtype or "") if raw else check_format(path, subtype)
     if raw is not None and (raw.sample_rate, raw.channels) != (sample_rate, channels):
         raise ZooError(f"{name}: raw audio of {raw.channels} channels at {raw.sample_rate} Hz was asked for, "
@@ -101,17 +101,13 @@ def check_format(path: str | Path, subtype: str | None) -> tuple[str, str]:
         raise ZooError(f"{path}: cannot write '{Path(path).suffix}', only {', '.join(formats.FORMATS)}")
     subtype = subtype or formats.FORMATS[suffix][1]
     if suffix == ".wav" and subtype not in wav.SUBTYPES:
-        raise ZooError(f"{_name(path)}: cannot write the subtype '{subtype}', only {', '.join(wav.SUBTYPES)}")
+        raise ZooError(f"{output_name(path)}: cannot write the subtype '{subtype}', only {', '.join(wav.SUBTYPES)}")
     return suffix, subtype
 
 
 def _mask(layout: Layout, channels: int) -> int | None:
     """What the header says of loudspeakers: nothing of one or two channels, whose are known."""
     return mask_of(layout) if channels > 2 and len(layout) == channels else None
-
-
-def _name(path: str | Path) -> str:
-    return "standard output" if str(path) == "-" else str(path)
 
 
 def _is_pipe(path: str | Path) -> bool:

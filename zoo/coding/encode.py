@@ -19,9 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from zoo import arguments
-from zoo.audio.arrays import as_samples
+from zoo.audio.arrays import as_block
 from zoo.audio.resampler import Resampler
-from zoo.audio.samples import first_not_finite
 from zoo.bitstream.container import ContainerWriter, Header
 from zoo.coding.engine import Engine
 from zoo.coding.planning import StoredLatents, policy_for
@@ -30,6 +29,8 @@ from zoo.coding.stream import FrameEncoder
 from zoo.errors import ZooError
 
 BLOCK_SAMPLES = 1 << 15
+MAX_KBPS = 1e6
+"""far beyond what any codec takes"""
 
 
 class LatentEncoder:
@@ -137,16 +138,7 @@ class StreamEncoder:
         """
         if self._ended:
             raise ZooError("this stream is finished: another one takes a new stream_encoder")
-        channels = self._layout.channels
-        samples = as_samples(block)
-        given = samples.shape
-        samples = samples[:, None] if samples.ndim == 1 else samples
-        if samples.ndim != 2 or samples.shape[1] != channels:
-            turned = "; give block.T" if samples.ndim == 2 and len(samples) == channels else ""
-            raise ZooError(f"a block must be (m, {channels}), got shape {given}{turned}")
-        if (bad := first_not_finite(samples)) is not None:
-            raise ZooError(f"audio holds NaN or infinity, first at sample {self.n_samples + bad[0]}")
-        for latents in self._latents.push(samples):
+        for latents in self._latents.push(as_block(block, self._layout.channels, self.n_samples)):
             self._write(latents)
         return self._drain()
 
@@ -295,6 +287,8 @@ def level_policy(engine: Engine, bitrate: float | None, level: int | None) -> Le
         return Constant(engine.level(level))
     if level is not None:
         raise ZooError("bitrate and level both say how much to spend: give one of them")
-    if not 0 < arguments.number(bitrate, "bitrate") < float("inf"):
+    if not arguments.number(bitrate, "bitrate") > 0:
         raise ZooError(f"bitrate {bitrate:g} kbps is not positive")
+    if bitrate > MAX_KBPS:
+        raise ZooError(f"bitrate {bitrate:g} kbps is above {MAX_KBPS:g}")
     return Reservoir(bitrate, engine.symbols.n_levels)

@@ -73,7 +73,7 @@ def decode(options: Decode) -> None:
             raise BitstreamError(f"{name}: {error}; --lenient decodes what is intact") from None
         except BitstreamError as error:
             raise BitstreamError(f"{name}: {error}") from None
-    peak.warn(options.output, subtype)
+    peak.warn(writer.name, subtype)
     packet_s = reader.header.packet_frames / codec.module.frame_rate_hz
     for index in damaged:
         report(f"{name}: packet {index}, from {index * packet_s:.2f} s on, is damaged and silent")
@@ -84,7 +84,7 @@ def decode(options: Decode) -> None:
             f"{name}: {counted(reader.surplus, 'byte')} between or behind its packets belong to none, and are left out"
         )
     seconds = writer.n_samples / rate
-    report(f"{name} → {options.output}: {seconds:.1f} s, {speed(seconds, time.perf_counter() - begin)}")
+    report(f"{name} → {writer.name}: {seconds:.1f} s, {speed(seconds, time.perf_counter() - begin)}")
 
 
 def _open_packets(stream: BinaryIO, *, lenient: bool) -> ContainerReader | tokens.Tokens:

@@ -58,6 +58,6 @@ def denoise(options: Denoise) -> None:
             writer.write(peak.of(cleaner.finish()))
         if reader.warning:
             print(f"warning: {reader.warning}", file=sys.stderr)
-    peak.warn(options.output, subtype)
+    peak.warn(writer.name, subtype)
     seconds = writer.n_samples / reader.sample_rate
-    report(f"{reader.name} → {options.output}: {seconds:.1f} s, {speed(seconds, time.perf_counter() - begin)}")
+    report(f"{reader.name} → {writer.name}: {seconds:.1f} s, {speed(seconds, time.perf_counter() - begin)}")

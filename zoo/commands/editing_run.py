@@ -87,10 +87,10 @@ def edit(options: Edit, inputs: list[str], output: str, work: Callable[[Setting]
             report(f"{reader.name}: {_format(reader.sample_rate, reader.channels)} → {_format(rate, channels)}")
         if reader.warning:
             print(f"warning: {reader.warning}", file=sys.stderr)
-    peak.warn(output, subtype)
+    peak.warn(writer.name, subtype)
     seconds = writer.n_samples / rate
     names = " + ".join(reader.name for reader in readers)
-    report(f"{names} → {output}: {seconds:.1f} s, {speed(seconds, time.perf_counter() - begin)}")
+    report(f"{names} → {writer.name}: {seconds:.1f} s, {speed(seconds, time.perf_counter() - begin)}")
 
 
 def edit_one(

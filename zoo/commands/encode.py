@@ -15,6 +15,7 @@ import numpy as np
 
 from zoo import audio, coding, tokens
 from zoo.audio import Reader, check_output, open_output, open_reader
+from zoo.audio.output import output_name
 from zoo.audio.taking import Taken
 from zoo.coding.rate import kbps
 from zoo.commands.options import Encode
@@ -58,11 +59,12 @@ def encode(options: Encode) -> None:
     if not taken.is_usual:
         report(f"{reader.name}: {taken}")
     seconds = encoder.n_samples / reader.sample_rate
+    payload_kbps, file_kbps = (kbps(n, seconds) for n in (encoder.payload_bytes, encoder.file_bytes))
     report(
-        f"{reader.name} → {options.output}: {seconds:.1f} s, payload {kbps(encoder.payload_bytes, seconds):.2f} kbps, "
-        f"file {kbps(encoder.file_bytes, seconds):.2f} kbps, {speed(seconds, time.perf_counter() - begin)}"
+        f"{reader.name} → {output_name(options.output)}: {seconds:.1f} s, payload {payload_kbps:.2f} kbps, "
+        f"file {file_kbps:.2f} kbps, {speed(seconds, time.perf_counter() - begin)}"
     )
-    if options.bitrate is not None and seconds and kbps(encoder.payload_bytes, seconds) < 0.95 * options.bitrate:
+    if options.bitrate is not None and seconds and payload_kbps < 0.95 * options.bitrate:
         if min(encoder.levels, default=0) == codec.n_levels - 1:
             report("that is the most that the codec can spend on this audio")
         else:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 from types import ModuleType
@@ -106,12 +107,24 @@ def with_defaults(name: str, hyperparameters: Mapping[str, Any]) -> dict[str, An
     return defaults | dict(hyperparameters)
 
 
+_POSITIVE = {
+    *("sample_rate", "channels", "hop_length", "n_fft", "latent_dim", "width", "companding", "latent_scale"),
+    *("n_codebooks", "codebook_size", "code_dim"),
+}
+"""hyper-parameters, of whatever family, that must be; what else a family refuses it says itself"""
+
+
 def _build(name: str, hyperparameters: dict[str, Any]) -> Any:
     build = getattr(module_of(name), name)
     known = list(inspect.signature(build).parameters)
-    for key in hyperparameters:
+    for key, value in hyperparameters.items():
         if key not in known:
             raise ZooError(f"model {name!r} has no hyper-parameter {key!r}; it has: {', '.join(known)}")
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            if not math.isfinite(value):
+                raise ZooError(f"model {name!r}: {key} must be a finite number, got {value}")
+            if value <= 0 and key in _POSITIVE:
+                raise ZooError(f"model {name!r}: {key} must be positive, got {value}")
     # JSON has lists where linen wants hashable tuples
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in hyperparameters.items()}
     try:

@@ -282,6 +282,7 @@ def test_a_file_that_vanishes_before_the_second_pass(tmp_path):
         (b"RIFF\0\0\0\0WAVEfmt \xff\xff\xff\x7fabc", "ends within"),
         (b"RIFF\0\0\0\0WAVEfmt \x02\0\0\0ab", "2 bytes"),
         (as_file(noise(10), "ULAW"), "format 0x7"),
+        (as_file(noise(10), sample_rate=2_000_000_000), "2000000000 Hz"),
         (as_file(noise(0)), "holds no samples"),
         (as_file(noise(10))[:40], "ends within"),
     ],

@@ -279,6 +279,8 @@ def test_what_is_refused(here, capfd):
         (["encode", "song.wav", "x.zac", "--ckpt", "nothing"], "no checkpoint at nothing"),
         (["encode", "song.wav", "x.zac", "--level", "3"], "level 3"),
         (["encode", "song.wav", "x.zac", "--level", "1", "--bitrate", "2"], "give one of them"),
+        (["encode", "song.wav", "x.zac", "--bitrate", "inf"], "bitrate inf kbps is above 1e+06"),
+        (["encode", "song.zac", "x.zac"], "song.zac: is a .zac file, which python -m zoo decode makes audio of"),
         (["encode", "song.wav", "/dev/full"], "no space left"),
         (["encode", "--corpus", "folder", "out"], "folder"),
         (["encode", "--corpus", "song.wav", "out"], "song.wav"),

@@ -173,7 +173,7 @@ def test_regions_of_a_spectrum_end_midway_between_peaks():
         (lambda: Stretcher(1.3, RATE, 0), "channels must be at least 1"),
         (lambda: Stretcher(1.3, 0, 1), "sample_rate 0"),
         (lambda: Stretcher(1.3, RATE, 2).push(noise(10, 2).T), r"a block must be \(m, 2\), got .*give block.T"),
-        (lambda: PitchShifter(3, RATE, 1).push(np.full(9, np.nan, np.float32)), "NaN or infinity, first at index"),
+        (lambda: PitchShifter(3, RATE, 1).push(np.full(9, np.nan, np.float32)), "NaN or infinity, first at sample 0"),
     ],
 )
 def test_what_makes_no_sense_is_refused(call, words):

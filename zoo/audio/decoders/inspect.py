@@ -17,6 +17,7 @@ from zoo.audio.decoders.wav import RawFormat
 from zoo.audio.loudspeakers import Layout
 from zoo.audio.output import describe
 from zoo.audio.places import no_folder
+from zoo.bitstream.layout import MAGIC, MAX_SAMPLE_RATE
 from zoo.errors import ZooError
 from zoo.wording import counted
 
@@ -85,6 +86,8 @@ def inspect(path: Path, *, count: bool = True, stream: int | None = None, raw: R
         raise ZooError(f"{path}: cannot be read ({describe(error)})") from error
     if info.n_samples == 0 or not info.parts:
         raise ZooError(f"{path}: holds no samples")
+    if info.sample_rate > MAX_SAMPLE_RATE:
+        raise ZooError(f"{path}: says that it has {info.sample_rate} Hz; at most {MAX_SAMPLE_RATE} are taken")
     return info
 
 
@@ -95,6 +98,8 @@ def _inspect(path: Path, count: bool, stream: int | None, raw: RawFormat | None)
         return _pcm(path, pcm.inspect_raw(path, raw))
     if not head:
         raise ZooError(f"{path}: holds no samples")
+    if head.startswith(MAGIC):
+        raise ZooError(f"{path}: is a .zac file, which python -m zoo decode makes audio of")
     if not stream:
         for find in (_wav, _flac, _ogg, _mpeg):
             if info := find(path, head):

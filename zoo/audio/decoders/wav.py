@@ -13,6 +13,7 @@ from typing import BinaryIO
 import numpy as np
 
 from zoo.audio.samples import quantise
+from zoo.bitstream.layout import MAX_SAMPLE_RATE
 from zoo.errors import ZooError
 
 SAMPLE_BYTES = {"u8": 1, "s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4, "f64le": 8}
@@ -41,7 +42,7 @@ class RawFormat:
     def __post_init__(self) -> None:
         if self.encoding not in SAMPLE_BYTES:
             raise ZooError(f"raw audio: no encoding '{self.encoding}', only {', '.join(SAMPLE_BYTES)}")
-        if self.sample_rate < 1 or self.channels < 1:
+        if not 1 <= self.sample_rate <= MAX_SAMPLE_RATE or self.channels < 1:
             raise ZooError(f"raw audio: cannot have {self.sample_rate} Hz and {self.channels} channels")
 
     @property
@@ -97,7 +98,9 @@ def read_header(stream: BinaryIO, name: str) -> Header:
     reader = _Chunks(stream, name)
     kind = reader.take(12)
     if kind[:4] not in (b"RIFF", b"RF64", b"BW64") or kind[8:] != b"WAVE":
-        raise ZooError(f"{name}: is no WAV stream (it begins with {kind[:4]!r}); state the format of raw samples")
+        raise ZooError(
+            f"{name}: is no WAV stream (it begins with {kind[:4]!r}): pipes carry WAV, or raw samples as told"
+        )
     raw, long_bytes = None, None
     while True:
         chunk, size = struct.unpack("<4sI", reader.take(8))
@@ -149,7 +152,7 @@ def _parse_format(body: bytes, name: str) -> RawFormat:
     n_bytes = frame_bytes // channels if channels and frame_bytes % channels == 0 else 0
     encodings = {_PCM: {1: "u8", 2: "s16le", 3: "s24le", 4: "s32le"}, _FLOAT: {4: "f32le", 8: "f64le"}}
     encoding = encodings.get(tag, {}).get(n_bytes)
-    if encoding is None or not sample_rate or bits > 8 * n_bytes:
+    if encoding is None or not 0 < sample_rate <= MAX_SAMPLE_RATE or bits > 8 * n_bytes:
         what = f"format {tag:#x}, {channels} channels, {sample_rate} Hz, {bits} bits in {frame_bytes} bytes"
         raise ZooError(f"{name}: cannot read this kind of WAV ({what})")
     return RawFormat(sample_rate, channels, encoding, mask)
