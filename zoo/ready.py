@@ -61,9 +61,19 @@ class ReadyCodec(coding.CodecParts):
         return int(latents.shape[2])
 
     @functools.cached_property
+    def _decoded_dim(self) -> int:
+        """Dimensions of latents that codes stand for: a bitrate may be among them."""
+        if not self.symbols.codebook_sizes:
+            return self.latent_dim
+        codes = np.zeros((1, self.module.frame_multiple, self.symbols.n_codes(0)), np.int32)
+        dequantise = functools.partial(self.module.apply, level=0, method="dequantise")
+        return int(jax.eval_shape(dequantise, self.variables, codes).shape[2])
+
+    @functools.cached_property
     def engine(self) -> coding.Engine:
         """What the functions of `zoo.coding` take."""
-        return coding.Engine(self.module, self.variables, self.entropy, self.metadata, self.precision)
+        parts = {part.name: getattr(self, part.name) for part in dataclasses.fields(coding.CodecParts)}
+        return coding.Engine(**parts)
 
     def with_precision(self, precision: coding.Precision) -> ReadyCodec:
         """The same codec whose networks compute in "float32" or "bfloat16", for accelerators that do this faster.
@@ -83,6 +93,18 @@ class ReadyCodec(coding.CodecParts):
         except ZooError:
             raise ZooError(f"{self.origin}: {family} computes in float32 alone") from None
         return dataclasses.replace(self, module=module, precision=precision)
+
+    def with_batch_size(self, batch_size: int) -> ReadyCodec:
+        """The same codec, which computes `batch_size` streams at once where there are as many.
+
+        A stream is a clip of a batch, or a channel of a codec of one. Its codes are those that it has alone, but for
+        ties that rounding decides. Without it a codec computes one stream at a time on a CPU, and 16 on accelerators.
+        Raises ZooError for a number below 1.
+        """
+        size = arguments.whole(batch_size, "batch_size")
+        if size < 1:
+            raise ZooError(f"batch_size must be at least 1, got {size}")
+        return dataclasses.replace(self, batch_size=size)
 
     @property
     def symbols(self) -> SymbolFormat:
@@ -183,8 +205,9 @@ class ReadyCodec(coding.CodecParts):
         frames = frames.astype(np.float32)
         if not np.isfinite(frames).all():
             raise ZooError("latents hold NaN or infinity")
-        if frames.shape[2] != self.latent_dim:
-            raise ZooError(f"latents have {frames.shape[2]} dimensions, this codec's have {self.latent_dim}")
+        if frames.shape[2] not in (taken := {self.latent_dim, self._decoded_dim}):
+            those = " or ".join(map(str, sorted(taken)))
+            raise ZooError(f"latents have {frames.shape[2]} dimensions, this codec's have {those}")
         return self.engine.decode_latents(frames, self._length(length, frames.shape[1]))
 
     @property

@@ -11,73 +11,102 @@ import jax.numpy as jnp
 import numpy as np
 
 from zoo.codec import Codec, Reach
+from zoo.coding.lanes import Array, Carry, Lanes, Step, in_batches
 from zoo.nn.bottlenecks import SymbolFormat
-
-Carry = Any
-"""What layers with memory know of all that came before, a tree of arrays; empty for most codecs."""
 
 
 class Chunks:
-    """The compiled functions of a codec for chunks of `chunk_frames`; one stream (mono model: channel) at a time."""
+    """The compiled functions of a codec for chunks of `chunk_frames`, for one stream (mono model: channel) at a time.
 
-    def __init__(self, module: Codec, variables: dict[str, Any], chunk_frames: int) -> None:
-        self.module, self.chunk_frames = module, chunk_frames
-        self._variables = variables
+    With a `batch_size` above 1, functions of many streams compute so many of them at once.
+    """
+
+    def __init__(self, module: Codec, variables: dict[str, Any], chunk_frames: int, batch_size: int = 1) -> None:
+        self.module, self.chunk_frames, self.batch_size = module, chunk_frames, batch_size
+        self.variables = variables
         self._known_carries: dict[tuple[str, tuple[int, ...]], Carry] = {}
 
     def with_variables(self, variables: dict[str, Any]) -> Chunks:
         """The same compiled functions for other weights of the same shapes."""
         other = copy.copy(self)
-        other._variables = jax.device_put(variables)
+        other.variables = jax.device_put(variables)
         return other
 
-    def encode(self, audio: np.ndarray, mask: np.ndarray, carry: Carry) -> tuple[np.ndarray, Carry]:
-        """Latents (chunk_frames, D) of the chunk in the middle of a window ((before + chunk + after) · hop, C).
+    def encoder_lanes(self, n_places: int) -> Lanes:
+        """So many streams at their beginning, for windows ((before + chunk + after) · hop, C) of theirs.
 
-        Of which only the end is given, what is new, where the encoder continues. And what its layers carry on to the
-        next chunk.
+        They give latents (chunk_frames, D) of the chunks in the middle. Where the encoder continues, only the end of
+        a window is given, what is new.
         """
-        latents, carry = self._encode(self._variables, carry, audio[None], mask[None])
-        return np.asarray(latents), carry
+        return Lanes(self._encode, self.variables, self.encoder_carry(), n_places, self.batch_size)
 
-    def quantise(self, latent: np.ndarray, level: int) -> np.ndarray:
-        """Codes int32 (chunk_frames, Q) of latents (chunk_frames, D)."""
-        return np.asarray(self._quantise(self._variables, latent[None], np.int32(level)))
+    def decoder_lanes(self, latent_dim: int, position: int, n_places: int) -> Lanes:
+        """So many streams that begin with frame `position`, for windows (before + chunk + after, D) of theirs.
+
+        They give audio (chunk_frames · hop, C) of the chunks in the middle. Where the decoder continues, only the end
+        of a window is given, what is new.
+        """
+        carry = self.decoder_carry(latent_dim, position)
+        return Lanes(self._decode, self.variables, carry, n_places, self.batch_size)
+
+    def quantised(self, latents: Array, n_frames: np.ndarray, level: int) -> Array:
+        """Codes int32 (B, chunk_frames, Q), maybe still on their way, of latents (B, chunk_frames, D).
+
+        Of these the first n_frames (B,) count.
+        """
+        codes: jax.Array = self._quantise(self.variables, latents, n_frames, np.int32(level))
+        return codes
+
+    def quantise(self, latents: np.ndarray, level: int) -> np.ndarray:
+        """Codes int32 (N, n, Q) of latents (N, n, D), n up to chunk_frames."""
+        n = latents.shape[1]
+        padded = np.pad(latents, ((0, 0), (0, self.chunk_frames - n), (0, 0)))
+
+        def codes(batch: np.ndarray) -> Array:
+            return self.quantised(batch, np.full(len(batch), n, np.int32), level)
+
+        return in_batches(codes, padded, self.batch_size)[:, :n]
 
     def contents(self, latent: np.ndarray, n_frames: int) -> np.ndarray:
         """About how many bits the first n_frames of latents (chunk_frames, D) take at each level, (n_levels,)."""
-        return np.asarray(self._contents(self._variables, latent[None], np.int32(n_frames)))
+        return np.asarray(self._contents(self.variables, latent[None], np.int32(n_frames)))
 
     def dequantise(self, codes: np.ndarray, level: int) -> np.ndarray:
-        """Latents (n, D) of codes (n, q), n up to chunk_frames."""
-        full = np.zeros((self.chunk_frames, codes.shape[1]), np.int32)
-        full[: len(codes)] = codes
-        return np.asarray(self._dequantise(self._variables, full[None], np.int32(level)))[: len(codes)]
+        """Latents (N, n, D) of codes (N, n, q), n up to chunk_frames."""
+        n = codes.shape[1]
+        full = np.pad(codes.astype(np.int32), ((0, 0), (0, self.chunk_frames - n), (0, 0)))
 
-    def decode(self, latent: np.ndarray, mask: np.ndarray, carry: Carry) -> tuple[np.ndarray, Carry]:
-        """Audio (chunk_frames · hop, C) of the chunk in the middle of a window (before + chunk + after, D).
+        def latents(batch: np.ndarray) -> Array:
+            found: jax.Array = self._dequantise(self.variables, batch, np.int32(level))
+            return found
 
-        Of which only the end is given, what is new, where the decoder continues. And what its layers carry on to the
-        next chunk.
-        """
-        audio, carry = self._decode(self._variables, carry, latent[None], mask[None])
-        return np.asarray(audio), carry
+        return in_batches(latents, full, self.batch_size)[:, :n]
 
-    def decode_whole(self, latent: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """Audio (F · hop, C) of all latents (F, D) of a clip at once; padded, so that few lengths are compiled."""
-        missing = _rounded_up(len(latent)) - len(latent)
-        padded, mask = np.pad(latent, ((0, missing), (0, 0))), np.pad(mask, (0, missing))
-        audio = self._decode_whole(self._variables, padded[None], mask[None])[0]
-        return np.asarray(audio)[: len(latent) * self.module.hop_length]
+    def decode_whole(self, latents: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Audio (N, F · hop, C) of all latents (N, F, D) of clips at once; padded, so that few lengths are compiled."""
+        n_frames = latents.shape[1]
+        missing = _rounded_up(n_frames) - n_frames
+        padded, mask = np.pad(latents, ((0, 0), (0, missing), (0, 0))), np.pad(mask, (0, missing))
+
+        def audio(batch: np.ndarray) -> Array:
+            found: jax.Array = self._decode_whole(self.variables, batch, np.stack([mask] * len(batch)))
+            return found
+
+        return in_batches(audio, padded, self.batch_size)[:, : n_frames * self.module.hop_length]
 
     def encode_whole(self, audio: np.ndarray) -> np.ndarray:
-        """Latents (F, D) of all of a clip (F · hop, C) at once; padded, so that few lengths are compiled."""
+        """Latents (N, F, D) of all of clips (N, F · hop, C) at once; padded, so that few lengths are compiled."""
         hop, multiple = self.module.hop_length, self.module.frame_multiple
-        n_frames = len(audio) // hop
+        n_frames = audio.shape[1] // hop
         padded_frames = -(-_rounded_up(n_frames) // multiple) * multiple
-        padded = np.pad(audio, ((0, padded_frames * hop - len(audio)), (0, 0)))
-        mask = np.arange(padded_frames)[None] < n_frames
-        return np.asarray(self._encode_whole(self._variables, padded[None], mask)[0])[:n_frames]
+        padded = np.pad(audio, ((0, 0), (0, padded_frames * hop - audio.shape[1]), (0, 0)))
+        mask = np.arange(padded_frames) < n_frames
+
+        def latents(batch: np.ndarray) -> Array:
+            found: jax.Array = self._encode_whole(self.variables, batch, np.stack([mask] * len(batch)))
+            return found
+
+        return in_batches(latents, padded, self.batch_size)[:, :n_frames]
 
     def encoder_carry(self) -> Carry:
         """What the encoder's layers remember before the first frame: nothing."""
@@ -89,6 +118,11 @@ class Chunks:
         """What the decoder's layers remember where the first chunk is to begin with frame `position`."""
         new = jax.ShapeDtypeStruct((1, self.chunk_frames + self.decoder_overlap, latent_dim), jnp.float32)
         return _empty(self._carried(self._decoding, new, self.module.decoder_context), position)
+
+    @functools.cached_property
+    def encoder_remembers(self) -> bool:
+        """Whether chunks of a clip must be computed one after the other, because layers remember what came before."""
+        return not self.module.encodes_whole and bool(jax.tree.leaves(self.encoder_carry()))
 
     @functools.cached_property
     def encoder_overlap(self) -> int:
@@ -119,26 +153,30 @@ class Chunks:
         def run(variables: Any, given: jax.Array, mask: jax.Array) -> Any:
             return self.module.apply(variables, given, mask, method=method, mutable=["carry"])[1]
 
-        shapes: Carry = jax.eval_shape(run, self._variables, given, mask).get("carry", {})
+        shapes: Carry = jax.eval_shape(run, self.variables, given, mask).get("carry", {})
         self._known_carries[method, given.shape] = shapes
         return shapes
 
     @functools.cached_property
-    def _encode(self) -> Any:
+    def _encode(self) -> Step:
         start = self.module.encoder_context.before if self.encoder_overlap else 0
 
         def run(variables: Any, carry: Any, audio: jax.Array, mask: jax.Array) -> Any:
             variables = {**variables, "carry": carry}
-            latent, left = self.module.apply(variables, audio, mask, method=self._encoding, mutable=["carry"])
+            latent, left = self.module.apply(
+                variables, audio[None], mask[None], method=self._encoding, mutable=["carry"]
+            )
             return latent[0, start : start + self.chunk_frames], left.get("carry", {})
 
-        return jax.jit(run)
+        return Step(run)
 
     @functools.cached_property
     def _quantise(self) -> Any:
-        def run(variables: Any, latent: jax.Array, level: jax.Array) -> jax.Array:
-            codes: jax.Array = self.module.apply(variables, latent, level, method="quantise").codes  # type: ignore[union-attr]
-            return codes[0]
+        def run(variables: Any, latents: jax.Array, n_frames: jax.Array, level: jax.Array) -> jax.Array:
+            inside = jnp.arange(latents.shape[1])[None] < n_frames[:, None]
+            latents = jnp.where(inside[..., None], latents, 0.0)
+            codes: jax.Array = self.module.apply(variables, latents, level, method="quantise").codes  # type: ignore[union-attr]
+            return codes
 
         return jax.jit(run)
 
@@ -163,22 +201,24 @@ class Chunks:
     @functools.cached_property
     def _dequantise(self) -> Any:
         def run(variables: Any, codes: jax.Array, level: jax.Array) -> jax.Array:
-            latent: jax.Array = self.module.apply(variables, codes, level, method="dequantise")  # type: ignore[assignment]
-            return latent[0]
+            latents: jax.Array = self.module.apply(variables, codes, level, method="dequantise")  # type: ignore[assignment]
+            return latents
 
         return jax.jit(run)
 
     @functools.cached_property
-    def _decode(self) -> Any:
+    def _decode(self) -> Step:
         start = self.module.decoder_context.before * self.module.hop_length if self.decoder_overlap else 0
         end = start + self.chunk_frames * self.module.hop_length
 
         def run(variables: Any, carry: Any, latent: jax.Array, mask: jax.Array) -> Any:
             variables = {**variables, "carry": carry}
-            audio, left = self.module.apply(variables, latent, mask, method=self._decoding, mutable=["carry"])
+            audio, left = self.module.apply(
+                variables, latent[None], mask[None], method=self._decoding, mutable=["carry"]
+            )
             return audio[0, start:end].astype(jnp.float32), left.get("carry", {})
 
-        return jax.jit(run)
+        return Step(run)
 
     @functools.cached_property
     def _encode_whole(self) -> Any:

@@ -28,6 +28,8 @@ Precision = Literal["float32", "bfloat16"]
 """that networks compute in; parameters, spectra and quantisation are float32 always"""
 PACKET_S = 1.0
 """seconds to a packet, and to a chunk, where nobody asks for another length"""
+ACCELERATOR_BATCH = 16
+"""streams whose chunks are computed at once on accelerators, where nobody asks for another number"""
 MAX_PACKET_CODES = 1 << 20
 """so that a few bytes that claim to be a packet cannot ask for much memory"""
 
@@ -49,6 +51,8 @@ class CodecParts:
     """family and hyper-parameters, which the digest covers, and the path for error texts"""
     precision: Precision = "float32"
     """that networks compute in"""
+    batch_size: int | None = None
+    """streams whose chunks are computed at once, where there are as many; None: 1 on a CPU, 16 on accelerators"""
 
     @property
     def origin(self) -> str:
@@ -147,7 +151,8 @@ class Engine(CodecParts):
         """Compiled functions for chunks of so many frames; the same ones at every call."""
         cache = self._chunks
         if packet_frames not in cache:
-            cache[packet_frames] = Chunks(self.module, self._placed, packet_frames)
+            size = self.batch_size or (1 if jax.default_backend() == "cpu" else ACCELERATOR_BATCH)
+            cache[packet_frames] = Chunks(self.module, self._placed, packet_frames, size)
         return cache[packet_frames]
 
     @functools.cached_property
@@ -162,11 +167,7 @@ class Engine(CodecParts):
 
     def quantise(self, latents: np.ndarray, level: int, packet_frames: int) -> np.ndarray:
         """Codes int32 (N, n, q) at a level of the latents (N, n, D) of one packet, n up to packet_frames."""
-        missing = packet_frames - latents.shape[1]
-        padded = np.pad(latents, ((0, 0), (0, missing), (0, 0))) if missing else latents
-        chunks = self.chunks(packet_frames)
-        codes = np.stack([chunks.quantise(stream, level) for stream in padded])
-        return codes[:, : latents.shape[1], : self.symbols.n_codes(level)]
+        return self.chunks(packet_frames).quantise(latents, level)[..., : self.symbols.n_codes(level)]
 
     def contents(self, latents: np.ndarray, packet_frames: int) -> np.ndarray:
         """About how many bits the latents (N, n, D) of one packet take at each level, (n_levels,), up to a factor."""
@@ -179,8 +180,7 @@ class Engine(CodecParts):
 
     def dequantise(self, codes: np.ndarray, level: int, packet_frames: int) -> np.ndarray:
         """Latents (N, n, D) of the codes (N, n, q) of one packet."""
-        chunks = self.chunks(packet_frames)
-        return np.stack([chunks.dequantise(stream, level) for stream in codes])
+        return self.chunks(packet_frames).dequantise(codes, level)
 
     def encode_latents(self, audio: np.ndarray) -> list[np.ndarray]:
         """Latents (N, n, D) of each packet of audio (N, T, channels)."""

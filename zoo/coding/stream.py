@@ -9,10 +9,14 @@ are masked. The grid of chunks is absolute, so neither the caller's blocks nor t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from zoo.codec import Codec
-from zoo.coding.chunks import Carry, Chunks
+from zoo.coding.chunks import Chunks
+from zoo.coding.lanes import Lanes
+from zoo.coding.windows import Window, Windows
 
 
 class FrameEncoder:
@@ -22,70 +26,40 @@ class FrameEncoder:
     """
 
     def __init__(self, chunks: Chunks, n_streams: int) -> None:
-        module = chunks.module
-        self._chunks, self._module = chunks, module
-        self._hop = module.hop_length
-        self._context = module.encoder_context
-        before = self._context.before if chunks.encoder_overlap else 0
-        lead = before * self._hop + module.lead
-        # from the first sample on that is to be given next
-        self._buffer = np.zeros((n_streams, lead, module.channels), np.float32)
-        self._next = 0  # chunk
-        self._carries: list[Carry] = [] if module.encodes_whole else [chunks.encoder_carry()] * n_streams
+        self._chunks, self._module = chunks, chunks.module
+        self._windows, self._lanes = None, None
+        if not self._module.encodes_whole:
+            self._windows, self._lanes = Windows(chunks, n_streams), chunks.encoder_lanes(n_streams)
         self._kept: list[np.ndarray] = []  # of a codec that encodes whole clips
         self.n_samples = 0
 
     def push(self, audio: np.ndarray) -> list[np.ndarray]:
         """Latents (n_streams, chunk_frames, D) of each chunk that `audio` (n_streams, m, C) completes."""
         self.n_samples += audio.shape[1]
-        if self._module.encodes_whole:
+        if self._windows is None:
             self._kept.append(audio)
             return []
-        self._buffer = np.concatenate([self._buffer, audio], axis=1)
-        done = []
-        while self._buffer.shape[1] >= self._given * self._hop:
-            done.append(self._run(n_frames=None))
-        return done
+        return self._run(self._windows.push(audio))
 
     def finish(self) -> list[np.ndarray]:
         """The remaining chunks; the last one has as many frames as are left. No samples at all give no frames."""
-        done = []
-        total = self._module.n_frames(self.n_samples) if self.n_samples else 0
-        if self._module.encodes_whole:
-            return self._whole(total)
-        while (left := total - self._next * self._chunks.chunk_frames) > 0:
-            missing = self._given * self._hop - self._buffer.shape[1]
-            self._buffer = np.pad(self._buffer, ((0, 0), (0, max(missing, 0)), (0, 0)))
-            done.append(self._run(n_frames=total)[:, :left])
-        return done
+        return self._whole() if self._windows is None else self._run(self._windows.finish())
 
-    def _whole(self, n_frames: int) -> list[np.ndarray]:
-        if not n_frames or not self._kept:
+    def _whole(self) -> list[np.ndarray]:
+        if not self._kept or not self.n_samples:
             return []
         clips = np.concatenate(self._kept, axis=1)
         self._kept = []
-        missing = n_frames * self._hop - self._module.lead - self.n_samples
+        n_frames = self._module.n_frames(self.n_samples)
+        missing = n_frames * self._module.hop_length - self._module.lead - self.n_samples
         padded = np.pad(clips, ((0, 0), (self._module.lead, missing), (0, 0)))
-        latents = np.stack([self._chunks.encode_whole(clip) for clip in padded])
+        latents = self._chunks.encode_whole(padded)
         step = self._chunks.chunk_frames
         return [latents[:, first : first + step] for first in range(0, n_frames, step)]
 
-    @property
-    def _given(self) -> int:
-        """Frames from which the next chunk is computed."""
-        overlap, n = self._chunks.encoder_overlap, self._chunks.chunk_frames
-        return n + (overlap or (0 if self._next else self._context.after))
-
-    def _run(self, n_frames: int | None) -> np.ndarray:
-        chunk_frames, context, given = self._chunks.chunk_frames, self._context, self._given
-        first = self._next * chunk_frames - context.before
-        mask = _inside(first, context.before + chunk_frames + context.after, n_frames)
-        windows = self._buffer[:, : given * self._hop]
-        done = [self._chunks.encode(window, mask, carry) for window, carry in zip(windows, self._carries)]
-        self._carries = [carry for _, carry in done]
-        self._buffer = self._buffer[:, (given - self._chunks.encoder_overlap) * self._hop :]
-        self._next += 1
-        return np.stack([latents for latents, _ in done])
+    def _run(self, windows: Iterator[Window]) -> list[np.ndarray]:
+        assert self._lanes is not None
+        return [self._lanes.run_all(window.samples, window.mask)[:, : window.n_frames] for window in windows]
 
 
 class FrameDecoder:
@@ -106,7 +80,7 @@ class FrameDecoder:
         self._given = chunks.decoder_overlap + chunks.chunk_frames  # frames of a window, its last
         self._origin = first_frame - beside  # frame at which the next chunk's window begins
         self._buffer: np.ndarray | None = None  # its last dimension is not known before the first latents
-        self._carries: list[Carry] = []
+        self._lanes: Lanes | None = None
         self._kept: list[np.ndarray] = []  # of a codec that decodes whole clips
         self._valid = np.zeros(beside, bool)
         self._n_frames = first_frame  # up to which latents came
@@ -136,7 +110,7 @@ class FrameDecoder:
         """The rest of a clip of `n_samples` at the model's rate, no more than its frames hold."""
         if self._kept:
             clips = np.concatenate(self._kept, axis=1)
-            audio = np.stack([self._chunks.decode_whole(clip, self._valid) for clip in clips])
+            audio = self._chunks.decode_whole(clips, self._valid)
             self._pending, self._kept = audio[:, self._module.lead :], []
         while self._buffer is not None and self.position + self._pending.shape[1] < n_samples:
             missing = max(self._given - self._buffer.shape[1], 0)
@@ -148,18 +122,16 @@ class FrameDecoder:
         if self._buffer is None:
             self._buffer = np.zeros((latent.shape[0], self._chunks.decoder_overlap, latent.shape[2]), np.float32)
             first = self._origin + self._module.decoder_context.before
-            self._carries = [self._chunks.decoder_carry(latent.shape[2], first)] * latent.shape[0]
+            self._lanes = self._chunks.decoder_lanes(latent.shape[2], first, latent.shape[0])
         self._buffer = np.concatenate([self._buffer, latent], axis=1)
         self._valid = np.concatenate([self._valid, np.full(latent.shape[1], valid)])
 
     def _decode_next(self) -> None:
         assert self._buffer is not None
+        assert self._lanes is not None
         hop, n = self._module.hop_length, self._chunks.chunk_frames
         mask = self._valid[: self._window]
-        windows = self._buffer[:, : self._given]
-        done = [self._chunks.decode(window, mask, carry) for window, carry in zip(windows, self._carries)]
-        self._carries = [carry for _, carry in done]
-        audio = np.stack([audio for audio, _ in done])
+        audio = self._lanes.run_all(self._buffer[:, : self._given], mask)
         start = (self._origin + self._module.decoder_context.before) * hop - self._module.lead
         skipped = self.position + self._pending.shape[1] - start
         self._pending = np.concatenate([self._pending, audio[:, max(skipped, 0) :]], axis=1)
@@ -179,9 +151,3 @@ def packets_to_warm_up(module: Codec, chunk_frames: int) -> int | None:
         return None
     context = module.decoder_context
     return -(-(context.before + context.after) // chunk_frames)
-
-
-def _inside(first: int, n: int, n_frames: int | None) -> np.ndarray:
-    """Which of the frames first … first + n − 1 belong to a clip of `n_frames` (None: it goes on beyond them)."""
-    frames = np.arange(first, first + n)
-    return (frames >= 0) & (True if n_frames is None else frames < n_frames)

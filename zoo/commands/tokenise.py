@@ -49,7 +49,7 @@ def tokenise(options: Tokenise) -> None:
     store, single = open_input(options.input)
     out = open_store(options.output)
     files = [single] if single else _listed(store, options)
-    codec = find_codec(options.ckpt).with_precision(options.precision)
+    codec = _as_asked(find_codec(options.ckpt), options.precision, options.batch_size)
     unit_bytes, ends = plan.units_of(files, None if options.unit_mb is None else round(options.unit_mb * 1e6))
     made = _plan(options, codec, files, unit_bytes, len(ends))
     plan.claim(out, made)
@@ -62,7 +62,10 @@ def tokenise(options: Tokenise) -> None:
         input=options.input,
         output=options.output,
         load=functools.partial(
-            _load, _everywhere(options.ckpt or str(codec.metadata["path"])), precision=options.precision
+            _load,
+            _everywhere(options.ckpt or str(codec.metadata["path"])),
+            precision=options.precision,
+            batch_size=options.batch_size,
         ),
         codec=made.codec,
         settings=made.settings,
@@ -78,8 +81,13 @@ def tokenise(options: Tokenise) -> None:
     _conclude(out, made, codec, [unit.index for unit in units], mine, time.perf_counter() - begin)
 
 
-def _load(ckpt: str, precision: Precision) -> ReadyCodec:
-    return loading.load(ckpt).with_precision(precision)
+def _load(ckpt: str, precision: Precision, batch_size: int | None) -> ReadyCodec:
+    return _as_asked(loading.load(ckpt), precision, batch_size)
+
+
+def _as_asked(codec: ReadyCodec, precision: Precision, batch_size: int | None) -> ReadyCodec:
+    codec = codec.with_precision(precision)
+    return codec if batch_size is None else codec.with_batch_size(batch_size)
 
 
 def _conclude(out: Store, made: Plan, codec: ReadyCodec, new: list[int], mine: list[int], wall_s: float) -> None:

@@ -44,6 +44,8 @@ class Tokenise:
     """seconds that are computed at once, as the packets of encode: longer ones cost less where clips are long"""
     precision: Literal["float32", "bfloat16"] = "float32"
     """that networks compute in; bfloat16 is for accelerators, and encodes only with codecs whose codes stay the same"""
+    batch_size: int | None = None
+    """clips (of several channels, streams) that are computed at once; None = 1 on a CPU, 16 on accelerators"""
     stream: int | None = None
     """which of the audio streams of a container (a film), from 0; None = the first"""
     part: str = "0/1"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from zoo.audio.resampler import Resampler
 from zoo.audio.taking import Channels, Taken
 from zoo.bitstream.layout import Header
-from zoo.coding.encode import LatentEncoder
+from zoo.coding.batches import Batches
+from zoo.coding.encode import BLOCK_SAMPLES
 from zoo.coding.engine import Engine, Precision
 from zoo.errors import ZooError
 from zoo.library.clips import Begin
@@ -118,61 +121,97 @@ def check_parts(parts: list[Row]) -> None:
         raise ZooError(f"{first.key}: not all of its parts are there")
 
 
-class ClipEncoder:
-    """Blocks (m, channels) of a clip to its rows, at constant memory whatever its length."""
+def batches_for(engine: Engine, settings: Settings) -> Batches:
+    """Where clips are computed with such settings, to codes or latents."""
+    chunks, level = engine.chunks(settings.packet_frames), settings.level
+    if level is None:
+        return Batches(chunks, lambda latents, n_frames: latents)
+    return Batches(chunks, lambda latents, n_frames: chunks.quantised(latents, n_frames, level))
 
-    def __init__(self, engine: Engine, digest: str, begin: Begin, settings: Settings) -> None:
-        """Raises ZooError for channels that the codec cannot take."""
+
+class ClipEncoder:
+    """Blocks (m, channels) of a clip to its rows, among other clips, at constant memory whatever its length."""
+
+    def __init__(self, engine: Engine, digest: str, begin: Begin, settings: Settings, batches: Batches) -> None:
+        """`batches` is what `batches_for` gives. Raises ZooError for channels that the codec cannot take."""
         self._engine, self._settings = engine, settings
         self._begin, self._digest = begin, digest
         self.taken = Taken(settings.channels, begin.channels, begin.layout, engine.module.channels)
-        self._latents = LatentEncoder(
-            engine,
-            begin.sample_rate,
-            self.taken.channels,
-            settings.packet_frames,
-            mid_side=settings.mid_side,
-            apart=self.taken.apart,
+        self._layout = engine.layout(
+            self.taken.channels, settings.packet_frames, mid_side=settings.mid_side, apart=self.taken.apart
         )
+        self._resampler = Resampler(begin.sample_rate, engine.module.sample_rate, self.taken.channels)
+        self._batches, self._clip = batches, batches.open(self._layout.n_streams)
+        self._known: deque[int] = deque()  # samples of the clip that had come in when each packet's were complete
+        self._n_cut = 0
+        self._all_in = self.is_done = False
         self._packets: list[np.ndarray] = []
         self._n_bytes = 0
         self._part = 0
         self._first_frame = 0
         self._first_sample = 0
 
-    def push(self, block: np.ndarray) -> Iterator[Row]:
-        """The rows that a block completes: none, but of a very long clip."""
-        for latents in self._latents.push(self.taken(block)):
-            yield from self._add(latents)
+    @property
+    def is_waiting(self) -> bool:
+        """Whether some of it could be computed."""
+        return any(self._clip.waiting)
 
-    def finish(self) -> Iterator[Row]:
-        """The last row."""
-        for latents in self._latents.finish():
-            yield from self._add(latents)
-        yield self._row(last=True)
+    def push(self, block: np.ndarray) -> None:
+        """Takes a block of the clip's samples."""
+        taken = self.taken(block)
+        for start in range(0, len(taken), BLOCK_SAMPLES):
+            self._push(self._resampler.push(taken[start : start + BLOCK_SAMPLES]))
 
-    def _add(self, latents: np.ndarray) -> Iterator[Row]:
-        values = self._values(latents)
+    def finish(self) -> None:
+        """That was all of the clip."""
+        self._push(self._resampler.finish())
+        self._clip.finish()
+        self._note()
+        self._all_in = True
+
+    def close(self) -> None:
+        """Gives the clip up."""
+        self._batches.close(self._clip)
+
+    def rows(self) -> Iterator[Row]:
+        """The rows that what has been computed since completes: of a very long clip, or at its end, else none.
+
+        Raises ZooError for latents that are too large.
+        """
+        for values in self._clip.take_values():
+            yield from self._add(self._kept(values), self._known.popleft())
+        if self._all_in and not self._known and not self.is_done:
+            yield self._row(self._resampler.n_in, last=True)
+            self.is_done = True
+
+    def _push(self, part: np.ndarray) -> None:
+        self._clip.push(self._layout.split(part))
+        self._note()
+
+    def _note(self) -> None:
+        new = self._clip.n_cut - self._n_cut
+        self._n_cut += new
+        self._known.extend([self._resampler.n_in] * new)
+
+    def _add(self, values: np.ndarray, n_samples: int) -> Iterator[Row]:
         if self._packets and self._n_bytes + values.nbytes > self._settings.row_bytes:
-            yield self._row(last=False)
+            yield self._row(n_samples, last=False)
         self._packets.append(values)
         self._n_bytes += values.nbytes
 
-    def _values(self, latents: np.ndarray) -> np.ndarray:
-        engine, level = self._engine, self._settings.level
+    def _kept(self, values: np.ndarray) -> np.ndarray:
+        level = self._settings.level
         if level is not None:
-            codes = engine.quantise(latents, level, self._settings.packet_frames)
-            return codes.astype(code_type(engine))
-        half = latents.astype(np.float16)
+            return values[..., : self._engine.symbols.n_codes(level)].astype(code_type(self._engine))
+        half = values.astype(np.float16)
         if not np.isfinite(half).all():
             raise ZooError("its latents are too large for 16 bits")
         return half
 
-    def _row(self, *, last: bool) -> Row:
+    def _row(self, total: int, *, last: bool) -> Row:
         engine, begin, settings = self._engine, self._begin, self._settings
         values = np.concatenate(self._packets, axis=1)
         end_frame = self._first_frame + values.shape[1]
-        total = self._latents.n_samples
         end = end_frame * engine.module.hop_length * begin.sample_rate // engine.module.sample_rate
         end = total if last else min(end, total)
         row = Row(
@@ -188,7 +227,7 @@ class ClipEncoder:
             codec=self._digest,
             level=-1 if settings.level is None else settings.level,
             packet_frames=settings.packet_frames,
-            mid_side=self._latents.layout.mid_side,
+            mid_side=self._layout.mid_side,
             values=values,
         )
         self._part += 1

@@ -8,21 +8,20 @@ import json
 import queue
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
-from typing import IO, Any, TypeVar
-
-import numpy as np
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 from zoo.audio.output import describe
-from zoo.coding.engine import Engine
 from zoo.errors import ZooError
-from zoo.library.clips import Begin, Clip, End, Event, Failed, events
+from zoo.library.clips import events
 from zoo.library.store import Store, open_input, open_store
 from zoo.ready import ReadyCodec
 from zoo.tokenise import formats, plan
 from zoo.tokenise.plan import Unit
-from zoo.tokenise.rows import ClipEncoder, Row, Settings
+from zoo.tokenise.record import Record, Shard
+from zoo.tokenise.rows import Row, Settings
+from zoo.tokenise.tracks import FileEvent, Tracks, shares
 
 T = TypeVar("T")
 BLOCKS_AHEAD = 64
@@ -40,40 +39,6 @@ class Work:
     settings: Settings
     format: formats.Format
     shard_bytes: int
-
-
-@dataclass(frozen=True)
-class Shard:
-    """A file of rows."""
-
-    files: list[str]
-    """one, or two of the format npy: their names below the output"""
-    rows: int
-    bytes: int
-    sha256: str
-    """of the files one after the other"""
-
-
-@dataclass
-class Record:
-    """What a unit came to."""
-
-    unit: int
-    clips: int = 0
-    rows: int = 0
-    seconds: float = 0.0
-    """of audio"""
-    shards: list[Shard] = field(default_factory=list)
-    errors: list[dict[str, str]] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    taken: dict[str, int] = field(default_factory=dict)
-    """what became of clips with more than two channels, and of how many"""
-
-    def fail(self, key: str, source: str, reason: str) -> None:
-        self.errors.append({"key": key, "source": source, "reason": reason})
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 class Worker:
@@ -109,82 +74,22 @@ class Worker:
         return record
 
     def _rows(self, unit: Unit, record: Record) -> Iterator[Row]:
-        found = self._events(unit)
-        with contextlib.closing(ahead(found, BLOCKS_AHEAD) if self._ahead else found) as stream:  # type: ignore[type-var]
-            yield from rows_of(stream, self._engine, self._work, record)
+        chunks = self._engine.chunks(self._work.settings.packet_frames)
+        n_tracks = min(len(unit.files), chunks.batch_size) if chunks.encoder_remembers else 1
+        with contextlib.ExitStack() as stack:
+            tracks = []
+            for share in shares(unit.files, n_tracks):
+                found = self._events(unit, share)
+                track = ahead(found, BLOCKS_AHEAD // n_tracks + 1) if self._ahead else found
+                tracks.append(stack.enter_context(contextlib.closing(track)))  # type: ignore[type-var]
+            work = self._work
+            yield from Tracks(tracks, self._engine, work.codec, work.settings).rows(len(unit.files), record)
 
-    def _events(self, unit: Unit) -> Iterator[Event]:
-        for file in unit.files:
-            yield from events(self._input, file, stream=self._work.settings.stream)
-
-
-def rows_of(stream: Iterator[Event], engine: Engine, work: Work, record: Record) -> Iterator[Row]:
-    """The rows of clips whose samples come as events; clips that fail have none, and are written down with a reason."""
-    encoder: ClipEncoder | None = None
-    clip: Clip | None = None
-    with Spool() as spool:
-        for event in stream:
-            try:
-                if isinstance(event, Failed):
-                    encoder = None
-                    record.fail(event.key, event.source, event.reason)
-                elif isinstance(event, Begin):
-                    encoder, clip = None, event.clip
-                    encoder = ClipEncoder(engine, work.codec, event, work.settings)
-                    spool.clear()
-                elif encoder is not None and isinstance(event, End):
-                    last = [*encoder.finish()]
-                    yield from spool.rows()
-                    yield from last
-                    record.clips += 1
-                    if not encoder.taken.is_usual:
-                        said = str(encoder.taken)
-                        record.taken[said] = record.taken.get(said, 0) + 1
-                    encoder = None
-                    if event.warning:
-                        record.warnings.append(event.warning)
-                elif encoder is not None and isinstance(event, np.ndarray):
-                    for row in encoder.push(event):
-                        spool.add(row)
-            except ZooError as error:
-                assert clip is not None
-                encoder = None
-                record.fail(clip.key, clip.source, str(error))
-
-
-class Spool:
-    """The first rows of a very long clip, on the disk until its end has turned out to be readable."""
-
-    def __init__(self) -> None:
-        self._rows: list[Row] = []
-        self._file: IO[bytes] | None = None
-
-    def add(self, row: Row) -> None:
-        """Puts a row aside; raises OSError if there is no space for it."""
-        self._file = self._file or tempfile.TemporaryFile(prefix="zoo-")  # noqa: SIM115
-        np.save(self._file, row.values)
-        self._rows.append(replace(row, values=row.values[:, :0].copy()))  # a view would keep all of it
-
-    def rows(self) -> Iterator[Row]:
-        """The rows that were put aside, which are then forgotten."""
-        if self._file is not None:
-            self._file.seek(0)
-            for row in self._rows:
-                yield replace(row, values=np.load(self._file))
-        self.clear()
-
-    def clear(self) -> None:
-        if self._rows and self._file is not None:
-            self._file.seek(0)
-            self._file.truncate()
-        self._rows = []
-
-    def __enter__(self) -> Spool:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
+    def _events(self, unit: Unit, share: Sequence[int]) -> Iterator[FileEvent]:
+        for number in share:
+            for event in events(self._input, unit.files[number], stream=self._work.settings.stream):
+                yield number, event
+            yield number, None
 
 
 class _Shards:

@@ -98,7 +98,7 @@ def test_what_is_carried_is_needed_to_the_oldest_step(part):
     right, wrong = kind(chunks(20), 1), kind(chunks(20), 1)
     right.push(first)
     wrong.push(first)
-    carry = wrong._carries[0][part]["transformer"]
+    carry = wrong._lanes.carries[0][part]["transformer"]
     assert carry["position"] == 20
     layer = carry["layer_0"]
     assert layer["keys"].shape == (1, 2, WINDOW - 1, 8)

@@ -60,7 +60,7 @@ def test_the_decoder_goes_on_from_chunk_to_chunk():
     decoder = FrameDecoder(ready().engine.chunks(1), 1)
     pieces = [decoder.push(latent[:, i : i + 1]) for i in range(latent.shape[1])]
     close(np.concatenate([*pieces, decoder.finish(latent.shape[1] * HOP)], axis=1), whole, 1e-5)
-    carry = decoder._carries[0]["decoder"]["transformer"]
+    carry = decoder._lanes.carries[0]["decoder"]["transformer"]
     assert carry["position"] == latent.shape[1]
     assert carry["layer_0"]["keys"].shape == (1, 2, 4, 6)
 

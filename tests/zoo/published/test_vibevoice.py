@@ -57,7 +57,7 @@ def test_a_stream_of_frames_is_one_pass():
     encoder, decoder = FrameEncoder(chunks, 1), FrameDecoder(chunks, 1)
     pieces = [piece for block in np.split(audio[None], 12, axis=1) for piece in encoder.push(block)]
     close(np.concatenate([*pieces, *encoder.finish()], axis=1)[0], latent)
-    carry = encoder._carries[0]["encoder"]
+    carry = encoder._lanes.carries[0]["encoder"]
     assert carry["mixer_2_1"]["conv_memory"]["past"].shape == (1, 4, 16)
     assert {"mixer_2_0", "mixer_2_1", "conv_out_memory"} <= set(carry)
     whole = function("decode_frames")(latent[None])

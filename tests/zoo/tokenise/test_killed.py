@@ -28,8 +28,15 @@ def wait_until(happened: Callable[[], object], patience_s: float = 60.0) -> None
 
 def children(pid: int) -> list[int]:
     """Processes that Python's multiprocessing has started for computing, not for looking after them."""
+
+    def command(child: int) -> bytes:
+        try:
+            return Path(f"/proc/{child}/cmdline").read_bytes()
+        except OSError:  # it has ended since
+            return b""
+
     found = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
-    return [child for child in found if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    return [child for child in found if b"spawn_main" in command(child)]
 
 
 def n_done() -> int:

@@ -146,6 +146,22 @@ def test_a_long_clip_is_several_rows_in_shards_of_bounded_size(tokenise, library
     assert contents(Path("out-back")) == contents(Path("whole-back"))
 
 
+def test_clips_that_are_computed_together_give_the_same_shards(tokenise, library):
+    """Among them long ones, which take several rows, some of an archive, and some that fail in their middle."""
+    for seed, length in enumerate([30_000, 900, 4_000, 17_000, 12_345]):
+        samples = noise(length, seed=20 + seed)
+        if seed == 3:
+            samples[-5] = np.nan
+        write(library / "more" / f"{seed}.wav", samples, 8_000, subtype="FLOAT")
+    with tarfile.open(library / "c.tar", "w") as archive:
+        for path in sorted((library / "more").iterdir()):
+            archive.add(path, path.name)
+    options = ("--shard_mb", "0.01")
+    assert tokenise("alone", *options) == tokenise("together", *options, "--batch_size", "3") == 1
+    assert contents(Path("together")) == contents(Path("alone"))
+    assert len(Path("alone/errors.jsonl").read_text().splitlines()) == 2
+
+
 @pytest.mark.parametrize(("channels", "streams"), [("each", 6), ("mix", 1), ("first", 1), ("surround", 6)])
 def test_channels(tokenise, library, codec, channels, streams, capfd):
     tokenise("out", "--channels", channels)
@@ -320,6 +336,7 @@ def test_a_clip_whose_end_is_damaged_leaves_no_row(tokenise, library, shard_mb):
         (("lib", "out", "--latents", "--level", "1"), "--level is of codes"),
         (("lib", "out", "--workers", "0"), "--workers 0 is not positive"),
         (("lib", "out", "--shard_mb", "nan"), "--shard_mb nan is not positive"),
+        (("lib", "out", "--batch_size", "0"), "batch_size must be at least 1, got 0"),
         (("lib", "out", "--unit_mb", "inf"), "--unit_mb inf is more than 1e+09"),
         (("empty", "out"), "empty: holds neither audio files nor archives"),
         (("nothing://bucket", "out"), "nothing://bucket: no store of this kind is known"),
