@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from evaluate.bench.tokenise_work import planned
@@ -99,10 +100,10 @@ def _stub() -> ReadyCodec:
     codec = random_codec("vae", sample_rate=8000, latent_dim=8, widths=(8, 8), strides=(8, 20), dilations=(1,))
     chunks = codec.engine.chunks(codec.packet_frames())
     latents = np.zeros((chunks.chunk_frames, 8), np.float32)
-    codes = np.zeros((chunks.chunk_frames, codec.symbols.n_codes(codec.default_level)), np.int32)
+    codes = np.zeros((1, chunks.chunk_frames, codec.symbols.n_codes(codec.default_level)), np.int32)
     vars(chunks).update(
-        encode=lambda audio, mask, carry: (latents, carry),
-        quantise=lambda latent, level: codes,
+        _encode=SimpleNamespace(one=lambda variables, carry, audio, mask: (latents, carry)),
+        quantised=lambda latents, n_frames, level: codes,
     )
     return codec
 
