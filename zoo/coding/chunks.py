@@ -60,7 +60,7 @@ class Chunks:
     def quantise(self, latents: np.ndarray, level: int) -> np.ndarray:
         """Codes int32 (N, n, Q) of latents (N, n, D), n up to chunk_frames."""
         n = latents.shape[1]
-        padded = np.pad(latents, ((0, 0), (0, self.chunk_frames - n), (0, 0)))
+        padded = _padded(latents, self.chunk_frames)
 
         def codes(batch: np.ndarray) -> Array:
             return self.quantised(batch, np.full(len(batch), n, np.int32), level)
@@ -74,7 +74,7 @@ class Chunks:
     def dequantise(self, codes: np.ndarray, level: int) -> np.ndarray:
         """Latents (N, n, D) of codes (N, n, q), n up to chunk_frames."""
         n = codes.shape[1]
-        full = np.pad(codes.astype(np.int32), ((0, 0), (0, self.chunk_frames - n), (0, 0)))
+        full = _padded(codes.astype(np.int32, copy=False), self.chunk_frames)
 
         def latents(batch: np.ndarray) -> Array:
             found: jax.Array = self._dequantise(self.variables, batch, np.int32(level))
@@ -85,8 +85,8 @@ class Chunks:
     def decode_whole(self, latents: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """Audio (N, F · hop, C) of all latents (N, F, D) of clips at once; padded, so that few lengths are compiled."""
         n_frames = latents.shape[1]
-        missing = _rounded_up(n_frames) - n_frames
-        padded, mask = np.pad(latents, ((0, 0), (0, missing), (0, 0))), np.pad(mask, (0, missing))
+        padded = _padded(latents, _rounded_up(n_frames))
+        mask = np.pad(mask, (0, padded.shape[1] - n_frames))
 
         def audio(batch: np.ndarray) -> Array:
             found: jax.Array = self._decode_whole(self.variables, batch, np.stack([mask] * len(batch)))
@@ -99,7 +99,7 @@ class Chunks:
         hop, multiple = self.module.hop_length, self.module.frame_multiple
         n_frames = audio.shape[1] // hop
         padded_frames = -(-_rounded_up(n_frames) // multiple) * multiple
-        padded = np.pad(audio, ((0, 0), (0, padded_frames * hop - audio.shape[1]), (0, 0)))
+        padded = _padded(audio, padded_frames * hop)
         mask = np.arange(padded_frames) < n_frames
 
         def latents(batch: np.ndarray) -> Array:
@@ -227,6 +227,12 @@ class Chunks:
     @functools.cached_property
     def _decode_whole(self) -> Any:
         return jax.jit(functools.partial(self.module.apply, method="decode_frames"))
+
+
+def _padded(clips: np.ndarray, length: int) -> np.ndarray:
+    """Clips (N, n, …) with zeros behind them, (N, length, …)."""
+    missing = length - clips.shape[1]
+    return np.pad(clips, ((0, 0), (0, missing), (0, 0))) if missing else clips
 
 
 def _rounded_up(n_frames: int) -> int:

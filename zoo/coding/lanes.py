@@ -80,7 +80,7 @@ class Lanes:
         if self._batch_size == 1:
             (place,) = places
             output, self.carries[place] = self._step.one(self._variables, self.carries[place], windows[0], masks[0])
-            return output[None]
+            return np.asarray(output)[None]
         n = len(places)
         size = filled_up(n)
         windows, masks = filled(windows, size), filled(masks, size)
@@ -99,8 +99,9 @@ class Lanes:
         for start in range(0, len(windows), self._batch_size):
             part = windows[start : start + self._batch_size]
             places = range(start, start + len(part))
-            found.append(np.asarray(self.run(places, part, np.stack([mask] * len(part))))[: len(part)])
-        return np.concatenate(found)
+            masks = np.broadcast_to(mask, (len(part), *mask.shape))
+            found.append(np.asarray(self.run(places, part, masks))[: len(part)])
+        return np.concatenate(found) if len(found) > 1 else found[0]
 
 
 def in_batches(function: Callable[[np.ndarray], Array], rows: np.ndarray, batch_size: int) -> np.ndarray:
@@ -109,7 +110,7 @@ def in_batches(function: Callable[[np.ndarray], Array], rows: np.ndarray, batch_
     for start in range(0, len(rows), batch_size):
         part = rows[start : start + batch_size]
         found.append(np.asarray(function(filled(part, filled_up(len(part)))))[: len(part)])
-    return np.concatenate(found)
+    return np.concatenate(found) if len(found) > 1 else found[0]
 
 
 def filled_up(n: int) -> int:
