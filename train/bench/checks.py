@@ -27,6 +27,7 @@ TESTS = (
     f"tests/zoo/published/test_snac.py::{REFERENCES}[0-music]",
     f"tests/zoo/published/test_vocos.py::{REFERENCES}[0]",
     "tests/zoo/published/test_oobleck.py::test_latents_and_audio_are_the_references[0]",
+    "tests/zoo/coding/test_batches.py",
     "tests/test_contract.py",
     "tests/train/run/test_golden_runs.py",
 )
