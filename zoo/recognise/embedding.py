@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zoo import synth
+from zoo import given, synth
 from zoo.codec import Codec
 from zoo.ready import ReadyCodec
 from zoo.recognise import layers, pooling
@@ -95,6 +95,7 @@ def embedder(codec: ReadyCodec, sets: Sequence[str] = SETS) -> Embedder:
 
     A set that the codec has not (an encoder without layers) is left out.
     """
+    codec = given.codec(codec)
     paths = layers.choose(codec.module, codec.variables) if "layers" in sets else ()
     found, opposite = _references(codec, paths)
     wanted = [name for name in sets if name in found]

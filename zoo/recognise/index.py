@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo import audio
+from zoo import arguments, audio, given
 from zoo.arguments import as_path
 from zoo.audio import check_output
 from zoo.errors import CheckpointError, ZooError
@@ -94,7 +94,7 @@ def update(
     another name and then replaced, every SAVE_EVERY_S seconds: whenever the process ends, all of it is there. Raises
     ZooError for a folder without audio, or of which nothing can be read, and where the index cannot be written.
     """
-    root = Path(as_path(root))
+    codec, root = given.codec(codec), Path(as_path(root))
     target = place(root) if file is None else Path(as_path(file))
     if target.is_dir() or not target.parent.is_dir():
         raise ZooError(f"{target}: is no place for an index: it is a file in a folder that is there")
@@ -136,6 +136,8 @@ def query(codec: ReadyCodec, index: Index, samples: np.ndarray, sample_rate: int
 
     Raises ZooError for a codec that is not that of the index.
     """
+    codec = given.codec(codec)
+    index = arguments.instance(index, Index, "index", "zoo.recognise.update(…)")
     if codec.digest.hex() != index.digest:
         raise ZooError("the index was made with another codec")
     embedder = embedding.restored(codec, (), {SET: index.calibration})

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from zoo import arguments, given
 from zoo.arguments import as_path
 from zoo.errors import CheckpointError, ZooError
 from zoo.published.files import weights
@@ -52,6 +53,7 @@ class Probe:
 
     def extractors(self, codec: ReadyCodec) -> dict[str, Extractor]:
         """What computes the features; raises ZooError for a codec that is not the probe's."""
+        codec = given.codec(codec)
         if codec.digest.hex() != self.digest:
             raise ZooError(
                 f"this probe was trained on another codec: its weights are {self.digest}, those of "
@@ -102,6 +104,8 @@ def check_sets(sets: Sequence[str]) -> None:
 
 def make(fitted: Classifier, embedder: Embedder, sets: Sequence[str]) -> Probe:
     """The probe of a classifier that was fitted to vectors of these sets by this embedder."""
+    fitted = arguments.instance(fitted, Classifier, "fitted", "zoo.recognise.fit(…)")
+    embedder = arguments.instance(embedder, Embedder, "embedder", "zoo.recognise.embedder(…)")
     calibrations = {name: one.arrays for name, one in embedder.calibrations.items() if name in sets}
     codec = embedder.codec
     path = str(codec.metadata.get("path", ""))
@@ -118,6 +122,7 @@ def make(fitted: Classifier, embedder: Embedder, sets: Sequence[str]) -> Probe:
 
 def save(probe: Probe, path: str | Path) -> None:
     """Writes a probe as `.safetensors`, whole or not at all; raises ZooError where it cannot be written."""
+    probe, path = arguments.instance(probe, Probe, "probe", "zoo.recognise.load(…)"), as_path(path)
     tensors = {f"classifier.{name}": array for name, array in probe.classifier.arrays.items()}
     for name, arrays in probe.calibrations.items():
         tensors |= {f"calibration.{name}.{part}": np.asarray(array, np.float32) for part, array in arrays.items()}
