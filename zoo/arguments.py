@@ -15,7 +15,7 @@ _Kind = TypeVar("_Kind")
 
 
 def as_array(values: Any, name: str) -> np.ndarray:
-    """Numbers in an array-like of any library as numpy; raises ZooError, naming it, for what is none."""
+    """Real numbers in an array-like of any library as numpy; raises ZooError, naming it, for what is none."""
     if _is_traced(values):
         raise ZooError(
             f"{name} is being traced by jax (jit, grad, vmap), which only pure functions can be: there use "
@@ -30,7 +30,7 @@ def as_array(values: Any, name: str) -> np.ndarray:
         if isinstance(values, list | tuple) and isinstance(error, ValueError):
             raise ZooError(f"{name} must be an array, got parts of different shapes") from None
         raise ZooError(f"{name} cannot be read as an array ({type(values).__name__}): {one_line(error)}") from None
-    if array.dtype.kind in "OSU":
+    if array.dtype.kind in "OSUMmc" or array.dtype.names is not None:
         raise ZooError(f"{name} must be an array of numbers, got {type(values).__name__} ({array.dtype})")
     return array
 
