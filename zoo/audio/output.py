@@ -109,7 +109,7 @@ def check_output(path: str | Path, *, force: bool = False) -> None:
     elif place.is_dir():
         raise ZooError(f"{path}: is a folder, not a file to write")
     elif place.is_file() and not force:
-        raise ZooError(f"{path}: exists already; --force writes over it")
+        raise ZooError(f"{path}: exists already; --force (force=True) writes over it")
     elif not place.exists() and not (folder := Path(os.path.realpath(place)).parent).is_dir():
         raise ZooError(f"{path}: no folder {folder if place.is_symlink() else place.parent}")
     elif place.is_file() or not place.exists():

@@ -61,11 +61,16 @@ class Index:
     def nearest(self, vector: np.ndarray, top: int = 5, *, without: str | Path | None = None) -> tuple[Neighbour, ...]:
         """The `top` sounds nearest to a vector (V,) of length one, or all where there are fewer, the nearest first.
 
-        `without` is a file that is left out, such as the one asked for. Raises ZooError for a `top` below 1.
+        `without` is a file that is left out, such as the one asked for. Raises ZooError for a vector of another
+        size, and for a `top` below 1.
         """
-        if top < 1:
-            raise ZooError(f"--top must be at least 1, got {top}")
-        similarity = self.vectors @ vector.astype(np.float32)
+        if (top := arguments.whole(top, "top")) < 1:
+            raise ZooError(f"top must be at least 1, got {top}")
+        wanted = arguments.as_array(vector, "vector")
+        if wanted.shape != self.vectors.shape[1:]:
+            size = self.vectors.shape[1]
+            raise ZooError(f"vector must be ({size},), as zoo.recognise.query gives it, got shape {wanted.shape}")
+        similarity = self.vectors @ wanted.astype(np.float32)
         n = min(top + 1, len(similarity))
         best = np.argpartition(-similarity, n - 1)[:n]
         best = best[np.lexsort((best, -similarity[best]))]
@@ -184,7 +189,9 @@ def _save(index: Index, target: Path) -> None:
     try:
         weights.write_safetensors(target, tensors, {"codec_zoo_index": str(FORMAT), "digest": index.digest})
     except OSError as error:
-        raise ZooError(f"{target}: cannot be written ({error.strerror}); --index names another place") from None
+        raise ZooError(
+            f"{target}: cannot be written ({error.strerror}); --index (file=…) names another place"
+        ) from None
 
 
 def _load(target: Path, root: Path, codec: ReadyCodec, on_note: Callable[[str], None]) -> Index | None:

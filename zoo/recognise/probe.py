@@ -66,8 +66,8 @@ class Probe:
 
         Raises ZooError for a `top` below 1.
         """
-        if top < 1:
-            raise ZooError(f"--top must be at least 1, got {top}")
+        if (top := arguments.whole(top, "top")) < 1:
+            raise ZooError(f"top must be at least 1, got {top}")
         chances = self.classifier.probabilities(joined(found, self.sets)[None])[0]
         order = np.argsort(-chances, kind="stable")[:top]
         return tuple(Guess(self.classifier.classes[i], float(chances[i])) for i in order)
@@ -99,7 +99,7 @@ def joined(found: Mapping[str, Mapping[str, np.ndarray]], sets: Sequence[str]) -
 def check_sets(sets: Sequence[str]) -> None:
     """Raises ZooError for no sets of features, and for one that there is not or that is named twice."""
     if not sets or len(set(sets)) < len(sets) or not set(sets) <= set(SETS):
-        raise ZooError(f"--features {' '.join(sets)}: choose one or more of {', '.join(SETS)}")
+        raise ZooError(f"features {' '.join(sets)}: choose one or more of {', '.join(SETS)}")
 
 
 def make(fitted: Classifier, embedder: Embedder, sets: Sequence[str]) -> Probe:
