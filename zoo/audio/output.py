@@ -135,7 +135,7 @@ def check_whole_folder(path: str | Path, *, force: bool, ours: Callable[[Path], 
 
     A folder with anything else in it is never replaced; `content` says in the error what it is or holds.
     """
-    folder = Path(path)
+    folder = Path(output_path(path))
     if folder.exists() and not force:
         raise ZooError(f"{folder} exists: choose another folder, or overwrite it with --force (force=True)")
     if folder.exists() and not (folder.is_dir() and (ours(folder) or not any(folder.iterdir()))):
