@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evaluate import former
 from evaluate.perceptual import METRICS
 from evaluate.remarks import remarks
 from zoo.errors import ZooError
@@ -166,7 +167,11 @@ def write_csv(rows: Sequence[Any], path: Path) -> None:
 
 
 def report(rows: Sequence[Row], output: Path, *, title: str | None = None, name: str = "results") -> None:
-    """Prints the table with its legend and remarks, and writes `name`.json and `name`.csv into the folder `output`."""
+    """Prints the table with its legend and remarks, and writes `name`.json and `name`.csv into the folder `output`.
+
+    Other results of this name that are there are kept (`former.keep`).
+    """
+    former.keep(output, as_records(rows), (f"{name}.json", f"{name}.csv"))
     write_json(rows, output / f"{name}.json")
     write_csv(rows, output / f"{name}.csv")
     table = render(rows, title=title)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from zoo.bitstream.layout import MAX_SAMPLE_RATE
 from zoo.errors import ZooError, one_line
 
+_Kind = TypeVar("_Kind")
+
 
 def as_array(values: Any, name: str) -> np.ndarray:
-    """Numbers in an array-like of any library as numpy; raises ZooError, naming it, for what is none."""
+    """Real numbers in an array-like of any library as numpy; raises ZooError, naming it, for what is none."""
     if _is_traced(values):
         raise ZooError(
             f"{name} is being traced by jax (jit, grad, vmap), which only pure functions can be: there use "
@@ -28,9 +30,20 @@ def as_array(values: Any, name: str) -> np.ndarray:
         if isinstance(values, list | tuple) and isinstance(error, ValueError):
             raise ZooError(f"{name} must be an array, got parts of different shapes") from None
         raise ZooError(f"{name} cannot be read as an array ({type(values).__name__}): {one_line(error)}") from None
-    if array.dtype.kind in "OSU":
+    if array.dtype.kind in "OSUMmc" or array.dtype.names is not None:
         raise ZooError(f"{name} must be an array of numbers, got {type(values).__name__} ({array.dtype})")
     return array
+
+
+def instance(value: Any, kind: type[_Kind], name: str, source: str) -> _Kind:
+    """A value of a class; raises ZooError, which says what `source` makes one, for anything else."""
+    if isinstance(value, kind):
+        return value
+    if isinstance(value, str | bytes | os.PathLike | int | float | None):
+        given = " ".join(repr(value).split())[:80]
+    else:
+        given = f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
+    raise ZooError(f"{name} must be what {source} gives, of type {kind.__name__}, got {given}")
 
 
 def _is_traced(value: Any) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo import arguments
+from zoo import arguments, given
 from zoo.audio.arrays import as_audio, as_block
 from zoo.audio.equaliser import Equaliser, parse_bands
 from zoo.audio.resampler import Resampler
@@ -47,6 +47,7 @@ class StreamDenoiser:
 
         Raises ZooError for values without sense, and for channels that the model cannot take.
         """
+        engine = arguments.instance(engine, Engine, "engine", "codec.engine")
         sample_rate, channels = arguments.sample_rate(sample_rate), arguments.whole(channels, "channels")
         share = arguments.number(mix, "mix")
         if not 0 <= share <= 1:
@@ -107,7 +108,7 @@ def denoise(
     clean sound in the result, `eq` an equaliser behind it, such as "200:-3,3000:+2" (Hz and dB). Raises ZooError for
     audio that `ReadyCodec.encode` does not take, and for other values.
     """
-    samples = as_audio(audio)
+    codec, samples = given.codec(codec), as_audio(audio)
     rate = codec.sample_rate if sample_rate is None else arguments.sample_rate(sample_rate)
     done = []
     for clip in as_batch(samples):

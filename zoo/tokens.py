@@ -128,7 +128,8 @@ def read(stream: BinaryIO) -> Tokens:
     codes = _array(stream)
     if not (rest := stream.read()):
         raise ZooError(
-            "holds codes alone, and not how they were made (level, channels, rate, length): encode with --tokens again"
+            "holds codes alone, and not how they were made (level, channels, rate, length): write it with "
+            "zoo.tokens.save, or encode with --tokens again"
         )
     try:
         about = json.loads(_array(io.BytesIO(rest)).tobytes())

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zoo import families
+from zoo import families, given
 from zoo.audio.arrays import as_audio
 from zoo.bitstream.entropy import Fitter
 from zoo.codec import Codec
@@ -48,6 +48,8 @@ def verify_codec(
     codec's rate. `tolerance` is relative to the largest value that is compared. Raises ZooError, whose one line names
     the first promise that is broken.
     """
+    if not isinstance(codec, Codec):
+        codec = given.codec(codec)
     clip = as_audio(audio)
     clip = clip[:, None] if clip.ndim == 1 else clip
     channels = codec.module.channels if isinstance(codec, ReadyCodec) else codec.channels

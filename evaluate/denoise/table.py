@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evaluate import former
 from evaluate import table as shared
 from evaluate.denoise.records import VALUES, DenoisingMean, all_means, means
 from evaluate.records import NOT_FINITE
@@ -89,6 +90,7 @@ def render_domains(rows: Sequence[DenoisingRow]) -> Table:
 def report(outcome: Outcome, output: Path, *, title: str | None = None, notes: Sequence[str] = ()) -> None:
     """Prints tables, legend and remarks; writes denoise.json and .csv, and the means as denoise_means.json."""
     rows = outcome.rows
+    former.keep(output, shared.as_records(rows), ("denoise.json", "denoise.csv", "denoise_means.json"))
     shared.write_json(rows, output / "denoise.json")
     shared.write_csv(rows, output / "denoise.csv")
     found = all_means(rows)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evaluate import former
 from evaluate import table as shared
 from evaluate.edit.mixes import BELLS
 from evaluate.edit.records import EditMean, EditRow, means
@@ -76,6 +77,7 @@ def _cells(mean: EditMean, shown: dict[str, Column]) -> list[str]:
 def report(rows: Sequence[EditRow], output: Path, *, title: str, notes: Sequence[str] = ()) -> None:
     """Prints a table for each kind of edit, and writes edit.json, edit.csv, edit_means.json and edit.md."""
     found = means(rows)
+    former.keep(output, shared.as_records(rows), ("edit.json", "edit.csv", "edit_means.json", "edit.md"))
     shared.write_json(rows, output / "edit.json")
     shared.write_csv(rows, output / "edit.csv")
     shared.write_means(found, output / "edit_means.json", keep=lambda _, value: value is not None)

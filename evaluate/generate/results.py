@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from evaluate import table
+from evaluate import former, table
 from evaluate.generate.gaps import GapRow
 from evaluate.generate.sounds import SoundRow
 
@@ -52,6 +52,7 @@ def report(rows: Sequence[SoundRow], gaps: Sequence[GapRow], output: Path, *, ti
             second.add_row(*line)
         out.print(second)
     content = {"title": title, "sounds": table.as_records(rows), "gaps": table.as_records(gaps) if gaps else []}
+    former.keep(output, content, ("generate.json", "generate.csv", "gaps.csv", "generate.md"))
     table.write_text(output / "generate.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
     table.write_csv(rows, output / "generate.csv")
     if gaps:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from evaluate import table
+from evaluate import former, table
 from evaluate.probe.picture import confusion_svg
 from evaluate.probe.trial import Trial
 
@@ -59,6 +59,7 @@ def write(trials: Sequence[Trial], classes: Sequence[str], folder: str | Path, t
     picture = confusion_svg(
         best.confusion, classes, f"{best.features}, {best.classifier}: {100 * best.accuracy:.1f} % right"
     )
+    former.keep(place, content, ("probe.json", "probe.csv", "confusion.svg"))
     table.write_text(place / "probe.json", json.dumps(content, indent=1) + "\n")
     table.write_text(place / "probe.csv", lines.getvalue())
     table.write_text(place / "confusion.svg", picture)

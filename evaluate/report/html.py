@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluate import table
+from evaluate import former, table
 from evaluate.records import label
 from evaluate.report import content, embedded, sound, spectrogram
 from zoo.errors import ZooError
@@ -61,6 +61,7 @@ def write(
     if not rows:
         raise ZooError("the report has no results to show")
     directory = Path(directory)
+    former.keep(directory, table.as_records(rows), ("results.json",))
     table.write_json(rows, directory / "results.json")
     if n_examples is None:
         n_examples = len(examples) if isinstance(examples, Sized) else len({row.clip for row in rows})

@@ -9,29 +9,35 @@ from typing import Any
 from configs.base import Config
 from zoo.errors import ZooError
 
-WHOLE: dict[str, tuple[int, int | None]] = {
-    "steps": (1, None),
-    "checkpoint_every": (1, None),
-    "keep_checkpoints": (1, None),
-    "log_every": (1, None),
+MOST = 2**31 - 1
+"""of what is counted in steps, which are int32"""
+WHOLE = {
+    "steps": (1, MOST),
+    "adversarial_start": (-MOST, MOST),
+    "checkpoint_every": (1, MOST),
+    "keep_checkpoints": (1, MOST),
+    "log_every": (1, MOST),
     "seed": (0, 2**32 - 1),  # as many as a key takes
-    "data.stream": (0, None),
+    "data.stream": (0, MOST),
     "data.threads": (0, 1024),
-    "data.prefetch": (0, None),
-    "optim.warmup_steps": (0, None),
-    "optim.max_skipped_steps": (1, None),
-    "discriminator.n_layers": (1, None),
-    "discriminator.warmup_steps": (0, None),
-    "codebooks.kmeans_frames": (1, None),
-    "distributed.timeout_s": (1, None),
-    "evaluation.clips": (1, None),
-    "evaluation.samples": (0, None),
+    "data.prefetch": (0, MOST),
+    "optim.warmup_steps": (0, MOST),
+    "optim.max_skipped_steps": (1, MOST),
+    "discriminator.n_layers": (1, 64),
+    "discriminator.warmup_steps": (0, MOST),
+    "codebooks.kmeans_frames": (1, MOST),
+    "distributed.timeout_s": (1, MOST),
+    "evaluation.clips": (1, MOST),
+    "evaluation.samples": (0, MOST),
 }
-"""the least and the most, None = no bound"""
+"""the least and the most"""
 NUMBERS = {
     "data.gain_db": (0.0, 200.0),
     "data.silence_db": (-math.inf, 200.0),
-    "optim.final_learning_rate_ratio": (0.0, 1e6),
+    # steps of AdamW are as long as the rate
+    "optim.learning_rate": (0.0, 100.0),
+    "optim.discriminator_learning_rate": (0.0, 100.0),
+    "optim.final_learning_rate_ratio": (0.0, 100.0),
     "optim.beta1": (0.0, 1.0),
     "optim.beta2": (0.0, 1.0),
     "optim.weight_decay": (0.0, 1e6),
@@ -50,7 +56,7 @@ def check(config: Config) -> None:
         value = _value(config, name)
         if value is not None and value < least:
             raise ZooError(f"{name} must be at least {least}, got {value}")
-        if value is not None and most is not None and value > most:
+        if value is not None and value > most:
             raise ZooError(f"{name} must be at most {most}, got {value}")
     for name, (low, high) in NUMBERS.items():
         if not low <= (number := _value(config, name)) <= high:  # nan is neither

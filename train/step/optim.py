@@ -18,11 +18,15 @@ _UNDECAYED = re.compile(r"^(bias|scale|codebooks|entries)|_tenths$")
 """names of parameters that are no kernels, though some have two axes or more"""
 
 
+LARGEST_WEIGHT = 1e12
+"""of a loss: squares of gradients stay far below what float32 can hold"""
+
+
 def check_weight(value: Weight, name: str) -> None:
-    """Raises ZooError, naming `name`, for a weight that is, or comes to be, negative or no number."""
+    """Raises ZooError, naming `name`, for a weight that is, or comes to be, negative, too large or no number."""
     for end in (value.start, value.end) if isinstance(value, Schedule) else (value,):
-        if not 0 <= end < float("inf"):
-            raise ZooError(f"{name} must be a number from 0 on, got {end:g}")
+        if not 0 <= end <= LARGEST_WEIGHT:
+            raise ZooError(f"{name} must be a number from 0 to {LARGEST_WEIGHT:g}, got {end:g}")
 
 
 def schedule(value: Weight, name: str = "weight") -> optax.Schedule:

@@ -19,7 +19,17 @@ import numpy as np
 
 from zoo import arguments
 from zoo.audio.decoders import ffmpeg
-from zoo.audio.decoders.formats import FFMPEG_SUFFIXES, FORMATS, INSTALL, INTEGER_BITS, SUFFIXES, WRITE_BLOCK, blame
+from zoo.audio.decoders.formats import (
+    FFMPEG_SUFFIXES,
+    FORMATS,
+    INSTALL,
+    INTEGER_BITS,
+    MOST_CHANNELS,
+    SUFFIXES,
+    WRITE_BLOCK,
+    blame,
+    check_subtype,
+)
 from zoo.audio.decoders.inspect import FileInfo, inspect
 from zoo.audio.decoders.source import Source
 from zoo.audio.loudspeakers import Downmix, Layout, take
@@ -30,9 +40,6 @@ from zoo.saved import whole
 from zoo.wording import counted
 
 _FILTER_REACH = 128  # samples of the lower rate: beyond this soxr's HQ filter is below 1e-5 (measured: 91)
-
-_MOST_CHANNELS = 1024
-"""that libsndfile writes"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +113,9 @@ def read_crop(
     info = path if isinstance(path, FileInfo) else probe(path)
     if info.n_samples is None:
         info = probe(info.path)
+    start, n_samples = arguments.whole(start, "start"), arguments.whole(n_samples, "n_samples")
+    sample_rate = arguments.whole(sample_rate, "sample_rate")
+    channels = None if channels is None else arguments.whole(channels, "channels")
     if n_samples < 1 or sample_rate < 1:
         raise ZooError(f"{info.path}: asked for {n_samples} samples at {sample_rate} Hz")
     source = info.open()
@@ -204,17 +214,17 @@ def write(path: str | Path, samples: np.ndarray, sample_rate: int, *, subtype: s
     import soundfile
 
     path = Path(arguments.as_path(path))
+    samples = arguments.as_array(samples, f"{path}: samples")
     validate(samples, name=str(path))
     sample_rate = arguments.sample_rate(sample_rate)
-    if (channels := np.shape(samples)[1]) > _MOST_CHANNELS:
-        raise ZooError(f"{path}: samples are (T, C), and a file has {_MOST_CHANNELS} channels at most, not {channels}")
+    if (channels := samples.shape[1]) > MOST_CHANNELS:
+        raise ZooError(f"{path}: samples are (T, C), and a file has {MOST_CHANNELS} channels at most, not {channels}")
     if path.suffix.lower() not in FORMATS:
         raise ZooError(f"{path}: cannot write '{path.suffix}', only {', '.join(FORMATS)}")
     if not path.parent.is_dir():
         raise ZooError(f"{path}: no folder {path.parent}")
     file_format, default = FORMATS[path.suffix.lower()]
-    subtype = subtype or default
-    samples = np.asarray(samples)
+    subtype = check_subtype(path, subtype) or default
     if subtype in INTEGER_BITS:
         integers = quantise(samples, INTEGER_BITS[subtype])
         # libsndfile takes 24 bits as the upper ones of 32.

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from zoo.arguments import as_path
 from zoo.errors import ZooError
 from zoo.saved import whole
 
@@ -89,20 +90,26 @@ def output_name(path: str | Path) -> str:
     return "standard output" if str(path) == "-" else str(path)
 
 
+def output_path(path: Any) -> str:
+    """A path as `as_path` takes it; raises ZooError for an empty one too, which it calls that of an output."""
+    if isinstance(path, str) and not path:
+        raise ZooError("the name of an output is empty")
+    return as_path(path)
+
+
 def check_output(path: str | Path, *, force: bool = False) -> None:
     """Raises ZooError, naming `path`, if it is empty, a folder, in no folder, or there already (unless `force`).
 
     "-" and what is no ordinary file (/dev/null, a named pipe) is never in the way.
     """
+    path = output_path(path)
     place = Path(path)
-    if not str(path):
-        raise ZooError("the name of an output is empty")
-    if str(path) == "-":
+    if path == "-":
         standard(sys.stdout, "standard output")
     elif place.is_dir():
         raise ZooError(f"{path}: is a folder, not a file to write")
     elif place.is_file() and not force:
-        raise ZooError(f"{path}: exists already; --force writes over it")
+        raise ZooError(f"{path}: exists already; --force (force=True) writes over it")
     elif not place.exists() and not (folder := Path(os.path.realpath(place)).parent).is_dir():
         raise ZooError(f"{path}: no folder {folder if place.is_symlink() else place.parent}")
     elif place.is_file() or not place.exists():
@@ -128,7 +135,7 @@ def check_whole_folder(path: str | Path, *, force: bool, ours: Callable[[Path], 
 
     A folder with anything else in it is never replaced; `content` says in the error what it is or holds.
     """
-    folder = Path(path)
+    folder = Path(output_path(path))
     if folder.exists() and not force:
         raise ZooError(f"{folder} exists: choose another folder, or overwrite it with --force (force=True)")
     if folder.exists() and not (folder.is_dir() and (ours(folder) or not any(folder.iterdir()))):
@@ -149,9 +156,10 @@ def open_output(path: str | Path, *, force: bool = False) -> Iterator[BinaryIO]:
     after any exception nothing is left of it. Raises ZooError, naming `path`, where `check_output` does, and if writing
     fails (no space, a pipe that nobody reads any more).
     """
+    path = output_path(path)
     check_output(path, force=force)
     place = Path(path)
-    if str(path) == "-":
+    if path == "-":
         buffer = standard(sys.stdout, "standard output")
         with _blame("standard output"):
             buffer.flush()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.arguments import as_path
+from zoo.arguments import as_path, whole
 from zoo.audio.decoders import wav
 from zoo.audio.decoders.inspect import FileInfo, inspect
 from zoo.audio.decoders.pcm import PcmSource
@@ -47,10 +47,10 @@ class Reader:
     def read(self, n: int) -> np.ndarray:
         """The next samples, float32 (m, C) with m <= n; m is 0 only at the end, and a pipe gives what has come.
 
-        Raises ZooError naming the file, and the time of a sample that is no number.
+        Raises ZooError naming the file, and the time of a sample that is no number, and for an n below 1.
         """
-        if n < 1:
-            raise ValueError(f"asked for {n} samples")
+        if (n := whole(n, "n")) < 1:
+            raise ZooError(f"{self.name}: asked for {n} samples")
         samples = self._source.read(n)
         if not len(samples) and not self._position:
             raise ZooError(f"{self.name}: holds no samples")

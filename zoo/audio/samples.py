@@ -28,7 +28,7 @@ class Aligned:
 
 def validate(samples: np.ndarray, *, name: str = "audio") -> None:
     """Raises ZooError, blaming `name`, unless `samples` is a non-empty, finite, floating-point (T, C) near [-1, 1]."""
-    samples = np.asarray(samples)
+    samples = arguments.as_array(samples, f"{name}: samples")
     if samples.ndim != 2:
         raise ZooError(f"{name}: expected samples (T, C), got shape {samples.shape}")
     if not np.issubdtype(samples.dtype, np.floating):
@@ -79,8 +79,9 @@ def mix_channels(samples: np.ndarray, channels: int) -> np.ndarray:
     """Mixes (T, C) to (T, channels): the mean down to mono, copies on the way up; other counts go through mono."""
     if arguments.whole(channels, "channels") < 1:
         raise ZooError(f"channels must be at least 1, got {channels}")
-    if np.ndim(samples) != 2:
-        raise ZooError(f"expected samples (T, C), got shape {np.shape(samples)}")
+    samples = arguments.as_array(samples, "samples")
+    if samples.ndim != 2:
+        raise ZooError(f"expected samples (T, C), got shape {samples.shape}")
     if samples.shape[1] == channels:
         return samples
     mono = samples[:, :1].copy()
@@ -99,8 +100,11 @@ def resample(samples: np.ndarray, from_hz: int, to_hz: int, *, n_samples: int | 
     from_hz, to_hz = arguments.whole(from_hz, "from_hz"), arguments.whole(to_hz, "to_hz")
     if from_hz < 1 or to_hz < 1:
         raise ZooError(f"sample rates must be positive, got {from_hz} and {to_hz} Hz")
-    if np.ndim(samples) != 2:
-        raise ZooError(f"resample: expected samples (T, C), got shape {np.shape(samples)}")
+    samples = arguments.as_array(samples, "samples")
+    if samples.ndim != 2:
+        raise ZooError(f"resample: expected samples (T, C), got shape {samples.shape}")
+    if n_samples is not None and (n_samples := arguments.whole(n_samples, "n_samples")) < 0:
+        raise ZooError(f"n_samples must not be negative, got {n_samples}")
     natural = -(-len(samples) * to_hz // from_hz)
     if from_hz != to_hz and len(samples):
         import soxr
@@ -122,9 +126,14 @@ def _fit(samples: np.ndarray, n: int) -> np.ndarray:
 
 
 def quantise(samples: np.ndarray, bits: int) -> np.ndarray:
-    """Rounds samples in [-1, 1) to whole numbers (float64) in [-2^(bits-1), 2^(bits-1)), clipping what lies beyond."""
+    """Rounds samples in [-1, 1) to whole numbers (float64) in [-2^(bits-1), 2^(bits-1)), clipping what lies beyond.
+
+    Raises ZooError for what are no samples, and for bits beyond 1 to 64.
+    """
+    if not 1 <= (bits := arguments.whole(bits, "bits")) <= 64:
+        raise ZooError(f"bits must lie between 1 and 64, got {bits}")
     scale = 2.0 ** (bits - 1)
-    return np.clip(np.round(np.asarray(samples, np.float64) * scale), -scale, scale - 1)
+    return np.clip(np.round(arguments.as_array(samples, "samples").astype(np.float64) * scale), -scale, scale - 1)
 
 
 def align(reference: np.ndarray, estimate: np.ndarray, *, max_lag: int = 0) -> Aligned:
@@ -133,6 +142,8 @@ def align(reference: np.ndarray, estimate: np.ndarray, *, max_lag: int = 0) -> A
     The lag, in ±max_lag samples, is found by FFT over all channels together; of equal ones the smallest. Raises
     ZooError on different channels, an empty signal or a negative `max_lag`.
     """
+    reference, estimate = (arguments.as_array(*both) for both in ((reference, "reference"), (estimate, "estimate")))
+    max_lag = arguments.whole(max_lag, "max_lag")
     if reference.ndim != 2 or estimate.ndim != 2 or reference.shape[1] != estimate.shape[1]:
         raise ZooError(f"align: expected (T, C) and (T', C), got {reference.shape} and {estimate.shape}")
     if not reference.size or not estimate.size or max_lag < 0:

@@ -9,11 +9,11 @@ from typing import BinaryIO
 
 import numpy as np
 
-from zoo.arguments import as_path
+from zoo import arguments
 from zoo.audio.decoders import formats, wav
 from zoo.audio.decoders.wav import RawFormat
 from zoo.audio.loudspeakers import Layout, mask_of
-from zoo.audio.output import open_output, output_name
+from zoo.audio.output import open_output, output_name, output_path
 from zoo.audio.samples import quantise, refuse_unusable
 from zoo.errors import ZooError
 
@@ -44,6 +44,7 @@ class Writer:
 
     def write(self, block: np.ndarray) -> None:
         """Appends floating-point samples (m, C); raises ZooError if one is no number, or if they cannot be written."""
+        block = arguments.as_array(block, f"{self.name}: samples")
         if block.ndim != 2 or block.shape[1] != self.channels:
             raise ZooError(f"{self.name}: expected samples (T, {self.channels}), got shape {block.shape}")
         if not np.issubdtype(block.dtype, np.floating):
@@ -74,7 +75,12 @@ def open_writer(
     channels, for wav. Raises ZooError, naming `path`, before any work if the place or the format will not do, and later
     if writing fails.
     """
-    path = as_path(path)
+    path = output_path(path)
+    sample_rate, channels = arguments.sample_rate(sample_rate), arguments.whole(channels, "channels")
+    if not 1 <= channels <= formats.MOST_CHANNELS:
+        raise ZooError(f"{path}: cannot hold {channels} channels, only 1 to {formats.MOST_CHANNELS}")
+    if n_samples is not None and (n_samples := arguments.whole(n_samples, "n_samples")) < 0:
+        raise ZooError(f"n_samples must not be negative, got {n_samples}")
     name, is_pipe = output_name(path), _is_pipe(path)
     suffix, subtype = (Path(path).suffix.lower(), subtype or "") if raw else check_format(path, subtype)
     if raw is not None and (raw.sample_rate, raw.channels) != (sample_rate, channels):
@@ -96,6 +102,7 @@ def open_writer(
 
 def check_format(path: str | Path, subtype: str | None) -> tuple[str, str]:
     """Suffix and subtype of what `open_writer` makes without `raw`; raises ZooError where that can be known to fail."""
+    path, subtype = output_path(path), formats.check_subtype(path, subtype)
     suffix = ".wav" if _is_pipe(path) else Path(path).suffix.lower()
     if suffix not in formats.FORMATS:
         raise ZooError(f"{path}: cannot write '{Path(path).suffix}', only {', '.join(formats.FORMATS)}")

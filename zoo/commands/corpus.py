@@ -59,6 +59,9 @@ def encode(options: Encode) -> None:
 
     What an earlier run has coded is kept, unless the file, the codec or the options have changed since.
     """
+    for name, path in (("input", options.input), ("output", options.output)):
+        if not path:  # which Path takes for the working directory
+            raise ZooError(f"the name of an {name} is empty")
     root, out = Path(options.input), Path(options.output)
     if options.input == "-" or options.output == "-":
         raise ZooError("--corpus takes folders, not standard input or output")

@@ -29,6 +29,10 @@ Make = Callable[[Any, Sampling, int], tuple[np.ndarray, int]]
 """of a prior (None where none is needed), the way to sample, and a number: that sound (T, C), and its rate"""
 
 
+MOST_SOUNDS = 1_000_000
+"""in a folder: all its names are looked at first"""
+
+
 @dataclass(frozen=True)
 class _Plan:
     """What is made, as files are named, of which recording, how, and of which subtype its files are."""
@@ -44,6 +48,10 @@ def generate(options: Generate) -> None:
     """Writes the sounds; raises ZooError for input that cannot be used, before anything is made."""
     if options.n < 1:
         raise ZooError(f"--n must be at least 1, got {options.n}")
+    if options.n > MOST_SOUNDS:
+        raise ZooError(f"--n must be at most {MOST_SOUNDS}, got {options.n}")
+    if not options.output:
+        raise ZooError("the name of an output is empty")
     kind, source = _kind(options)
     folder = Path(options.output)
     files = [folder / f"{kind}_{i:03d}.wav" for i in range(options.n)]

@@ -37,7 +37,7 @@ def train_probe(options: TrainProbe) -> None:
         )
     data = labelled.read(options.data)
     codec = find_codec(options.ckpt)
-    embedder = embedding.embedder(codec, options.features)
+    embedder = embedding.embedder(codec, [s for s in options.features if s in embedding.SETS])
     if missing := [s for s in options.features if s in embedding.SETS and s not in embedder.calibrations]:
         raise ZooError(f"--features {missing[0]}: this codec's encoder has none")
     rows: dict[Path, np.ndarray] = {}

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo import arguments
+from zoo import arguments, given
 from zoo.audio.arrays import as_audio
 from zoo.audio.equaliser import Equaliser, parse_bands
 from zoo.coding.clips import as_batch
@@ -31,7 +31,7 @@ def fit_equaliser(codec: ReadyCodec, eq: str, sample_rate: int | None = None) ->
     default the codec's, is that of the audio for which the equaliser is meant: bands above half of the codec's rate do
     nothing. Raises ZooError for bands that make no sense.
     """
-    bands = parse_bands(eq)
+    codec, bands = given.codec(codec), parse_bands(eq)
     Equaliser(bands, codec.sample_rate if sample_rate is None else sample_rate, 1)  # refuses what cannot be
     within = [band for band in bands if band.frequency_hz < codec.sample_rate / 2]
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from zoo import arguments
 from zoo.arguments import as_array
 from zoo.codec import Codec
 from zoo.editing.blending import Weights
@@ -102,7 +103,8 @@ def stretch_latents(
 
 
 def frame_offset(module: Codec) -> float:
-    """Where the centre of a clip's first frame lies, in frames after its first sample."""
+    """Where the centre of a clip's first frame lies, in frames after its first sample; `module` is `codec.module`."""
+    module = arguments.instance(module, Codec, "module", "codec.module")
     return 0.5 - module.lead / module.hop_length
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo import synth
+from zoo import given, synth
 from zoo.arguments import as_array
 from zoo.errors import ZooError
 from zoo.ready import ReadyCodec
@@ -69,6 +69,7 @@ class FilterFrames:
 
 def fit_filter(codec: ReadyCodec, process: Callable[[np.ndarray], np.ndarray]) -> LatentFilter:
     """The filter of latents that comes nearest to what `process` does to audio (T, C), sample on sample."""
+    codec = given.codec(codec)
     inputs: list[np.ndarray] = []
     wanted: list[np.ndarray] = []
     channels = min(codec.channels, 2)

@@ -12,7 +12,7 @@ import numpy as np
 from zoo import arguments
 from zoo.audio import padding
 from zoo.errors import ZooError
-from zoo.features.extraction import FRAMED, NAMES, extract
+from zoo.features.extraction import FRAMED, NAMES, chosen, extract
 from zoo.features.settings import n_frames
 
 _AT_ONCE = 64
@@ -41,6 +41,11 @@ def extract_each(
     batch_size = arguments.whole(batch_size, "batch_size")
     if batch_size < 1:
         raise ZooError(f"batch_size must be at least 1, got {batch_size}")
+    names = chosen(names)
+    if not isinstance(clips, Iterable):
+        raise ZooError(
+            f"clips must be arrays of samples, one after the other, got {' '.join(repr(clips).split())[:80]}"
+        )
     numbered = enumerate(clips)
     while some := list(itertools.islice(numbered, _AT_ONCE)):
         found: dict[int, dict[str, np.ndarray]] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from zoo.arguments import as_array
 from zoo.errors import ZooError
 from zoo.features import cepstrum, pitch, rhythm, timbre, waveform
 from zoo.features.analysis import Analysis
@@ -42,15 +43,23 @@ def extract(
     They are what their functions give one by one, but clips are transformed once. `parameters` are those of these
     functions. Raises ZooError for names and parameters that there are not, and for audio that cannot be used.
     """
-    names = (names,) if isinstance(names, str) else tuple(names)
-    for name in names:
-        if name not in NAMES:
-            raise ZooError(f"unknown feature {name!r}; there are {', '.join(NAMES)}")
+    names = chosen(names)
     settings = Settings.of(sample_rate, parameters)
     x, lengths = _checked(audio, n_samples)
     batch = x.shape[:-1]
     found = _compute(names, settings, x.reshape(-1, x.shape[-1]), lengths.reshape(-1))
     return {name: values.reshape(*batch, *values.shape[1:]) for name, values in found.items()}
+
+
+def chosen(names: Any) -> tuple[str, ...]:
+    """The features of these names, or of one; raises ZooError for what is none."""
+    if not isinstance(names, Iterable):
+        raise ZooError(f"names must be those of features, got {' '.join(repr(names).split())[:80]}")
+    found = (names,) if isinstance(names, str) else tuple(names)
+    for name in found:
+        if not isinstance(name, str) or name not in NAMES:
+            raise ZooError(f"unknown feature {' '.join(repr(name).split())[:80]}; there are {', '.join(NAMES)}")
+    return found
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -67,7 +76,7 @@ def _compute(
 
 def _checked(audio: Any, n_samples: Any) -> tuple[Any, Any]:
     """Audio (..., T) float32 and lengths (...,) int32; values are looked at unless they are being traced."""
-    x = audio if isinstance(audio, jax.Array) else np.asarray(audio)
+    x = audio if isinstance(audio, jax.Array) else as_array(audio, "audio")
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise ZooError(f"audio must be floating-point samples, got {x.dtype}")
     if x.ndim == 0 or x.size == 0:
@@ -78,7 +87,7 @@ def _checked(audio: Any, n_samples: Any) -> tuple[Any, Any]:
     if n_samples is None:
         lengths: Any = np.full(x.shape[:-1], n_last, np.int32)
     else:
-        lengths = n_samples if isinstance(n_samples, jax.Array) else np.asarray(n_samples)
+        lengths = n_samples if isinstance(n_samples, jax.Array) else as_array(n_samples, "n_samples")
         if not jnp.issubdtype(lengths.dtype, jnp.integer):
             raise ZooError(f"n_samples must be integers, got {lengths.dtype}")
         if lengths.shape != x.shape[:-1]:

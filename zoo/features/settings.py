@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from zoo import arguments
@@ -17,8 +18,17 @@ _WHOLE = ("sample_rate", "n_fft", "hop_length", "n_mels", "n_mfcc", "n_chroma")
 
 
 def n_frames(n_samples: Any, hop_length: int = 512) -> Any:
-    """How many frames clips of so many samples have; an integer, or an array of them."""
-    return 1 + n_samples // hop_length
+    """How many frames clips of so many samples have; an integer, or an array of them.
+
+    Raises ZooError for what are no whole numbers, and for a hop below 1.
+    """
+    if (hop := arguments.whole(hop_length, "hop_length")) < 1:
+        raise ZooError(f"hop_length must be at least 1, got {hop}")
+    if not hasattr(n_samples, "shape"):
+        return 1 + arguments.whole(n_samples, "n_samples") // hop
+    if not jnp.issubdtype(n_samples.dtype, jnp.integer):
+        raise ZooError(f"n_samples must be integers, got {n_samples.dtype}")
+    return 1 + n_samples // hop
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from zoo import arguments
+from zoo.arguments import as_array
 from zoo.errors import ZooError
 
 
@@ -95,15 +96,18 @@ def _places(frames: jax.Array, n_frames: jax.Array) -> jax.Array:
 
 
 def _checked(frames: Any, n_frames: Any) -> tuple[jax.Array, jax.Array]:
-    x = jnp.asarray(frames)
+    x = frames if isinstance(frames, jax.Array) else as_array(frames, "frames")
     if x.ndim < 2 or x.size == 0 or not jnp.issubdtype(x.dtype, jnp.floating):
         raise ZooError(f"frames must be floats (..., F, n), got {x.dtype} {x.shape}")
     batch = x.shape[:-2]
-    counts = jnp.full(batch, x.shape[-2]) if n_frames is None else jnp.asarray(n_frames)
+    if n_frames is None:
+        counts: Any = np.full(batch, x.shape[-2], np.int32)
+    else:
+        counts = n_frames if isinstance(n_frames, jax.Array) else as_array(n_frames, "n_frames")
     if counts.shape != batch or not jnp.issubdtype(counts.dtype, jnp.integer):
         raise ZooError(f"n_frames must be integers {batch}, one for each clip, got {counts.dtype} {counts.shape}")
     if not isinstance(counts, jax.core.Tracer):
         known = np.asarray(counts)
         if known.min() < 1 or known.max() > x.shape[-2]:
             raise ZooError(f"n_frames must lie between 1 and {x.shape[-2]}, got {known.min()} to {known.max()}")
-    return x.astype(jnp.float32), counts.astype(jnp.int32)
+    return jnp.asarray(x, jnp.float32), jnp.asarray(counts, jnp.int32)

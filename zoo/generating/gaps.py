@@ -39,7 +39,7 @@ def find_gap(n_samples: int, sample_rate: int, start_s: float, seconds: float, n
         where = "outside" if start >= n_samples else "at the very end of"
         raise ZooError(
             f"{name}: a gap from {start_s:g} to {start_s + seconds:g} s lies {where} its {total_s:.3f} s: to go on "
-            "behind an end is --continue"
+            "behind an end is --continue (zoo.generating.extend)"
         )
     if stop <= start:
         raise ZooError(f"{name}: a gap of {seconds:g} s holds no sample")

@@ -106,14 +106,24 @@ def vary(
     )
 
 
-def checked(prior: ReadyPrior | None, n: int, sampling: Sampling | None, first: int) -> Sampling:
-    """The way to sample; raises ZooError for numbers of sounds that are none, and for a label that is not known."""
+def checked(
+    prior: ReadyPrior | None, n: int, sampling: Sampling | None, first: int, *, needed: bool = True
+) -> Sampling:
+    """The way to sample; raises ZooError for numbers of sounds that are none, and for a label that is not known.
+
+    Also for what is no prior, of which None is one unless it is `needed`.
+    """
     if arguments.whole(n, "n") < 1:
         raise ZooError(f"n must be at least 1, got {n}")
     if not 0 <= arguments.whole(first, "first") <= LAST - n:
         raise ZooError(f"first must be from 0 to {LAST - n}, got {first}")
-    how = sampling or Sampling()
-    if prior is not None:
+    how = (
+        Sampling()
+        if sampling is None
+        else arguments.instance(sampling, Sampling, "sampling", "zoo.generating.Sampling(…)")
+    )
+    if needed or prior is not None:
+        prior = arguments.instance(prior, ReadyPrior, "prior", "zoo.generating.load(…)")
         prior.label_number(how.label)
     elif how.label is not None:
         raise ZooError(f"label {how.label}: without a prior there are no labels")

@@ -137,7 +137,7 @@ def load(path: str | Path, codec: str | Path | None = None) -> ReadyPrior:
             return ReadyPrior(module, variables, candidate, metadata)
     raise ZooError(
         f"{place}: its codec is neither in the run, nor at {metadata['config'].get('codec')}, nor below runs/: name it "
-        f"with --codec (weights {module.codec_hash})"
+        f"with --codec (codec=…); its weights are {module.codec_hash}"
     )
 
 

@@ -35,11 +35,8 @@ def fill(
     Outside the gap all samples are those of `samples`, (T,) or (T, C); what was in it is not looked at. A gap of up to
     0.2 s needs no prior. Raises ZooError for a gap that is not within the audio, and a longer one where there is none.
     """
-    how = checked(prior, n, sampling, first)
-    clip = as_clip(samples)
-    if prior is None and sample_rate is None:
-        raise ZooError("without a prior, sample_rate must be given")
-    rate = prior.sample_rate if prior and sample_rate is None else arguments.sample_rate(sample_rate)
+    how = checked(prior, n, sampling, first, needed=False)
+    clip, rate = as_clip(samples), _rate(prior, sample_rate)
     gap = find_gap(len(clip), rate, start_s, seconds)
     found = np.repeat(clip[None], n, axis=0)
     found[:, gap.start : gap.stop] = _patches(prior, clip, rate, gap, range(first, first + n), how)
@@ -47,7 +44,7 @@ def fill(
 
 
 def extend(
-    prior: ReadyPrior,
+    prior: ReadyPrior | None,
     samples: Any,
     sample_rate: int | None = None,
     *,
@@ -56,10 +53,12 @@ def extend(
     first: int = 0,
     sampling: Sampling | None = None,
 ) -> np.ndarray:
-    """Audio (T,) or (T, C) as it is, and n ways in which it may go on for `seconds`: float32 (n, T + more, C)."""
-    how = checked(prior, n, sampling, first)
-    clip = as_clip(samples)
-    rate = prior.sample_rate if sample_rate is None else arguments.sample_rate(sample_rate)
+    """Audio (T,) or (T, C) as it is, and n ways in which it may go on for `seconds`: float32 (n, T + more, C).
+
+    Raises ZooError for values without sense, and for what is longer than it can be without a prior.
+    """
+    how = checked(prior, n, sampling, first, needed=False)
+    clip, rate = as_clip(samples), _rate(prior, sample_rate)
     if not 0 < arguments.number(seconds, "seconds") < 1e5 or (more := round(seconds * rate)) < 1:
         raise ZooError(f"seconds must be positive, and fewer than 100,000, got {seconds:g}")
     longer = np.pad(clip, ((0, more), (0, 0)))
@@ -68,6 +67,14 @@ def extend(
         prior, longer, rate, Gap(len(clip), len(longer), len(longer)), range(first, first + n), how
     )
     return found
+
+
+def _rate(prior: ReadyPrior | None, sample_rate: int | None) -> int:
+    if sample_rate is not None:
+        return arguments.sample_rate(sample_rate)
+    if prior is None:
+        raise ZooError("without a prior, sample_rate must be given")
+    return prior.sample_rate
 
 
 def _patches(

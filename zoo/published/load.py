@@ -14,7 +14,7 @@ from typing import Any, get_args
 import jax
 import numpy as np
 
-from zoo import families
+from zoo import families, given
 from zoo.arguments import as_path, number
 from zoo.audio.output import check_whole_folder
 from zoo.bitstream import entropy
@@ -116,7 +116,7 @@ def export(
     one that exists is replaced with `force`, if it is of this kind. Raises ZooError where that is not so, for a
     precision of a published family, and for weights that the precision cannot hold.
     """
-    folder = Path(as_path(folder))
+    codec, folder = given.codec(codec), Path(as_path(folder))
     check_folder(folder, force=force)
     if not {"family", "model"} <= codec.metadata.keys():
         raise ZooError("the codec does not say of which family it is: zoo.ready_codec makes one that can be exported")

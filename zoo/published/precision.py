@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from zoo import given
 from zoo.errors import ZooError
 from zoo.ready import ReadyCodec
 
@@ -31,6 +32,7 @@ def narrow(array: np.ndarray, precision: Precision) -> np.ndarray:
 
 def rounded(codec: ReadyCodec, precision: Precision) -> ReadyCodec:
     """The codec whose weights are those of `codec` as a type has them, in float32 again; errors as of `narrow`."""
+    codec = given.codec(codec)
     if precision == "float32":
         return codec
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from zoo import audio
+from zoo import arguments, audio
 from zoo.audio.arrays import as_audio
 from zoo.audio.padding import padded_length
+from zoo.codec import Codec
 from zoo.errors import ZooError
 
 PIECE_S = 10.0
@@ -22,6 +23,7 @@ _STEPS = 4
 """lengths that are compiled in each octave; a piece is filled up to the next of them"""
 
 
+@runtime_checkable
 class Extractor(Protocol):
     """What makes vectors of clips, such as an `embedding.Embedder`."""
 
@@ -36,7 +38,12 @@ class Extractor(Protocol):
 
 def vectors(extractor: Extractor, samples: np.ndarray, sample_rate: int) -> dict[str, np.ndarray]:
     """Vectors (V,) of each set for one clip (T,) or (T, C) at `sample_rate` Hz; raises ZooError as `as_audio` does."""
-    clip = as_audio(samples)
+    # a bare codec has all that the protocol asks for
+    if isinstance(extractor, Codec) or not isinstance(extractor, Extractor):
+        raise ZooError(
+            f"extractor must be what zoo.recognise.embedder(…) gives, an Embedder, got a {type(extractor).__name__}"
+        )
+    clip, sample_rate = as_audio(samples), arguments.sample_rate(sample_rate)
     if clip.ndim == 3:
         raise ZooError(f"a clip is (T,) or (T, C), got shape {clip.shape}")
     return next(_of_clips(extractor, [clip if clip.ndim == 2 else clip[:, None]], [sample_rate]))

@@ -19,8 +19,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from zoo import synth
+from zoo import given, synth
 from zoo.codec import Codec
+from zoo.errors import ZooError
 from zoo.ready import ReadyCodec
 from zoo.recognise import layers, pooling
 from zoo.recognise.pooling import Bins
@@ -93,8 +94,11 @@ class Embedder:
 def embedder(codec: ReadyCodec, sets: Sequence[str] = SETS) -> Embedder:
     """The embedder of these sets, for which the reference sounds go through the codec's encoder.
 
-    A set that the codec has not (an encoder without layers) is left out.
+    A set that the codec has not (an encoder without layers) is left out. Raises ZooError for one that is not in SETS.
     """
+    codec = given.codec(codec)
+    if not isinstance(sets, list | tuple) or not sets or not all(name in SETS for name in sets):
+        raise ZooError(f"sets must be some of {', '.join(SETS)}, got {' '.join(repr(sets).split())[:80]}")
     paths = layers.choose(codec.module, codec.variables) if "layers" in sets else ()
     found, opposite = _references(codec, paths)
     wanted = [name for name in sets if name in found]

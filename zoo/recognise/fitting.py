@@ -15,6 +15,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
+from zoo import arguments
 from zoo.console import extras
 from zoo.errors import ZooError
 from zoo.recognise.classifier import FURTHEST, KINDS, Classifier, Preprocessing
@@ -36,15 +37,20 @@ def fit(
 ) -> Classifier:
     """A classifier of vectors (N, V) with labels (N,); clips of one of the `groups` (N,) are never on both sides.
 
-    Raises ZooError for a kind that there is not, for vectors that are not finite, and where packages are missing.
+    Raises ZooError for a kind that there is not, for vectors that are not finite, where there are not as many labels
+    and groups as vectors, and where packages are missing.
     """
-    if kind not in KINDS:
-        raise ZooError(f"unknown classifier {kind!r}; there are {', '.join(KINDS)}")
+    if not isinstance(kind, str) or kind not in KINDS:
+        said = " ".join(repr(kind).split())[:80]
+        raise ZooError(f"unknown classifier {said}; there are {', '.join(KINDS)}")
     extras.require("recognise")
+    vectors, labels, groups = _checked(vectors, labels, groups)
+    if not 0 <= (seed := arguments.whole(seed, "seed")) < 2**32:
+        raise ZooError(f"seed must lie between 0 and {2**32 - 1}, got {seed}")
     if not np.isfinite(vectors).all():
         raise ZooError("features are not finite: the codec may be damaged")
-    names = tuple(sorted(set(map(str, labels))))
-    numbers = np.searchsorted(np.array(names), np.asarray(labels, str))
+    names = tuple(sorted(set(labels)))
+    numbers = np.searchsorted(np.array(names), np.array(labels))
     from threadpoolctl import threadpool_limits
 
     # matrices this small are not worth a second thread, which on a busy machine makes a fit forty times slower
@@ -53,6 +59,21 @@ def fit(
         preprocessing = preprocess(vectors, n_components)
         layers = _layers(kind, preprocessing(vectors), numbers, strength=strength, seed=seed)
     return Classifier(kind, names, preprocessing, layers)
+
+
+def _checked(vectors: Any, labels: Any, groups: Any) -> tuple[np.ndarray, list[str], np.ndarray | None]:
+    """What a classifier is fitted to, each of N; raises ZooError, naming it, for anything else."""
+    found = arguments.as_array(vectors, "vectors")
+    if found.ndim != 2 or 0 in found.shape:
+        raise ZooError(f"vectors must be (N, V) and not empty, got shape {found.shape}")
+    listed = labels.tolist() if isinstance(labels, np.ndarray) else labels
+    if not isinstance(listed, list | tuple) or not all(isinstance(one, str | int) for one in listed):
+        raise ZooError(f"labels must be a class for each vector, got {' '.join(repr(labels).split())[:80]}")
+    numbers = None if groups is None else arguments.as_array(groups, "groups")
+    for name, shape in (("labels", (len(listed),)), ("groups", None if numbers is None else numbers.shape)):
+        if shape not in (None, (len(found),)):
+            raise ZooError(f"{name} must be one for each of {len(found)} vectors, got shape {shape}")
+    return found, [str(label) for label in listed], numbers
 
 
 def preprocess(vectors: np.ndarray, n_components: int | None = None) -> Preprocessing:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo import audio
+from zoo import arguments, audio, given
 from zoo.arguments import as_path
 from zoo.audio import check_output
 from zoo.errors import CheckpointError, ZooError
@@ -61,11 +61,16 @@ class Index:
     def nearest(self, vector: np.ndarray, top: int = 5, *, without: str | Path | None = None) -> tuple[Neighbour, ...]:
         """The `top` sounds nearest to a vector (V,) of length one, or all where there are fewer, the nearest first.
 
-        `without` is a file that is left out, such as the one asked for. Raises ZooError for a `top` below 1.
+        `without` is a file that is left out, such as the one asked for. Raises ZooError for a vector of another
+        size, and for a `top` below 1.
         """
-        if top < 1:
-            raise ZooError(f"--top must be at least 1, got {top}")
-        similarity = self.vectors @ vector.astype(np.float32)
+        if (top := arguments.whole(top, "top")) < 1:
+            raise ZooError(f"top must be at least 1, got {top}")
+        wanted = arguments.as_array(vector, "vector")
+        if wanted.shape != self.vectors.shape[1:]:
+            size = self.vectors.shape[1]
+            raise ZooError(f"vector must be ({size},), as zoo.recognise.query gives it, got shape {wanted.shape}")
+        similarity = self.vectors @ wanted.astype(np.float32)
         n = min(top + 1, len(similarity))
         best = np.argpartition(-similarity, n - 1)[:n]
         best = best[np.lexsort((best, -similarity[best]))]
@@ -94,7 +99,7 @@ def update(
     another name and then replaced, every SAVE_EVERY_S seconds: whenever the process ends, all of it is there. Raises
     ZooError for a folder without audio, or of which nothing can be read, and where the index cannot be written.
     """
-    root = Path(as_path(root))
+    codec, root = given.codec(codec), Path(as_path(root))
     target = place(root) if file is None else Path(as_path(file))
     if target.is_dir() or not target.parent.is_dir():
         raise ZooError(f"{target}: is no place for an index: it is a file in a folder that is there")
@@ -136,6 +141,8 @@ def query(codec: ReadyCodec, index: Index, samples: np.ndarray, sample_rate: int
 
     Raises ZooError for a codec that is not that of the index.
     """
+    codec = given.codec(codec)
+    index = arguments.instance(index, Index, "index", "zoo.recognise.update(…)")
     if codec.digest.hex() != index.digest:
         raise ZooError("the index was made with another codec")
     embedder = embedding.restored(codec, (), {SET: index.calibration})
@@ -182,7 +189,9 @@ def _save(index: Index, target: Path) -> None:
     try:
         weights.write_safetensors(target, tensors, {"codec_zoo_index": str(FORMAT), "digest": index.digest})
     except OSError as error:
-        raise ZooError(f"{target}: cannot be written ({error.strerror}); --index names another place") from None
+        raise ZooError(
+            f"{target}: cannot be written ({error.strerror}); --index (file=…) names another place"
+        ) from None
 
 
 def _load(target: Path, root: Path, codec: ReadyCodec, on_note: Callable[[str], None]) -> Index | None:

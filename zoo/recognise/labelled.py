@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo import audio
+from zoo import arguments, audio
 from zoo.arguments import as_path
 from zoo.console.terminal import printable, report
 from zoo.errors import ZooError
@@ -71,6 +71,7 @@ def folds(labelled: Labelled, seed: int = 0) -> np.ndarray:
     and must not be on both sides. More than five numbers are dealt out to five folds. Otherwise each class is shuffled
     and dealt out, so that the folds are alike.
     """
+    labelled = arguments.instance(labelled, Labelled, "labelled", "zoo.recognise.read_labelled(…)")
     numbers = [re.match(r"(\d+)\D", path.name) for path in labelled.files]
     if all(numbers) and len({found[1] for found in numbers if found}) > 1:
         leading = [int(found[1]) for found in numbers if found]

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from zoo import arguments, given
 from zoo.arguments import as_path
 from zoo.errors import CheckpointError, ZooError
 from zoo.published.files import weights
@@ -52,6 +53,7 @@ class Probe:
 
     def extractors(self, codec: ReadyCodec) -> dict[str, Extractor]:
         """What computes the features; raises ZooError for a codec that is not the probe's."""
+        codec = given.codec(codec)
         if codec.digest.hex() != self.digest:
             raise ZooError(
                 f"this probe was trained on another codec: its weights are {self.digest}, those of "
@@ -64,8 +66,8 @@ class Probe:
 
         Raises ZooError for a `top` below 1.
         """
-        if top < 1:
-            raise ZooError(f"--top must be at least 1, got {top}")
+        if (top := arguments.whole(top, "top")) < 1:
+            raise ZooError(f"top must be at least 1, got {top}")
         chances = self.classifier.probabilities(joined(found, self.sets)[None])[0]
         order = np.argsort(-chances, kind="stable")[:top]
         return tuple(Guess(self.classifier.classes[i], float(chances[i])) for i in order)
@@ -97,11 +99,13 @@ def joined(found: Mapping[str, Mapping[str, np.ndarray]], sets: Sequence[str]) -
 def check_sets(sets: Sequence[str]) -> None:
     """Raises ZooError for no sets of features, and for one that there is not or that is named twice."""
     if not sets or len(set(sets)) < len(sets) or not set(sets) <= set(SETS):
-        raise ZooError(f"--features {' '.join(sets)}: choose one or more of {', '.join(SETS)}")
+        raise ZooError(f"features {' '.join(sets)}: choose one or more of {', '.join(SETS)}")
 
 
 def make(fitted: Classifier, embedder: Embedder, sets: Sequence[str]) -> Probe:
     """The probe of a classifier that was fitted to vectors of these sets by this embedder."""
+    fitted = arguments.instance(fitted, Classifier, "fitted", "zoo.recognise.fit(…)")
+    embedder = arguments.instance(embedder, Embedder, "embedder", "zoo.recognise.embedder(…)")
     calibrations = {name: one.arrays for name, one in embedder.calibrations.items() if name in sets}
     codec = embedder.codec
     path = str(codec.metadata.get("path", ""))
@@ -118,6 +122,7 @@ def make(fitted: Classifier, embedder: Embedder, sets: Sequence[str]) -> Probe:
 
 def save(probe: Probe, path: str | Path) -> None:
     """Writes a probe as `.safetensors`, whole or not at all; raises ZooError where it cannot be written."""
+    probe, path = arguments.instance(probe, Probe, "probe", "zoo.recognise.load(…)"), as_path(path)
     tensors = {f"classifier.{name}": array for name, array in probe.classifier.arrays.items()}
     for name, arrays in probe.calibrations.items():
         tensors |= {f"calibration.{name}.{part}": np.asarray(array, np.float32) for part, array in arrays.items()}

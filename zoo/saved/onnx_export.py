@@ -17,6 +17,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from zoo import given
+from zoo.arguments import as_path
 from zoo.audio.output import check_whole_folder
 from zoo.console import extras
 from zoo.errors import ZooError
@@ -86,8 +88,8 @@ def export(
     then, where the extra "onnx" is missing, where the folder exists and `force` is false or it holds other files, and
     for lengths, batches and levels that cannot be.
     """
+    codec, folder = given.codec(codec), Path(as_path(folder))
     extras.require("onnx")
-    folder = Path(folder)
     check_folder(folder, force=force)
     graphs = _graphs(codec, seconds, level, batch_size)
     about = _about(codec, seconds, level)

@@ -65,7 +65,10 @@ def test_tables_and_files(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     with pytest.raises(SystemExit) as stopped:
         command.main([*BASE, *words, "--edits", "mix", "--require", "consistency_db>99"])
     assert stopped.value.code == 1
-    assert capsys.readouterr().err.startswith("missed: tiny: consistency_db is ")
+    kept, missed = capsys.readouterr().err.splitlines()
+    assert kept.endswith("edit.json: what was there is kept as edit-1.json")
+    assert missed.startswith("missed: tiny: consistency_db is ")
+    assert json.loads(Path("out/edit-1.json").read_text()) == rows
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def test_files_codes_latents_and_streams_take_the_same_arrays_and_scale_them_ali
     np.testing.assert_array_equal(codec.encode_latents(given), codec.encode_latents(samples))
 
 
-@pytest.mark.parametrize("kind", [np.int64, np.uint16, np.uint32, bool, np.complex64])
+@pytest.mark.parametrize("kind", [np.int64, np.uint16, np.uint32, bool])
 def test_a_type_without_a_known_full_scale_is_named(build, kind):
     (said,) = everywhere(build("autoencoder"), np.zeros((50, 1), kind))
     assert said.startswith(f"audio of type {np.dtype(kind)} has no full scale that is known: ")
@@ -104,6 +104,7 @@ def test_a_type_without_a_known_full_scale_is_named(build, kind):
 @pytest.mark.parametrize(
     ("audio", "said"),
     [
+        (np.zeros(50, np.complex64), "audio must be an array of numbers, got ndarray (complex64)"),
         (np.array([0.1, None]), "audio must be an array of numbers, got ndarray (object)"),
         (None, "audio must be an array of numbers, got NoneType (object)"),
         ("song.wav", "audio must be an array of numbers, got a name: zoo.audio.read(…).samples reads a file"),

@@ -161,3 +161,10 @@ def test_what_a_reader_warns_of_is_said_once(library, codec, capfd):
     assert corpus(capfd, "--bitrate", "24").count(warning) == 1
     main(["encode", "lib/a.wav", "a.zac"])
     assert warning in capfd.readouterr().err.splitlines()
+
+
+@pytest.mark.parametrize(("folders", "name"), [(("", "out"), "input"), ((".", ""), "output")])
+def test_a_folder_without_a_name_is_not_the_one_where_the_command_runs(here, capfd, folders, name):
+    before = sorted(here.iterdir())
+    assert complaint(capfd, "encode", "--corpus", *folders) == f"error: the name of an {name} is empty\n"
+    assert sorted(here.iterdir()) == before

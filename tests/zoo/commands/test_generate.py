@@ -79,6 +79,7 @@ def test_a_file_goes_on_and_is_varied(there):
         (["--codec", "runs/flow"], "'latent_flow' is no codec"),
         (["--ckpt", "runs/tiny"], "'vae' is no model of latents"),
         (["--n", "0"], "--n must be at least 1"),
+        (["--n", "1000000000000"], "--n must be at most 1000000, got"),
         (["--seconds", "-1"], "seconds must be positive"),
     ],
 )
@@ -95,3 +96,10 @@ def test_the_only_prior_is_found(there, capfd):
     assert (there / "out" / "sound_000.wav").exists()
     assert "file, not a folder" in complaint(capfd, "generate", "song.wav")
     assert "no folder" in complaint(capfd, "generate", "a/b/c")
+
+
+def test_a_folder_without_a_name_is_not_the_one_where_the_command_runs(there, capfd):
+    before = sorted(there.iterdir())
+    said = complaint(capfd, "generate", "", "--fill", "song.wav", "--start", "1", "--seconds", "0.02")
+    assert said == "error: the name of an output is empty\n"
+    assert sorted(there.iterdir()) == before

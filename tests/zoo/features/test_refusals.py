@@ -20,7 +20,7 @@ NAN = np.where(np.arange(4000) == 7, np.nan, 0.0)
         (lambda: features.mfcc(np.float32(1), 22_050), "audio is empty|audio must"),
         (lambda: features.rms(AUDIO.astype(np.int16), 22_050), "floating-point samples, got int16"),
         (lambda: features.rms(AUDIO[None, :, None], 22_050), "clips of 1 samples, since time is the last axis"),
-        (lambda: features.rms("song.wav", 22_050), "floating-point samples"),
+        (lambda: features.rms("song.wav", 22_050), "audio must be an array of numbers, got a name"),
         (lambda: features.rms(NAN, 22_050), "audio is not finite: sample 7 is nan"),
         (lambda: features.rms(np.stack([AUDIO, NAN]), 22_050), "sample 7 of clip 1 is nan"),
         (lambda: list(features.extract_each([AUDIO, NAN], 22_050, "rms")), "clip 1 is not finite"),

@@ -57,8 +57,10 @@ def test_only_what_is_new_or_has_changed_is_embedded_and_what_is_gone_is_gone(tm
     assert nearest[0].similarity == pytest.approx(1, abs=1e-4)
     assert changed.nearest(vector, 1, without=root / "sine" / "1.wav")[0].path != root / "sine" / "1.wav"
     assert len(changed.nearest(vector, 99)) == 6
-    with pytest.raises(ZooError, match="--top must be at least 1"):
+    with pytest.raises(ZooError, match="top must be at least 1"):
         changed.nearest(vector, 0)
+    with pytest.raises(ZooError, match=r"vector must be \(\d+,\), as zoo.recognise.query gives it, got shape \(3,\)"):
+        changed.nearest(vector[:3], 2)
     other = make("autoencoder")
     with pytest.raises(ZooError, match="another codec"):
         index.query(other, changed, sine(0), RATE)

@@ -32,7 +32,7 @@ def test_a_probe_recognises_and_is_the_same_when_read(trained, small, tmp_path):
         assert len(found) == 2
         assert found == trained.classify_samples(small.codec, kind(50), RATE, top=9)
         assert np.isclose(sum(guess.probability for guess in found), 1)
-    with pytest.raises(ZooError, match="--top must be at least 1, got 0"):
+    with pytest.raises(ZooError, match="top must be at least 1, got 0"):
         again.classify_samples(small.codec, sine(0), RATE, top=0)
     with pytest.raises(ZooError, match="trained on another codec"):
         again.classify_samples(make("autoencoder"), sine(0), RATE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from zoo.errors import ZooError
 
@@ -26,8 +27,18 @@ FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG
 INTEGER_BITS = {"PCM_16": 16, "PCM_24": 24}
 WRITE_BLOCK = 1 << 16  # frames per call: libvorbis overflows its stack when handed minutes at once
 
+MOST_CHANNELS = 1024
+"""that libsndfile writes"""
+
 INSTALL = "pip install -e '.[formats]'"
 """What brings FFmpeg's decoders (PyAV)."""
+
+
+def check_subtype(path: str | Path, subtype: Any) -> str | None:
+    """What is asked for as a subtype; raises ZooError, naming `path`, for what is neither a name nor None."""
+    if subtype is None or isinstance(subtype, str):
+        return subtype
+    raise ZooError(f"{path}: a subtype is a name such as 'PCM_24', got {str(subtype)[:80]}")
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from zoo.arguments import as_path
 from zoo.audio.decoders import container, ffmpeg, flac, joined, library, mpeg_source, ogg, pcm, promised
 from zoo.audio.decoders.formats import INSTALL
 from zoo.audio.decoders.library import LibraryPart
@@ -69,13 +70,16 @@ class FileInfo:
         return self.parts[0].open(self.path) if len(self.parts) == 1 else joined.JoinedSource(self.path, self.parts)
 
 
-def inspect(path: Path, *, count: bool = True, stream: int | None = None, raw: RawFormat | None = None) -> FileInfo:
+def inspect(
+    path: str | Path, *, count: bool = True, stream: int | None = None, raw: RawFormat | None = None
+) -> FileInfo:
     """Finds out what a file is; its length is found by what decodes, whatever the header says.
 
     With `count` false, that is left open where the whole file would have to be decoded. `stream` chooses among the
     audio streams of a container (from 0), `raw` says that there is no header. Raises ZooError, naming the file, if it
     is missing, no file, holds no samples or no such stream, is not audio, or needs decoders that are not installed.
     """
+    path = Path(as_path(path))
     if no_folder(path) != "file":
         raise ZooError(f"{path}: is a pipe, not a file")
     if stream is not None and stream < 0:
