@@ -1,8 +1,8 @@
 """Many clips at once: their chunks are computed in batches, as they come in, whatever the clips' lengths.
 
-Each clip is pushed on its own. `step` computes up to the codec's batch size of the windows that wait: one of each stream
-where layers remember what came before, else any number. What is computed together is decided by what was pushed, and by
-nothing else, so that the same pushes and steps give the same bits.
+Each clip is pushed on its own. `step` computes up to the codec's batch size of the windows that wait: one of each
+stream where layers remember what came before, else any number. What is computed together is decided by what was pushed,
+and by nothing else, so that the same pushes and steps give the same bits.
 """
 
 from __future__ import annotations
