@@ -58,7 +58,7 @@ def close(found: np.ndarray, wanted: np.ndarray) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_clip_among_others_is_what_it_is_alone(build, name):
     codec, alone = ready(build, name), chunks(build, name, 1)
-    together = chunks(build, name, 4)  # fewer than one of the clips has streams
+    together = chunks(build, name, 2)  # fewer than one of the clips has streams
     whole = codec.module.encodes_whole  # and compiled for each length
     made = clips(codec, *([50, 7, 31, 12, 90, 24], [1, 2, 1, 5, 1, 1]) if not whole else ([16, 9, 40], [1, 2, 1]))
     batches = Batches(together, lambda latents, n_frames: latents)
@@ -89,11 +89,11 @@ def test_a_clip_among_others_is_what_it_is_alone(build, name):
         close(np.concatenate(among.take_values(), axis=1), wanted)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "neucodec"])
 def test_streams_of_a_batch_are_what_they_are_alone(build, name):
     codec = ready(build, name)
-    several, alone = (chunks(build, name, batch_size) for batch_size in (4, 1))
-    (audio,) = clips(codec, [16 if codec.module.encodes_whole else 40], [7])
+    several, alone = (chunks(build, name, batch_size) for batch_size in (2, 1))
+    (audio,) = clips(codec, [40], [5])
 
     def coded(by: Chunks) -> tuple[np.ndarray, np.ndarray]:
         encoder, decoder = FrameEncoder(by, len(audio)), FrameDecoder(by, len(audio))
