@@ -88,6 +88,14 @@ def whole(value: Any, name: str) -> int:
     return int(found)
 
 
+def count(value: Any, name: str) -> int:
+    """A whole number from 1 on; raises ZooError, naming it, for anything else."""
+    found = whole(value, name)
+    if found < 1:
+        raise ZooError(f"{name} must be at least 1, got {found}")
+    return found
+
+
 def sample_rate(value: Any) -> int:
     """Whole Hz, as many as a file can have; raises ZooError for anything else."""
     rate = whole(value, "sample_rate")

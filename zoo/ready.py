@@ -101,10 +101,7 @@ class ReadyCodec(coding.CodecParts):
         ties that rounding decides. Without it a codec computes one stream at a time on a CPU, and 16 on accelerators.
         Raises ZooError for a number below 1.
         """
-        size = arguments.whole(batch_size, "batch_size")
-        if size < 1:
-            raise ZooError(f"batch_size must be at least 1, got {size}")
-        return dataclasses.replace(self, batch_size=size)
+        return dataclasses.replace(self, batch_size=arguments.count(batch_size, "batch_size"))
 
     @property
     def symbols(self) -> SymbolFormat:

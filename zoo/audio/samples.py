@@ -77,8 +77,7 @@ def check_scale(samples: np.ndarray, name: str = "") -> None:
 
 def mix_channels(samples: np.ndarray, channels: int) -> np.ndarray:
     """Mixes (T, C) to (T, channels): the mean down to mono, copies on the way up; other counts go through mono."""
-    if arguments.whole(channels, "channels") < 1:
-        raise ZooError(f"channels must be at least 1, got {channels}")
+    channels = arguments.count(channels, "channels")
     samples = arguments.as_array(samples, "samples")
     if samples.ndim != 2:
         raise ZooError(f"expected samples (T, C), got shape {samples.shape}")

@@ -39,7 +39,7 @@ class Batches:
         self.chunks, self.finish = chunks, finish
         whole = chunks.module.encodes_whole
         self._lanes: Lanes | None = None if whole else chunks.encoder_lanes(chunks.batch_size)
-        self._remembers = chunks.encoder_remembers
+        self.remembers = chunks.encoder_remembers
         self._clips: list[BatchedClip] = []
         self._places: list[int] = list(range(self._lanes.n_places)) if self._lanes else []  # that are free
         self._coming: deque[tuple[list[_Entry], Array]] = deque()
@@ -57,7 +57,7 @@ class Batches:
     def n_ready(self) -> int:
         """The streams' windows that could be computed at once now."""
         self._give_places()
-        return sum(clip.n_ready(self._remembers) for clip in self._clips)
+        return sum(sum(map(clip.n_ready, clip.streams)) for clip in self._clips)
 
     @property
     def is_full(self) -> bool:
@@ -75,7 +75,7 @@ class Batches:
         windows = np.stack([entry.window.samples[entry.stream] for entry in entries])
         masks = np.stack([entry.window.mask for entry in entries])
         n_frames = np.array([entry.window.n_frames for entry in entries], np.int32)
-        places = [entry.clip.places[entry.stream] if self._remembers else 0 for entry in entries]
+        places = [entry.clip.places[entry.stream] if self.remembers else 0 for entry in entries]
         latents = self._lanes.run(places, windows, masks)
         self._coming.append((entries, self.finish(latents, filled(n_frames, filled_up(len(entries))))))
         for clip in [clip for clip in self._clips if clip.is_computed]:
@@ -96,7 +96,7 @@ class Batches:
 
     def _give_places(self) -> None:
         """Has clips that wait for their streams' places take those that are free, in the order in which they came."""
-        if not self._remembers or self._lanes is None:
+        if not self.remembers or self._lanes is None:
             return
         for clip in self._clips:
             if clip.places:
@@ -114,14 +114,12 @@ class Batches:
     def _choose(self) -> list[_Entry]:
         """The windows to compute next, of one shape."""
         self._give_places()
-        ready = [
-            (clip, stream) for clip in self._clips for stream in clip.streams if clip.n_ready(self._remembers, stream)
-        ]
+        ready = [(clip, stream) for clip in self._clips for stream in clip.streams if clip.n_ready(stream)]
         # where layers look ahead, the first window of a clip is longer: those go first, that none has long to wait
         size = max((clip.waiting[stream][0].samples.shape[1] for clip, stream in ready), default=0)
         chosen: list[_Entry] = []
         for clip, stream in ready:
-            for _ in range(clip.n_ready(self._remembers, stream)):
+            for _ in range(clip.n_ready(stream)):
                 if len(chosen) == self.chunks.batch_size:
                     return chosen
                 if clip.waiting[stream][0].samples.shape[1] == size:
@@ -195,12 +193,10 @@ class BatchedClip:
             self._given += 1
         return found
 
-    def n_ready(self, remembers: bool, stream: int | None = None) -> int:
-        """How many windows, of one stream or all, could be computed now."""
-        if remembers and not self.places:
-            return 0
-        queues = self.waiting if stream is None else [self.waiting[stream]]
-        return sum(min(len(queue), 1) if remembers else len(queue) for queue in queues)
+    def n_ready(self, stream: int) -> int:
+        """How many windows of a stream could be computed now."""
+        n = len(self.waiting[stream])
+        return min(n, len(self.places), 1) if self._batches.remembers else n
 
     def take(self, stream: int) -> _Entry:
         """The next window of a stream."""

@@ -23,13 +23,13 @@ class Chunks:
 
     def __init__(self, module: Codec, variables: dict[str, Any], chunk_frames: int, batch_size: int = 1) -> None:
         self.module, self.chunk_frames, self.batch_size = module, chunk_frames, batch_size
-        self.variables = variables
+        self._variables = variables
         self._known_carries: dict[tuple[str, tuple[int, ...]], Carry] = {}
 
     def with_variables(self, variables: dict[str, Any]) -> Chunks:
         """The same compiled functions for other weights of the same shapes."""
         other = copy.copy(self)
-        other.variables = jax.device_put(variables)
+        other._variables = jax.device_put(variables)
         return other
 
     def encoder_lanes(self, n_places: int) -> Lanes:
@@ -38,7 +38,7 @@ class Chunks:
         They give latents (chunk_frames, D) of the chunks in the middle. Where the encoder continues, only the end of
         a window is given, what is new.
         """
-        return Lanes(self._encode, self.variables, self.encoder_carry(), n_places, self.batch_size)
+        return Lanes(self._encode, self._variables, self.encoder_carry(), n_places, self.batch_size)
 
     def decoder_lanes(self, latent_dim: int, position: int, n_places: int) -> Lanes:
         """So many streams that begin with frame `position`, for windows (before + chunk + after, D) of theirs.
@@ -47,14 +47,14 @@ class Chunks:
         of a window is given, what is new.
         """
         carry = self.decoder_carry(latent_dim, position)
-        return Lanes(self._decode, self.variables, carry, n_places, self.batch_size)
+        return Lanes(self._decode, self._variables, carry, n_places, self.batch_size)
 
     def quantised(self, latents: Array, n_frames: np.ndarray, level: int) -> Array:
         """Codes int32 (B, chunk_frames, Q), maybe still on their way, of latents (B, chunk_frames, D).
 
         Of these the first n_frames (B,) count.
         """
-        codes: jax.Array = self._quantise(self.variables, latents, n_frames, np.int32(level))
+        codes: jax.Array = self._quantise(self._variables, latents, n_frames, np.int32(level))
         return codes
 
     def quantise(self, latents: np.ndarray, level: int) -> np.ndarray:
@@ -69,7 +69,7 @@ class Chunks:
 
     def contents(self, latent: np.ndarray, n_frames: int) -> np.ndarray:
         """About how many bits the first n_frames of latents (chunk_frames, D) take at each level, (n_levels,)."""
-        return np.asarray(self._contents(self.variables, latent[None], np.int32(n_frames)))
+        return np.asarray(self._contents(self._variables, latent[None], np.int32(n_frames)))
 
     def dequantise(self, codes: np.ndarray, level: int) -> np.ndarray:
         """Latents (N, n, D) of codes (N, n, q), n up to chunk_frames."""
@@ -77,7 +77,7 @@ class Chunks:
         full = _padded(codes.astype(np.int32, copy=False), self.chunk_frames)
 
         def latents(batch: np.ndarray) -> Array:
-            found: jax.Array = self._dequantise(self.variables, batch, np.int32(level))
+            found: jax.Array = self._dequantise(self._variables, batch, np.int32(level))
             return found
 
         return in_batches(latents, full, self.batch_size)[:, :n]
@@ -89,7 +89,7 @@ class Chunks:
         mask = np.pad(mask, (0, padded.shape[1] - n_frames))
 
         def audio(batch: np.ndarray) -> Array:
-            found: jax.Array = self._decode_whole(self.variables, batch, np.stack([mask] * len(batch)))
+            found: jax.Array = self._decode_whole(self._variables, batch, np.stack([mask] * len(batch)))
             return found
 
         return in_batches(audio, padded, self.batch_size)[:, : n_frames * self.module.hop_length]
@@ -103,7 +103,7 @@ class Chunks:
         mask = np.arange(padded_frames) < n_frames
 
         def latents(batch: np.ndarray) -> Array:
-            found: jax.Array = self._encode_whole(self.variables, batch, np.stack([mask] * len(batch)))
+            found: jax.Array = self._encode_whole(self._variables, batch, np.stack([mask] * len(batch)))
             return found
 
         return in_batches(latents, padded, self.batch_size)[:, :n_frames]
@@ -153,7 +153,7 @@ class Chunks:
         def run(variables: Any, given: jax.Array, mask: jax.Array) -> Any:
             return self.module.apply(variables, given, mask, method=method, mutable=["carry"])[1]
 
-        shapes: Carry = jax.eval_shape(run, self.variables, given, mask).get("carry", {})
+        shapes: Carry = jax.eval_shape(run, self._variables, given, mask).get("carry", {})
         self._known_carries[method, given.shape] = shapes
         return shapes
 

@@ -33,9 +33,7 @@ class Stretcher:
 
     def __init__(self, factor: float, sample_rate: int, channels: int) -> None:
         """Raises ZooError for a factor outside `FACTORS`, and for other values without sense."""
-        sample_rate, channels = arguments.sample_rate(sample_rate), arguments.whole(channels, "channels")
-        if channels < 1:
-            raise ZooError(f"channels must be at least 1, got {channels}")
+        sample_rate, channels = arguments.sample_rate(sample_rate), arguments.count(channels, "channels")
         self._factor, self._channels = check_factor(factor), channels
         self._separator = Separator(sample_rate, channels)
         self._vocoder = PhaseVocoder(self._factor, sample_rate, channels)

@@ -38,9 +38,7 @@ def extract_each(
     """
     if batch_size is None:
         batch_size = 1 if jax.default_backend() == "cpu" else _ACCELERATOR_BATCH
-    batch_size = arguments.whole(batch_size, "batch_size")
-    if batch_size < 1:
-        raise ZooError(f"batch_size must be at least 1, got {batch_size}")
+    batch_size = arguments.count(batch_size, "batch_size")
     names = chosen(names)
     if not isinstance(clips, Iterable):
         raise ZooError(

@@ -22,8 +22,7 @@ def n_frames(n_samples: Any, hop_length: int = 512) -> Any:
 
     Raises ZooError for what are no whole numbers, and for a hop below 1.
     """
-    if (hop := arguments.whole(hop_length, "hop_length")) < 1:
-        raise ZooError(f"hop_length must be at least 1, got {hop}")
+    hop = arguments.count(hop_length, "hop_length")
     if not hasattr(n_samples, "shape"):
         return 1 + arguments.whole(n_samples, "n_samples") // hop
     if not jnp.issubdtype(n_samples.dtype, jnp.integer):
@@ -59,10 +58,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name in _WHOLE:
-            count = arguments.whole(getattr(self, name), name)
-            if count < 1:
-                raise ZooError(f"{name} must be at least 1, got {count}")
-            object.__setattr__(self, name, count)
+            object.__setattr__(self, name, arguments.count(getattr(self, name), name))
         for name in ("f_min", "f_max", "top_db", "tuning", "roll_percent", "start_bpm"):
             value = getattr(self, name)
             if value is None and name in ("f_max", "top_db", "tuning"):

@@ -32,8 +32,7 @@ class Sampling:
     """how much more than a sound of any class the class is followed; 1 = as it was learnt"""
 
     def __post_init__(self) -> None:
-        if arguments.whole(self.steps, "steps") < 1:
-            raise ZooError(f"steps must be at least 1, got {self.steps}")
+        arguments.count(self.steps, "steps")
         if arguments.whole(self.seed, "seed") < 0:
             raise ZooError(f"seed must not be negative, got {self.seed}")
         if self.seed > LAST:
@@ -113,8 +112,7 @@ def checked(
 
     Also for what is no prior, of which None is one unless it is `needed`.
     """
-    if arguments.whole(n, "n") < 1:
-        raise ZooError(f"n must be at least 1, got {n}")
+    arguments.count(n, "n")
     if not 0 <= arguments.whole(first, "first") <= LAST - n:
         raise ZooError(f"first must be from 0 to {LAST - n}, got {first}")
     how = (

@@ -64,8 +64,7 @@ class Index:
         `without` is a file that is left out, such as the one asked for. Raises ZooError for a vector of another
         size, and for a `top` below 1.
         """
-        if (top := arguments.whole(top, "top")) < 1:
-            raise ZooError(f"top must be at least 1, got {top}")
+        top = arguments.count(top, "top")
         wanted = arguments.as_array(vector, "vector")
         if wanted.shape != self.vectors.shape[1:]:
             size = self.vectors.shape[1]

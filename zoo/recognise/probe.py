@@ -66,8 +66,7 @@ class Probe:
 
         Raises ZooError for a `top` below 1.
         """
-        if (top := arguments.whole(top, "top")) < 1:
-            raise ZooError(f"top must be at least 1, got {top}")
+        top = arguments.count(top, "top")
         chances = self.classifier.probabilities(joined(found, self.sets)[None])[0]
         order = np.argsort(-chances, kind="stable")[:top]
         return tuple(Guess(self.classifier.classes[i], float(chances[i])) for i in order)
