@@ -18,19 +18,19 @@ def keep(output: Path, content: Any, files: Sequence[str]) -> None:
     """Renames the results in `output` unless all of them are in the `content` that is to take their place.
 
     `files` are what is written together, first the JSON file of that content; they become results-1.json and the like,
-    which is said in a line. Speeds do not count. Raises ZooError, naming the file, where they cannot be renamed.
+    which is said in a line. Others of these files without the first are not results of ours, and are kept like those.
+    Speeds do not count. Raises ZooError, naming the file, where they cannot be renamed.
     """
-    place = output / files[0]
-    if not place.is_file() or _holds(content, place):
+    there = [output / name for name in files if (output / name).is_file()]
+    if not there or (there[0].name == files[0] and _holds(content, there[0])):
         return
     number = next(n for n in range(1, sys.maxsize) if not any(_numbered(output / name, n).exists() for name in files))
-    for name in files:
-        if (output / name).is_file():
-            try:
-                (output / name).rename(_numbered(output / name, number))
-            except OSError as error:
-                raise ZooError(f"{output / name}: cannot be renamed ({error.strerror})") from None
-    print(f"{place}: what was there is kept as {_numbered(place, number).name}", file=sys.stderr)
+    for place in there:
+        try:
+            place.rename(_numbered(place, number))
+        except OSError as error:
+            raise ZooError(f"{place}: cannot be renamed ({error.strerror})") from None
+    print(f"{there[0]}: what was there is kept as {_numbered(there[0], number).name}", file=sys.stderr)
 
 
 def _holds(content: Any, place: Path) -> bool:

@@ -53,15 +53,16 @@ def write(
 ) -> Path:
     """Writes index.html, which needs no other file and no network, and results.json beside it; gives the page's path.
 
-    Examples are taken one by one. Their sound is Opus, so long and at such a rate that `n_examples` (default: the
-    number of examples where they have one, or else of the rows' clips) fit into `page_mb` megabytes; should they not,
-    the last ones are left out and the page says so. Raises ZooError without rows, for versions of another shape than
-    their original, and, naming the path, for a folder that cannot be written.
+    Another report that is there is kept (`evaluate.former.keep`). Examples are taken one by one. Their sound is Opus,
+    so long and at such a rate that `n_examples` (default: the number of examples where they have one, or else of the
+    rows' clips) fit into `page_mb` megabytes; should they not, the last ones are left out and the page says so. Raises
+    ZooError without rows, for versions of another shape than their original, and, naming the path, for a folder that
+    cannot be written.
     """
     if not rows:
         raise ZooError("the report has no results to show")
     directory = Path(directory)
-    former.keep(directory, table.as_records(rows), ("results.json",))
+    former.keep(directory, table.as_records(rows), ("results.json", "index.html"))
     table.write_json(rows, directory / "results.json")
     if n_examples is None:
         n_examples = len(examples) if isinstance(examples, Sized) else len({row.clip for row in rows})

@@ -54,6 +54,13 @@ def test_a_file_of_another_kind_is_kept(tmp_path: Path, text: str) -> None:
     assert (tmp_path / "results-1.json").read_text() == text
 
 
+def test_other_files_of_the_names_are_kept_without_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "results.csv").write_text("a table of somebody's own")
+    tables.report([row("a")], tmp_path)
+    assert f"{tmp_path / 'results.csv'}: what was there is kept as results-1.csv" in capsys.readouterr().err
+    assert (tmp_path / "results-1.csv").read_text() == "a table of somebody's own"
+
+
 def test_results_in_an_object_are_those_of_its_lists(tmp_path: Path) -> None:
     content = {"title": "x", "trials": [{"accuracy": 0.5, "confusion": (1, 2)}], "gaps": []}
     (tmp_path / "probe.json").write_text(json.dumps(content))

@@ -331,6 +331,17 @@ def test_bad_examples_are_named_and_leave_no_half_page(tmp_path: Path, given: Ex
     assert [x.name for x in tmp_path.iterdir()] == ["results.json"]
 
 
+def test_another_report_is_kept(tmp_path: Path) -> None:
+    first = write(tmp_path, rows(("a", "b")), []).read_text()
+    write(tmp_path, rows(), [])  # all of that and more
+    assert {path.name for path in tmp_path.iterdir()} == {"index.html", "results.json"}
+    whole = (tmp_path / "index.html").read_text()
+    assert whole != first
+    write(tmp_path, rows(("c",)), [])
+    assert (tmp_path / "index-1.html").read_text() == whole
+    assert (tmp_path / "results-1.json").is_file()
+
+
 def test_a_report_needs_rows_and_a_folder(tmp_path: Path) -> None:
     with pytest.raises(ZooError, match="no results"):
         write(tmp_path, [], [])
