@@ -38,24 +38,25 @@ RNG = np.random.default_rng(0)
 
 def test_each_balanced_loss_has_its_share_of_the_gradient() -> None:
     shape = (3, 50, 1)
-    gradients = {name: jnp.asarray(scale * RNG.standard_normal(shape), jnp.float32) for name, scale in SCALES.items()}
-    average = balancer.norms(gradients)
+    gradients = {name: (scale * RNG.standard_normal(shape)).astype(np.float32) for name, scale in SCALES.items()}
+    norms, balance = jax.jit(balancer.norms), jax.jit(balancer.balance)
+    average = norms(gradients)
     for name, g in gradients.items():
         assert average[name] == pytest.approx(np.linalg.norm(np.asarray(g).reshape(3, -1), axis=1).mean(), rel=1e-5)
     weights = {"a": jnp.float32(3.0), "b": jnp.float32(1.0)}
-    balanced = balancer.balance(gradients, average, weights, jnp.float32(5.0))
+    balanced = balance(gradients, average, weights, jnp.float32(5.0))
     expected = sum(5.0 * w / 4 * np.asarray(gradients[k]) / float(average[k]) for k, w in (("a", 3.0), ("b", 1.0)))
     np.testing.assert_allclose(balanced, expected, rtol=1e-5)
     # a loss in other units changes nothing
-    louder = gradients | {"b": 1000 * gradients["b"]}
-    again = balancer.balance(louder, balancer.norms(louder), weights, jnp.float32(5.0))
+    louder = gradients | {"b": np.float32(1000) * gradients["b"]}
+    again = balance(louder, norms(louder), weights, jnp.float32(5.0))
     np.testing.assert_allclose(again, balanced, rtol=1e-4, atol=1e-6)
 
 
 def test_balanced_losses_that_all_weigh_nothing_give_no_gradient() -> None:
     gradients = {name: jnp.ones((2, 5, 1)) for name in SCALES}
     weights = dict.fromkeys(SCALES, jnp.float32(0.0))
-    balanced = balancer.balance(gradients, balancer.norms(gradients), weights, jnp.float32(0.0))
+    balanced = jax.jit(lambda g: balancer.balance(g, balancer.norms(g), weights, jnp.float32(0.0)))(gradients)
     np.testing.assert_array_equal(balanced, 0.0)
 
 
@@ -63,13 +64,13 @@ SCALES = {"a": 1.0, "b": 1e-3}
 
 
 def test_a_gradient_is_pulled_from_each_loss_alone() -> None:
-    audio = jnp.asarray(RNG.standard_normal((4, 10, 1)), jnp.float32)
+    audio = RNG.standard_normal((4, 10, 1)).astype(np.float32)
     one = lambda x: {"square": jnp.square(x).sum((1, 2))}  # noqa: E731
     two = lambda x: {"sum": 2 * x.sum((1, 2)), "cube": (x**3).sum((1, 2))}  # noqa: E731
-    found = balancer.loss_gradients([one, two], audio)
+    found = jax.jit(lambda audio: balancer.loss_gradients([one, two], audio))(audio)
     assert set(found.losses) == set(found.gradients) == {"square", "sum", "cube"}
     np.testing.assert_allclose(found.losses["cube"], (audio**3).sum((1, 2)), rtol=1e-6)
-    for name, expected in (("square", 2 * audio), ("sum", 2 * jnp.ones_like(audio)), ("cube", 3 * audio**2)):
+    for name, expected in (("square", 2 * audio), ("sum", 2 * np.ones_like(audio)), ("cube", 3 * audio**2)):
         np.testing.assert_allclose(found.gradients[name], expected, rtol=1e-6)
 
 
@@ -91,9 +92,9 @@ def test_averaged_norms_begin_as_the_mean_and_go_on_as_a_moving_average() -> Non
 def test_gradients_are_clipped_to_a_percentile_of_the_last_norms(percentile: float) -> None:
     window, norms = 8, RNG.lognormal(size=30)
     clip = clip_by_percentile(percentile, window)
-    state = clip.init(None)
+    state, update = clip.init(None), jax.jit(clip.update)
     for n, norm in enumerate(norms):
-        clipped, state = clip.update({"x": jnp.array([0.6, 0.8]) * norm}, state)
+        clipped, state = update({"x": np.array([0.6, 0.8], np.float32) * np.float32(norm)}, state)
         recent = norms[max(0, n + 1 - window) : n + 1]
         limit = np.percentile(recent, percentile, method="lower")
         np.testing.assert_allclose(clipped["x"], np.array([0.6, 0.8]) * min(norm, limit), rtol=1e-5)
@@ -118,14 +119,16 @@ def test_a_fitted_quantiser_explains_more_with_every_stage() -> None:
     latents = (
         RNG.standard_normal((600, 12)) * 2.0 ** -np.arange(12) @ np.linalg.qr(RNG.standard_normal((12, 12)))[0] + 3
     )
-    latents = jnp.asarray(latents, jnp.float32)
-    params = module.init(jax.random.key(0), latents[None])["params"]
+    latents = latents.astype(np.float32)
+    params = jax.jit(module.init)(jax.random.key(0), latents[None])["params"]
     fitted = jax.jit(fit_residual_vq)(params, latents, jax.random.key(1))
     assert jax.tree.map(jnp.shape, fitted) == jax.tree.map(jnp.shape, params)
     variance = float(((latents - latents.mean(0)[None]) ** 2).mean())
 
+    quantise = jax.jit(lambda params, level: module.apply({"params": params}, latents[None], level=level).latent)
+
     def errors(params: Any) -> list[float]:
-        quantised = (module.apply({"params": params}, latents[None], level=level).latent[0] for level in range(4))
+        quantised = (np.asarray(quantise(params, level))[0] for level in range(4))
         return [float(((latents - q) ** 2).mean()) / variance for q in quantised]
 
     left = errors(fitted)
@@ -157,28 +160,30 @@ def test_all_devices_begin_with_the_same_codebooks(tmp_path: Path) -> None:
 
 
 def test_frequencies_follow_what_is_chosen_and_forget_their_beginning() -> None:
-    usage = jnp.full((2, 4), 0.25)
-    counts = jnp.array([[8.0, 0, 0, 0], [0, 0, 0, 0]])
+    usage = np.full((2, 4), 0.25, np.float32)
+    counts = np.array([[8.0, 0, 0, 0], [0, 0, 0, 0]], np.float32)
+    frequencies, statistics = jax.jit(codebooks.frequencies), jax.jit(codebooks.statistics)
     for n in range(1, 6):
-        usage = codebooks.frequencies(usage, counts, 0.5)
-        found = codebooks.statistics(usage, jnp.float32(0.5**n))
+        usage = np.asarray(frequencies(usage, counts, 0.5))
+        found = statistics(usage, np.float32(0.5**n))
         assert found["perplexity/0"] == pytest.approx(1.0, abs=1e-4)
         assert found["dead/0"] == 0.75
         np.testing.assert_allclose(usage[1], 0.25)  # nobody asked it
-    even = codebooks.statistics(jnp.full((1, 4), 0.25), jnp.float32(0.0))
+    even = statistics(np.full((1, 4), 0.25, np.float32), np.float32(0.0))
     assert even["perplexity/0"] == pytest.approx(4.0, rel=1e-4)
     assert even["dead/0"] == 0
 
 
 def test_dead_entries_become_frames_that_were_asked_for_each_another() -> None:
     frames, entries = 40, 16
-    inputs = jnp.asarray(RNG.standard_normal((frames, 2, 3)), jnp.float32)
+    inputs = RNG.standard_normal((frames, 2, 3)).astype(np.float32)
     asked = np.zeros((frames, 2), bool)
     asked[10:30, 0] = True  # of the second codebook nothing was asked
     usage = np.full((2, entries), 1 / entries, np.float32)
     usage[:, [1, 5, 6]] = 1e-6
-    use = CodebookUse(jnp.zeros((2, entries)), inputs, jnp.asarray(asked))
-    revived = codebooks.revival(jnp.asarray(usage), use, jax.random.key(0), below=0.1)
+    use = CodebookUse(np.zeros((2, entries), np.float32), inputs, asked)
+    revival = jax.jit(codebooks.revival, static_argnames="below")
+    revived = jax.device_get(revival(usage, use, jax.random.key(0), below=0.1))
     np.testing.assert_array_equal(np.flatnonzero(revived.dead[0]), [1, 5, 6])
     assert not revived.dead[1].any()
     asked_for, vectors = np.asarray(inputs[:, 0]), np.asarray(revived.vectors[0])
@@ -186,12 +191,13 @@ def test_dead_entries_become_frames_that_were_asked_for_each_another() -> None:
     assert len(set(taken)) == 3
     assert all(10 <= frame < 30 for frame in taken)
     # parameters, their average and the moments of these entries alone
-    tree = {"bottleneck": {"codes": jnp.ones((2, entries, 3)), "other": jnp.ones(3)}}
+    tree = {"bottleneck": {"codes": np.ones((2, entries, 3), np.float32), "other": np.ones(3, np.float32)}}
     changes = {"params": tree, "ema": tree, "opt_state": ({"mu": tree}, jnp.int32(7)), "usage": usage}
-    changed = codebooks.revive(changes, LearntCodebooks("codes", 10.0, fit_residual_vq), revived)
+    learnt = LearntCodebooks("codes", 10.0, fit_residual_vq)
+    changed = jax.device_get(jax.jit(lambda changes: codebooks.revive(changes, learnt, revived))(changes))
     for name in ("params", "ema"):
         codes = np.asarray(changed[name]["bottleneck"]["codes"])
-        np.testing.assert_allclose(codes[0, [1, 5, 6]] * 10, revived.vectors[0, jnp.array([1, 5, 6])], rtol=1e-6)
+        np.testing.assert_allclose(codes[0, [1, 5, 6]] * 10, revived.vectors[0, [1, 5, 6]], rtol=1e-6)
         assert (np.delete(codes[0], [1, 5, 6], axis=0) == 1).all()
         assert (codes[1] == 1).all()
     moments = np.asarray(changed["opt_state"][0]["mu"]["bottleneck"]["codes"])
