@@ -35,7 +35,8 @@ def fill(
     """Audio float32 (n, T, C) with n fillings of its gap, at its own rate and with its own channels.
 
     Outside the gap all samples are those of `samples`, (T,) or (T, C); what was in it is not looked at, and may be NaN.
-    A gap of up to 0.2 s needs no prior. Raises ZooError for a gap that is not within the audio, and a longer one where there is none.
+    A gap of up to 0.2 s needs no prior. Raises ZooError for a gap that is not within the audio, and a longer one where
+    there is none.
     """
     how = checked(prior, n, sampling, first, needed=False)
     array, rate = as_array(samples, "audio"), _rate(prior, sample_rate)
