@@ -253,11 +253,10 @@ def test_what_does_not_fit_is_not_taken_for_damage(run: Path) -> None:
         restore(run, unbalanced, template)
     # of what changes no shape, too
     other = dataclasses.replace(CONFIG.model, sample_rate=16_000, companding=0.5)  # type: ignore[call-arg]
-    both = r"resumed: its model.sample_rate is 8000, not 16000, its model.companding is 1.0, not 0.5$"
-    with pytest.raises(CheckpointError, match=both):
-        restore(run, dataclasses.replace(CONFIG, model=other))
-    with pytest.raises(CheckpointError, match=r"resumed: its task is reconstruct, not denoise$"):
-        restore(run, dataclasses.replace(CONFIG, task="denoise"))
+    with pytest.raises(
+        CheckpointError, match=r"not 16000, .*companding is 1.0, not 0.5, its task is reconstruct, not d"
+    ):
+        restore(run, dataclasses.replace(CONFIG, model=other, task="denoise"))
     metadata = run / "checkpoints" / "7" / "metadata" / "metadata"
     stored = json.loads(metadata.read_text())
     metadata.write_text(json.dumps({key: value for key, value in stored.items() if key != "state_fields"}))
