@@ -96,9 +96,6 @@ def _checked(module: Codec, variables: Mapping[str, Any]) -> dict[str, Any]:
     leaves = keymap.flatten(variables["params"])
     tensors = {path.replace("/", "."): arguments.as_array(leaf, path) for path, leaf in leaves.items()}
     params = keymap.to_params(tensors, keymap.plain(template), template)
-    for path, array in keymap.flatten(params).items():
-        if not np.isfinite(array).all():
-            raise ZooError(f"variables: {path} holds NaN or infinity")
     placed: dict[str, Any] = jax.device_put(params)
     return placed
 

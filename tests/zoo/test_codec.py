@@ -57,6 +57,7 @@ def test_a_level_that_there_is_not_is_refused_where_it_is_known(level: Any) -> N
     [
         ("vae", {"latent_dim": 0}, "'vae': latent_dim must be positive, got 0"),
         ("vae", {"sample_rate": -1}, "sample_rate must be positive, got -1"),
+        ("vae", {"sample_rate": "24k"}, "'vae': sample_rate must be a number, got '24k'"),
         ("gan_vocoder", {"n_codebooks": 0}, "n_codebooks must be positive, got 0"),
         ("autoencoder", {"companding": float("nan")}, "companding must be a finite number, got nan"),
         ("autoencoder", {"latent_scale": -1.0}, "latent_scale must be positive, got -1.0"),

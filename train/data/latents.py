@@ -67,18 +67,15 @@ def _write(part: Path, codec: ReadyCodec, recordings: Sequence[Recording], say: 
     first, dim = 0, 0
     with (part / LATENTS).open("wb") as stream, progress(len(recordings), "encoding") as advance:
         for recording in recordings:
-            encoder = latent_encoder(codec)
             try:
-                found = [z for block in recording.blocks() for z in encoder.push(block)]
+                found = _latents(recording, codec)
             except ZooError as error:
                 say(f"skipped {error}")
                 found = []
-            else:
-                found += encoder.finish()
             n = sum(latents.shape[1] for latents in found)
             for latents in found:
                 dim = latents.shape[2]
-                stream.write(latents.astype(np.float16).tobytes())
+                stream.write(latents.tobytes())
             if n:
                 files.append((recording.name, first, n))
             first += n
@@ -86,6 +83,18 @@ def _write(part: Path, codec: ReadyCodec, recordings: Sequence[Recording], say: 
     if not files:
         raise ZooError(f"none of the {len(recordings)} recordings can be read")
     (part / INDEX).write_text(json.dumps({"format": FORMAT, "dim": dim, "files": files}))
+
+
+def _latents(recording: Recording, codec: ReadyCodec) -> list[np.ndarray]:
+    """Latents float16 (1, n, D) of a recording; raises ZooError where it cannot be read, or they are too large."""
+    encoder = latent_encoder(codec)
+    found = [z for block in recording.blocks() for z in encoder.push(block)] + encoder.finish()
+    with np.errstate(over="ignore"):
+        narrow = [latents.astype(np.float16) for latents in found]
+    if not all(np.isfinite(latents).all() for latents in narrow):
+        largest = max(float(np.abs(latents).max()) for latents in found)
+        raise ZooError(f"{recording.name}: its latents, up to {largest:g}, are more than float16 holds")
+    return narrow
 
 
 def _open(place: Path) -> Store | None:

@@ -261,6 +261,8 @@ def _check_fit(place: Path, metadata: Mapping[str, Any], config: Config, templat
     sections = ["model", "discriminator"] if template.discriminator else ["model"]
     then, now = metadata["config"], json.loads(json.dumps(loading.to_dict(config)))
     changed = _changed(then, now, sections, but=("loss", "warmup_steps", *RECIPES_OWN))
+    if (task := then.get("task", now["task"])) != now["task"]:
+        changed.append(f"its task is {task}, not {now['task']}")
     had = then["adversarial_start"] >= 0 and then["loss"]["adversarial"] != 0
     if had != bool(template.discriminator):
         changed.append(f"it was begun {'with' if had else 'without'} discriminators")

@@ -59,7 +59,7 @@ def of_codec(workdir: Path, config: Config, say: Callable[[str], None]) -> Confi
         if model.codec_hash != digest:
             raise ZooError(
                 f"{workdir} models the latents of another codec: its weights are {model.codec_hash}, those of "
-                f"{config.codec} {digest}"
+                f"{config.codec} {digest}{_kept(workdir, model.codec_hash)}"
             )
         return config
     dim = latents.latent_dim(codec)
@@ -76,6 +76,14 @@ def of_codec(workdir: Path, config: Config, say: Callable[[str], None]) -> Confi
         channels=module.channels,
     )
     return replace(config, model=model)
+
+
+def _kept(workdir: Path, digest: str) -> str:
+    """What a run whose codec has been trained on, or replaced, can go on with; empty where that is gone too."""
+    with contextlib.suppress(ZooError):
+        if loading.load(workdir / CODEC).digest.hex() == digest:
+            return f"; --codec {workdir / CODEC} goes on with the one that the run has kept"
+    return ""
 
 
 def make_source(task: PriorTask, workdir: Path, say: Callable[[str], None]) -> LatentCrops:

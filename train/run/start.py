@@ -206,7 +206,7 @@ def announce(name: str, task: CodecTask, source: data.CropSource, workdir: Path)
     )
     never = () if task.adversarial else ADVERSARIAL
     losses = [key for key, value in asdict(config.loss).items() if value and key not in never]
-    print("losses: " + ", ".join(losses), flush=True)
+    print("losses: " + (", ".join(losses) or "none has a weight, so nothing is learnt"), flush=True)
 
 
 def own_model(name: str, config: Config) -> str:

@@ -22,9 +22,7 @@ def as_audio(audio: Any) -> np.ndarray:
     Raises ZooError for anything else, for channels that must be samples, and for NaN.
     """
     array = as_array(audio, "audio")
-    if array.ndim not in (1, 2, 3) or 0 in array.shape:
-        raise ZooError(f"audio must be (T,), (T, C) or (B, T, C) and not empty, got shape {array.shape}")
-    _check_order(array.shape)
+    check_shape(array.shape)
     samples = as_samples(array)
     if (bad := first_not_finite(samples)) is not None:
         raise ZooError(f"audio holds NaN or infinity, first at index {bad}")
@@ -70,8 +68,13 @@ def as_samples(audio: Any) -> np.ndarray:
     return array.astype(np.float32, copy=False)
 
 
-def _check_order(shape: tuple[int, ...]) -> None:
-    """Raises ZooError where channels stand in the place of samples, before anything is computed of so many."""
+def check_shape(shape: tuple[int, ...]) -> None:
+    """Raises ZooError for shapes that audio cannot have, and where channels stand in the place of samples.
+
+    Before anything is computed of so many.
+    """
+    if len(shape) not in (1, 2, 3) or 0 in shape:
+        raise ZooError(f"audio must be (T,), (T, C) or (B, T, C) and not empty, got shape {shape}")
     if len(shape) < 2:
         return
     samples, channels = shape[-2:]

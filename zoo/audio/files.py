@@ -29,6 +29,7 @@ from zoo.audio.decoders.formats import (
     WRITE_BLOCK,
     blame,
     check_subtype,
+    in_file_order,
 )
 from zoo.audio.decoders.inspect import FileInfo, inspect
 from zoo.audio.decoders.source import Source
@@ -233,7 +234,7 @@ def write(path: str | Path, samples: np.ndarray, sample_rate: int, *, subtype: s
         place = os.fsencode(temporary)  # soundfile takes a str for UTF-8
         with soundfile.SoundFile(place, "w", sample_rate, channels, subtype, format=file_format) as file:
             for first in range(0, len(samples), WRITE_BLOCK):
-                file.write(np.ascontiguousarray(samples[first : first + WRITE_BLOCK]))
+                file.write(np.ascontiguousarray(in_file_order(samples[first : first + WRITE_BLOCK], file_format)))
 
 
 def _say(line: str) -> None:

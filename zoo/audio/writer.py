@@ -150,6 +150,7 @@ def _library_writer(
     import soundfile
 
     quiet = _Quiet(stream)
+    file_format = formats.FORMATS[suffix][0]
 
     @contextlib.contextmanager
     def watched() -> Iterator[None]:
@@ -163,7 +164,7 @@ def _library_writer(
             raise quiet.error
 
     with watched():
-        file = soundfile.SoundFile(quiet, "w", sample_rate, channels, subtype, format=formats.FORMATS[suffix][0])
+        file = soundfile.SoundFile(quiet, "w", sample_rate, channels, subtype, format=file_format)
 
     def sink(block: np.ndarray) -> None:
         if subtype in formats.INTEGER_BITS:
@@ -173,7 +174,8 @@ def _library_writer(
             block = integers.astype(np.int16) if bits == 16 else (integers * 2 ** (32 - bits)).astype(np.int32)
         for first in range(0, len(block), formats.WRITE_BLOCK):
             with watched():
-                file.write(np.ascontiguousarray(block[first : first + formats.WRITE_BLOCK]))
+                part = formats.in_file_order(block[first : first + formats.WRITE_BLOCK], file_format)
+                file.write(np.ascontiguousarray(part))
 
     try:
         yield Writer(name, sample_rate, channels, sink)

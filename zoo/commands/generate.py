@@ -13,13 +13,14 @@ import numpy as np
 from zoo import audio, families, generating
 from zoo.audio import check_output
 from zoo.audio.output import check_folder
+from zoo.commands.clipping import Peak
 from zoo.commands.options import Generate
 from zoo.commands.sources import check_input, the_only
 from zoo.console.command import progress
 from zoo.console.terminal import report
 from zoo.errors import CheckpointError, ZooError
 from zoo.generating import ReadyPrior, Sampling, steering
-from zoo.generating.gaps import find_gap
+from zoo.generating.gaps import emptied, find_gap
 from zoo.saved import checkpoint, runs
 
 NEW_S, MORE_S = 10.0, 5.0
@@ -40,7 +41,7 @@ class _Plan:
     kind: str
     source: str | None
     make: Make
-    subtype: str | None = None
+    subtype: str = "PCM_16"
     needs_prior: bool = True
 
 
@@ -59,12 +60,14 @@ def generate(options: Generate) -> None:
     plan = _plan(options, kind, source)
     sampling = Sampling(options.label, options.seed, options.steps, options.guidance)
     prior = _prior(options) if plan.needs_prior or options.ckpt is not None else None
+    peak = Peak()
     with _created(folder), progress(options.n, "generating") as advance:
         for i, file in enumerate(files):
             samples, rate = plan.make(prior, sampling, i)
-            audio.write(file, samples, rate, subtype=plan.subtype)
+            audio.write(file, peak.of(samples), rate, subtype=plan.subtype)
             advance(1)
     made = str(files[0]) if len(files) == 1 else f"{len(files)} files in {folder}"
+    peak.warn(made, plan.subtype)
     report(f"{source or ('' if prior is None else prior.metadata['path'])} → {made}")
 
 
@@ -101,8 +104,11 @@ def _plan(options: Generate, kind: str, source: str | None) -> _Plan:
         raise ZooError("a recording that sounds are made from is a file, not standard input")
     check_input(source)
     clip = audio.read(source)
-    audio.validate(clip.samples, name=source)
     samples, rate = clip.samples, clip.sample_rate
+    start_s, gap_s = options.start or 0.0, options.seconds or 0.0
+    gap = find_gap(len(samples), rate, start_s, gap_s, source) if kind == "filled" else None
+    samples = samples if gap is None else emptied(samples, gap)
+    audio.validate(samples, name=source)
     if kind == "variation":
         strength = options.strength
         return _Plan(
@@ -113,7 +119,7 @@ def _plan(options: Generate, kind: str, source: str | None) -> _Plan:
                 prior.sample_rate,
             ),
         )
-    if kind == "continued":
+    if gap is None:
         more = MORE_S if options.seconds is None else options.seconds
         return _Plan(
             kind,
@@ -124,8 +130,6 @@ def _plan(options: Generate, kind: str, source: str | None) -> _Plan:
             ),
             exact_subtype(samples),
         )
-    start_s, gap_s = options.start or 0.0, options.seconds or 0.0
-    gap = find_gap(len(samples), rate, start_s, gap_s, source)
     return _Plan(
         kind,
         source,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import math
+import numbers
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 from types import ModuleType
@@ -120,6 +121,8 @@ def _build(name: str, hyperparameters: dict[str, Any]) -> Any:
     for key, value in hyperparameters.items():
         if key not in known:
             raise ZooError(f"model {name!r} has no hyper-parameter {key!r}; it has: {', '.join(known)}")
+        if key in _POSITIVE and not isinstance(value, numbers.Real | None):
+            raise ZooError(f"model {name!r}: {key} must be a number, got {str(value)[:80]!r}")
         if isinstance(value, int | float) and not isinstance(value, bool):
             if not math.isfinite(value):
                 raise ZooError(f"model {name!r}: {key} must be a finite number, got {value}")
@@ -129,5 +132,5 @@ def _build(name: str, hyperparameters: dict[str, Any]) -> Any:
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in hyperparameters.items()}
     try:
         return build(**values)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError) as error:  # the last of strides of 0
         raise ZooError(f"model {name!r}: {error}") from None

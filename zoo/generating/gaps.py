@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from zoo import arguments
 from zoo.errors import ZooError
 
@@ -44,3 +46,10 @@ def find_gap(n_samples: int, sample_rate: int, start_s: float, seconds: float, n
     if stop <= start:
         raise ZooError(f"{name}: a gap of {seconds:g} s holds no sample")
     return Gap(start, stop, n_samples)
+
+
+def emptied(samples: np.ndarray, gap: Gap) -> np.ndarray:
+    """A copy of samples (T, …) with zeros in the gap: what is to be replaced need not be audio at all."""
+    copy = np.array(samples)
+    copy[gap.start : gap.stop] = 0
+    return copy

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from zoo import arguments, audio
+from zoo.arguments import as_array
+from zoo.audio.arrays import check_shape
 from zoo.coding.channels import ChannelLayout
 from zoo.errors import ZooError
 from zoo.generating import burg, latents, steering
-from zoo.generating.gaps import Gap, find_gap
+from zoo.generating.gaps import Gap, emptied, find_gap
 from zoo.generating.operations import Sampling, as_clip, checked
 from zoo.generating.ready import ReadyPrior
 
@@ -32,12 +34,15 @@ def fill(
 ) -> np.ndarray:
     """Audio float32 (n, T, C) with n fillings of its gap, at its own rate and with its own channels.
 
-    Outside the gap all samples are those of `samples`, (T,) or (T, C); what was in it is not looked at. A gap of up to
-    0.2 s needs no prior. Raises ZooError for a gap that is not within the audio, and a longer one where there is none.
+    Outside the gap all samples are those of `samples`, (T,) or (T, C); what was in it is not looked at, and may be NaN.
+    A gap of up to 0.2 s needs no prior. Raises ZooError for a gap that is not within the audio, and a longer one where
+    there is none.
     """
     how = checked(prior, n, sampling, first, needed=False)
-    clip, rate = as_clip(samples), _rate(prior, sample_rate)
-    gap = find_gap(len(clip), rate, start_s, seconds)
+    array, rate = as_array(samples, "audio"), _rate(prior, sample_rate)
+    check_shape(array.shape)
+    gap = find_gap(len(array), rate, start_s, seconds)
+    clip = as_clip(emptied(array, gap))
     found = np.repeat(clip[None], n, axis=0)
     found[:, gap.start : gap.stop] = _patches(prior, clip, rate, gap, range(first, first + n), how)
     return found
@@ -95,8 +100,10 @@ def _patches(
         reach = max(round((seen + 2) * frame), reach)
     first, last = max(0, gap.start - beside), min(gap.n_samples, gap.stop + beside)
     inner = Gap(gap.start - first, gap.stop - first, last - first)
-    stretch = clip[first:last].copy()
-    stretch[inner.start : inner.stop] = _predicted(stretch, inner, reach)
+    stretch = emptied(clip[first:last], inner)
+    # what is new is no louder than full scale, or than what is known where that is beyond it
+    limit = max(1.0, float(np.abs(stretch).max()))
+    stretch[inner.start : inner.stop] = np.clip(_predicted(stretch, inner, reach), -limit, limit)
     patches = []
     for i in numbers:
         whole = None if generator is None else _generated(generator, stretch, rate, inner, how, i)
@@ -106,7 +113,7 @@ def _patches(
             steering.steer(stretch[:, c], inner, rate, noise, None if whole is None else whole[:, c])
             for c in range(stretch.shape[1])
         ]
-        patches.append(_seamless(np.stack(patch, axis=1), stretch, inner, rate))
+        patches.append(np.clip(_seamless(np.stack(patch, axis=1), stretch, inner, rate), -limit, limit))
     return np.stack(patches)
 
 
@@ -141,7 +148,7 @@ def _predicted(stretch: np.ndarray, gap: Gap, reach: int) -> np.ndarray:
         out[:n, channel] += decay * burg.extrapolate(before, n)
         if len(after):
             out[-n:, channel] += (decay * burg.extrapolate(after[::-1], n))[::-1]
-    return np.clip(out, -1, 1)
+    return out
 
 
 def _regenerated(prior: ReadyPrior, stream: np.ndarray, gap: Gap, how: Sampling, i: int, s: int) -> np.ndarray:
@@ -171,4 +178,4 @@ def _seamless(patch: np.ndarray, stretch: np.ndarray, gap: Gap, rate: int) -> np
         out[:n] += falling * (predicted[:n] - out[:n])
     if n and gap.stop < gap.n_samples:
         out[-n:] += falling[::-1] * (predicted[-n:] - out[-n:])
-    return np.clip(out, -1, 1)
+    return out

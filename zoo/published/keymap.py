@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from zoo.errors import CheckpointError
@@ -108,7 +109,8 @@ def to_params(
 
     Each is handed to `place` as soon as it is there, so that few of them need be held in memory twice.
 
-    Raises CheckpointError that names the keys which are missing, of another shape, or not known to the key map.
+    Raises CheckpointError that names the keys which are missing, of another shape, not known to the key map, or hold
+    what is no weight: whole numbers, NaN or infinity.
     """
     weights = fold_weight_norm(weights)
     shapes = flatten(template)
@@ -116,6 +118,7 @@ def to_params(
     known = {key for entry in (*keymap.entries, *keymap.written) for key in entry.keys}
     extra = [key for key in weights if key not in known and not _matches(key, keymap.ignored)]
     misshaped: list[str] = []
+    meaningless: list[str] = []
     found: dict[str, Any] = {}
     stacks: dict[str, list[int]] = {}
     for entry in keymap.entries:
@@ -129,6 +132,8 @@ def to_params(
             if array is None or array.shape != wanted:
                 have = ", ".join(f"{key} {array.shape}" for key, array in zip(entry.keys, arrays))
                 misshaped.append(f"{have} does not fit {entry.path} {wanted} as {entry.layout.name}")
+            elif (what := _meaningless(array, leaf.dtype)) is not None:
+                meaningless.append(f"{'+'.join(entry.keys)} ({what})")
             elif entry.index is None:
                 found[entry.path] = place(_copied(array, leaf.dtype))  # or it would be a view of the file
             else:
@@ -136,9 +141,9 @@ def to_params(
                 stacks.setdefault(entry.path, []).append(entry.index)
     paths = {entry.path for entry in keymap.entries}
     missing += [f"any for {path}" for path in shapes if path not in paths]
-    if missing or misshaped or extra:
-        complaints = [_complaint("missing", missing), _complaint("misshaped", misshaped), _complaint("extra", extra)]
-        raise CheckpointError("; ".join(complaint for complaint in complaints if complaint))
+    kinds = {"missing": missing, "misshaped": misshaped, "meaningless": meaningless, "extra": extra}
+    if complaints := [_complaint(kind, keys) for kind, keys in kinds.items() if keys]:
+        raise CheckpointError("; ".join(complaints))
     for path, indices in stacks.items():
         if sorted(indices) != list(range(len(found[path]))):
             raise CheckpointError(f"{path} is a stack of {len(found[path])}, of which {len(indices)} were given")
@@ -186,7 +191,8 @@ class _Folded(Mapping[str, np.ndarray]):
 def fold_weight_norm(weights: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
     """The same tensors with each pair of gain and direction replaced by the weight g · v / |v| that it stands for.
 
-    Raises CheckpointError for a pair whose shapes do not belong together.
+    Raises CheckpointError for a pair whose shapes do not belong together, or of whole numbers, and where the weight is
+    there as well.
     """
     sources: dict[str, tuple[str, ...]] = {}
     for key, array in weights.items():
@@ -197,6 +203,11 @@ def fold_weight_norm(weights: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarr
                 sources[key] = (key,)  # no weight norm at all, or half of one: the key map knows
                 continue
             direction = weights[direction_key]
+            if _folded_key(key) in weights:
+                raise CheckpointError(f"{_folded_key(key)} is there twice: as it is, and as {key} and {direction_key}")
+            for source in (key, direction_key):
+                if (what := _of_other_type(weights[source], np.float32)) is not None:
+                    raise CheckpointError(_complaint("meaningless", [f"{source} ({what})"]))
             if array.shape not in ((), direction.shape[:1] + (1,) * (direction.ndim - 1)):
                 raise CheckpointError(
                     f"misshaped keys: {key} {array.shape} is no gain of {direction_key} {direction.shape}"
@@ -234,6 +245,24 @@ def _read(entry: Entry, arrays: list[np.ndarray]) -> np.ndarray | None:
         return None
 
 
+def _of_other_type(array: np.ndarray, dtype: Any) -> str | None:
+    """What an array is instead, where a parameter is of real numbers and the array is not.
+
+    Whole numbers are weights that somebody quantised, whose scale stands elsewhere: cast, they would be noise.
+    """
+    if not jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.floating):
+        return None
+    return f"is of type {array.dtype}, not {np.dtype(dtype)}"
+
+
+def _meaningless(array: np.ndarray, dtype: Any) -> str | None:
+    """Why an array is no parameter of this type; None where it is one."""
+    if (what := _of_other_type(array, dtype)) is not None or not jnp.issubdtype(dtype, jnp.floating):
+        return what
+    finite = np.isfinite(array) & (np.abs(array) <= float(jnp.finfo(dtype).max))
+    return None if finite.all() else "holds NaN or infinity"
+
+
 def _copied(array: np.ndarray, dtype: Any) -> np.ndarray:
     """The same array, contiguous; a transposed one in strips, which is five times as fast as at once."""
     if array.ndim < 2 or array.strides[-1] == array.itemsize:
@@ -246,7 +275,7 @@ def _copied(array: np.ndarray, dtype: Any) -> np.ndarray:
 
 def _complaint(kind: str, keys: list[str]) -> str:
     more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
-    return f"{kind} keys: {', '.join(keys[:SHOWN])}{more}" if keys else ""
+    return f"{kind} keys: {', '.join(keys[:SHOWN])}{more}"
 
 
 def _matches(key: str, patterns: Iterable[str]) -> bool:
@@ -272,9 +301,11 @@ def _folded_key(key: str) -> str:
 
 
 def _weight(gain: np.ndarray, direction: np.ndarray) -> np.ndarray:
-    direction = direction.astype(np.float32, copy=False)
-    norm = np.sqrt(np.sum(direction * direction, axis=tuple(range(min(gain.ndim, 1), direction.ndim)), keepdims=True))
-    return direction * (gain.astype(np.float32, copy=False) / np.where(norm > 0, norm, 1))
+    axes = tuple(range(min(gain.ndim, 1), direction.ndim))
+    with np.errstate(invalid="ignore", over="ignore"):  # what is not finite then is refused
+        direction = direction.astype(np.float32, copy=False)
+        norm = np.sqrt(np.sum(direction * direction, axis=axes, keepdims=True))
+        return direction * (gain.astype(np.float32, copy=False) / np.where(norm > 0, norm, 1))
 
 
 def _with_weight_norm(key: str, weight: np.ndarray, keymap: KeyMap) -> dict[str, np.ndarray]:

@@ -66,7 +66,7 @@ def load_published(name: str | Path, family: str | None = None, config: Any = No
         module = families.create(family, **model)
         params = _exact(_params(family, model, module, stored.tensors), tables)
         model_coder = _entropy(families.module_of(family), module.bottleneck.symbols(), tables)
-    except (ZooError, TypeError, ValueError) as error:
+    except (ZooError, TypeError, ValueError, ArithmeticError) as error:
         raise CheckpointError(f"{name}: {one_line(error, None)}") from None
     if tables is None and family not in families.PUBLISHED:
         _LOG.warning("%s: has no %s, without which its files take several times the bytes", name, hub.TABLES)

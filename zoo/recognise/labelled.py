@@ -69,9 +69,23 @@ def folds(labelled: Labelled, seed: int = 0) -> np.ndarray:
 
     Where the names of all files begin with a number (1-137-A.ogg), that is the fold: clips of one recording share it,
     and must not be on both sides. More than five numbers are dealt out to five folds. Otherwise each class is shuffled
-    and dealt out, so that the folds are alike.
+    and dealt out, so that the folds are alike. Classes of which all is in one fold are told in a line: nothing is known
+    of them when they are tried.
     """
     labelled = arguments.instance(labelled, Labelled, "labelled", "zoo.recognise.read_labelled(…)")
+    dealt = _dealt(labelled, seed)
+    numbers = labelled.numbers()
+    whole = [name for i, name in enumerate(labelled.classes) if len(set(dealt[numbers == i].tolist())) == 1]
+    if whole:
+        more = f" and {len(whole) - 3} more" if len(whole) > 3 else ""
+        report(
+            f"warning: all clips of {', '.join(whole[:3])}{more} are in one fold (one clip, or one number before their "
+            f"names): where a class is tried it is not trained on, and never guessed"
+        )
+    return dealt
+
+
+def _dealt(labelled: Labelled, seed: int) -> np.ndarray:
     numbers = [re.match(r"(\d+)\D", path.name) for path in labelled.files]
     if all(numbers) and len({found[1] for found in numbers if found}) > 1:
         leading = [int(found[1]) for found in numbers if found]

@@ -72,7 +72,7 @@ def _restore(checkpoint: Path, metadata: dict[str, Any], create: Callable[..., A
     try:
         module = create(metadata["family"], **metadata["model"])
         template = codec_template(module, "network" if metadata["format"] == NETWORK_FORMAT else "contexts")
-    except (ZooError, TypeError, ValueError) as error:  # the latter of hyper-parameters that were tampered with
+    except (ZooError, TypeError, ValueError, ArithmeticError) as error:  # of hyper-parameters that were tampered with
         raise CheckpointError(f"checkpoint {checkpoint}: {one_line(error, None)}") from None
     checksums.check(checkpoint, ("codec", "metadata"))
     return module, orbax_read.restore(checkpoint / "codec", template)

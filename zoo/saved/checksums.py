@@ -31,7 +31,11 @@ def check(folder: Path, parts: Collection[str]) -> None:
     """
     try:
         expected: dict[str, list[int]] = json.loads((folder / FILE).read_text())
-        chosen = {name: [int(n) for n in numbers] for name, numbers in expected.items() if name.split("/")[0] in parts}
+        chosen = {
+            name: [int(n_bytes), int(checksum)]
+            for name, (n_bytes, checksum) in expected.items()
+            if name.split("/")[0] in parts
+        }
     except FileNotFoundError:
         return
     except (OSError, ValueError, AttributeError, TypeError) as error:

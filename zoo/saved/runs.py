@@ -16,7 +16,7 @@ from zoo.saved.ranking import higher_is_better
 def steps(run: str | Path) -> list[int]:
     """Steps of the finished checkpoints of a run, oldest first; empty where there are none."""
     folder = Path(run) / "checkpoints"
-    return sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit()) if folder.is_dir() else []
+    return sorted(int(p.name) for p in folder.iterdir() if p.name.isdecimal() and p.is_dir()) if folder.is_dir() else []
 
 
 def best_step(values: Mapping[int, float | None], metric: str) -> int | None:

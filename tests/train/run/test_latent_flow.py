@@ -19,7 +19,8 @@ from configs.latent_flow import CONFIG, LatentFlow
 from tests.train import tiny
 from tests.train.run.initialised import contents, refused
 from tests.zoo.conftest import make, place  # noqa: F401
-from train.data.latents import LatentCrops
+from train.data.latents import LatentCrops, stored
+from train.data.source import Recording
 from train.devices import parallel
 from train.run import finish_prior, loop, prior, start
 from train.step.phases import RECONSTRUCTION, Phases
@@ -145,6 +146,26 @@ def test_latents_are_computed_once_and_again_where_the_codec_or_a_file_is_anothe
     assert set(source(dataclasses.replace(config, data=moved)).inventory()) == {*first.inventory(), "low/d.wav"}
 
 
+def test_latents_that_the_cache_cannot_hold_are_left_out_and_told(codec, monkeypatch):
+    class Loud:
+        def push(self, block: np.ndarray) -> list[np.ndarray]:
+            return [np.full((1, 3, 2), block.max(), np.float32)]
+
+        def finish(self) -> list[np.ndarray]:
+            return []
+
+    monkeypatch.setattr("train.data.latents.latent_encoder", lambda codec: Loud())
+    recordings = [
+        Recording(name, "", False, 1.0, (name,), lambda level=level: iter([np.full((8, 1), level)]))
+        for name, level in (("soft", 2.0), ("loud", 1e6))
+    ]
+    said: list[str] = []
+    store = stored(zoo.load(codec), recordings, said.append)
+    assert said == ["skipped loud: its latents, up to 1e+06, are more than float16 holds"]
+    assert store.places == {"soft": (0, 3)}
+    np.testing.assert_array_equal(store.latents, np.full((3, 2), 2.0))
+
+
 def test_one_device_is_several(config, tmp_path):
     found = prior.of_codec(tmp_path, config, print)
     task = make_task(found)
@@ -186,7 +207,7 @@ def test_another_codec_is_refused_when_a_run_goes_on(finished, config, tmp_path)
     stored = loading.from_dict(json.loads((finished / "config.json").read_text()))
     before = contents(finished)
     changed = at(finished, stored, codec=str(tmp_path / "codec"), resume=True, steps=6)
-    refused(changed, "models the latents of another codec")
+    refused(changed, f"models the latents of another codec.* --codec {finished}/codec goes on")
     assert contents(finished) == before
 
 

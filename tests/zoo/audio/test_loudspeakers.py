@@ -93,3 +93,22 @@ def test_a_mask_is_written_and_read(tmp_path: Path):
         writer.write(noise(10, 6))
     assert audio.probe(tmp_path / "b.wav").layout == layout_of(6, 0x60F)
     assert audio.probe(tmp_path / "b.wav").n_samples == 10
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+@pytest.mark.parametrize("channels", [3, 4, 5, 6, 7, 8])
+def test_surround_in_ogg_keeps_its_channels(tmp_path, channels, subtype):
+    t = np.arange(9600)[:, None] / 48_000
+    tones = (np.arange(channels) + 2) * 400.0
+    if channels > 5:
+        tones[3] = 50.0  # of the LFE only the bass is kept
+    samples = 0.1 * np.sin(2 * np.pi * tones * t)
+    audio.write(tmp_path / "a.ogg", samples, 48_000, subtype=subtype)
+    with audio.open_writer(tmp_path / "b.ogg", 48_000, channels, subtype=subtype) as writer:
+        writer.write(samples)
+    for name in ("a.ogg", "b.ogg"):
+        back = audio.read(tmp_path / name).samples
+        level = np.sqrt(2 * np.mean(np.square(back), axis=0))
+        found = np.abs(np.fft.rfft(back * np.hanning(9600)[:, None], axis=0)).argmax(axis=0) * 48_000 / 9600
+        np.testing.assert_allclose(found, tones, atol=10)
+        np.testing.assert_allclose(level, 0.1, rtol=0.2)

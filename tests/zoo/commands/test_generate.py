@@ -44,6 +44,17 @@ def test_a_short_gap_needs_no_prior(here, capfd):
     assert 0.2 < np.std(after[11_025:12_127]) / np.std(before[11_025:12_127]) < 2
 
 
+def test_a_gap_may_hold_what_is_no_number_and_nothing_else_may(here, capfd):
+    broken = music(11_025, 1)
+    broken[5_000:5_100] = np.nan
+    soundfile.write("broken.wav", broken, 11_025, subtype="FLOAT")
+    gap = ("--fill", "broken.wav", "--seconds", "0.02", "--start")
+    assert "broken.wav: NaN at sample 5000" in complaint(capfd, "generate", "out", *gap, "0.1")
+    main(["generate", "out", *gap, "0.45"])
+    after = soundfile.read("out/filled_000.wav", always_2d=True)[0]
+    np.testing.assert_allclose(after, music(11_025, 1), atol=0.02)
+
+
 @pytest.mark.parametrize("source", ["song.wav", "loud.flac"])
 def test_a_filled_file_is_what_it_was_outside_the_gap(there, source):
     main(["generate", "out", *FEW, "--fill", source, "--start", "0.3", "--seconds", "0.1"])
@@ -63,6 +74,12 @@ def test_a_file_goes_on_and_is_varied(there):
     np.testing.assert_array_equal(after[: len(before)], before)
     assert len(after) == len(before) + 2205
     assert soundfile.info("out/variation_000.wav").samplerate == 8000
+
+
+def test_what_is_clipped_is_told(there, capfd):
+    soundfile.write("hot.wav", 20 * music(4000), 8000, subtype="FLOAT")
+    main(["generate", "out", *FEW, "--from", "hot.wav", "--strength", "0"])
+    assert "warning: out/variation_000.wav: peaks are" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

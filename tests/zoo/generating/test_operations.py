@@ -65,7 +65,7 @@ def test_nothing_changes_outside_a_gap_and_nothing_is_known_of_what_was_in_it(pr
     clip = sound(round(0.6 * rate), channels, sample_rate=rate)
     start, stop = round(start_s * rate), round((start_s + seconds) * rate)
     other = clip.copy()
-    other[start:stop] = 0.7
+    other[start:stop] = np.nan
     found = generating.fill(prior, clip, rate, start_s=start_s, seconds=seconds, n=2, sampling=FEW)
     assert found.shape == (2, *clip.shape)
     for one in found:
@@ -87,6 +87,13 @@ def test_a_short_gap_asks_no_model_however_little_is_known_beside_it(prior, monk
     np.testing.assert_array_equal(found[..., 0], found[..., 1])
     again = generating.fill(prior, mono, start_s=start_s, seconds=seconds, first=1, sampling=FEW)
     np.testing.assert_array_equal(again[0, :, 0], found[1, :, 0])
+
+
+@pytest.mark.parametrize("level", [0.5, 6.0])
+def test_a_tone_goes_on_as_loud_as_it_is_beyond_full_scale_too(level):
+    clip = (level * np.sin(2 * np.pi * 300 * np.arange(4000) / RATE)).astype(np.float32)
+    found = generating.fill(None, clip, RATE, start_s=0.2, seconds=0.05)[0, :, 0]
+    assert np.abs(found - clip).max() < 0.1 * level
 
 
 def test_seams_are_smooth(prior):

@@ -160,6 +160,32 @@ def test_keys_that_are_missing_extra_or_misshaped_are_named():
     assert "steps" not in message
 
 
+@pytest.mark.parametrize(
+    ("poison", "words"),
+    [
+        (lambda x: np.round(100 * x).astype(np.int8), "is of type int8, not float32"),
+        (lambda x: x > 0, "is of type bool, not float32"),
+        (lambda x: np.where(x == x.max(), np.nan, x), "holds NaN or infinity"),
+        (lambda x: np.where(x == x.max(), -np.inf, x), "holds NaN or infinity"),
+        (lambda x: np.where(x == x.max(), 1e300, x.astype(np.float64)), "holds NaN or infinity"),
+    ],
+    ids=["quantised", "bool", "NaN", "infinity", "beyond float32"],
+)
+def test_what_is_no_weight_is_not_taken_for_one(poison, words):
+    layout, template, weights = small()
+    keymap.to_params({**weights, "conv.bias": weights["conv.bias"].astype(np.float64)}, layout, template)
+    with pytest.raises(CheckpointError, match=rf"^meaningless keys: conv\.bias \({words}\)$"):
+        keymap.to_params({**weights, "conv.bias": poison(weights["conv.bias"])}, layout, template)
+
+
+def test_a_weight_that_is_there_twice_is_refused():
+    pair = {"x.weight_g": normal(4, 1, 1), "x.weight_v": normal(4, 3, 5)}
+    with pytest.raises(CheckpointError, match=r"^x\.weight is there twice: as it is, and as x\.weight_g and"):
+        keymap.fold_weight_norm({"x.weight": normal(4, 3, 5), **pair})
+    with pytest.raises(CheckpointError, match=r"^meaningless keys: x\.weight_v \(is of type int8, not float32\)$"):
+        keymap.fold_weight_norm({**pair, "x.weight_v": np.ones((4, 3, 5), np.int8)})
+
+
 def test_of_many_keys_the_first_are_named_and_the_others_counted():
     layout, template, _ = small()
     with pytest.raises(CheckpointError, match=r"missing keys: conv\.weight, conv\.bias, book\.0\.weight and 4 more$"):

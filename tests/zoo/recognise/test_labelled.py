@@ -17,6 +17,13 @@ def of_names(*names: str) -> Labelled:
     return Labelled(tuple(Path(name) for name in names), tuple(name.split("/")[0] for name in names))
 
 
+def test_a_class_that_no_other_fold_knows_is_told(capsys):
+    labelled.folds(of_names("a/1-x", "a/1-y", "b/1-x", "b/2-x", "c/2-x"))
+    assert "warning: all clips of a, c are in one fold" in capsys.readouterr().err
+    labelled.folds(of_names("a/1-x", "a/2-x", "b/1-x", "b/2-x"))
+    assert capsys.readouterr().err == ""
+
+
 def test_numbers_that_all_names_begin_with_are_folds():
     data = of_names(*(f"{label}/{fold}-{i}-A.ogg" for label in "ab" for fold in (1, 2, 5) for i in range(2)))
     np.testing.assert_array_equal(labelled.folds(data), [0, 0, 1, 1, 2, 2] * 2)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from zoo.errors import ZooError
 
 _LIBSNDFILE = """
@@ -27,6 +29,10 @@ FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG
 INTEGER_BITS = {"PCM_16": 16, "PCM_24": 24}
 WRITE_BLOCK = 1 << 16  # frames per call: libvorbis overflows its stack when handed minutes at once
 
+VORBIS_PLACES = {
+    3: (0, 2, 1), 5: (0, 2, 1, 3, 4), 6: (0, 2, 1, 5, 3, 4), 7: (0, 2, 1, 6, 5, 3, 4), 8: (0, 2, 1, 7, 5, 6, 3, 4),
+}  # fmt: skip
+"""By number of channels, where in Vorbis (I, 4.3.9) and Opus (RFC 7845, 5.1.1.2) each channel of a WAV file is."""
 MOST_CHANNELS = 1024
 """that libsndfile writes"""
 
@@ -39,6 +45,15 @@ def check_subtype(path: str | Path, subtype: Any) -> str | None:
     if subtype is None or isinstance(subtype, str):
         return subtype
     raise ZooError(f"{path}: a subtype is a name such as 'PCM_24', got {str(subtype)[:80]}")
+
+
+def in_file_order(samples: np.ndarray, file_format: str) -> np.ndarray:
+    """Samples (T, C) whose channels are in WAV's order in that of a format of libsndfile's, which stores them as given.
+
+    In another order Vorbis would take what is loud in the back for the LFE, of which it keeps the bass alone.
+    """
+    places = VORBIS_PLACES.get(samples.shape[1]) if file_format == "OGG" else None
+    return samples if places is None else samples[:, np.argsort(places)]
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from pathlib import Path
 from zoo.audio.decoders import container
 from zoo.audio.decoders.container import ContainerPart
 from zoo.audio.decoders.crc import crc
+from zoo.audio.decoders.formats import VORBIS_PLACES
 from zoo.audio.decoders.library import LibraryPart, opened, seeks_exactly
 from zoo.audio.decoders.view import Piece
 from zoo.errors import ZooError
@@ -28,9 +29,6 @@ _OPUS_HZ = 48000
 _OPUS_PREROLL = _OPUS_HZ
 _VORBIS_PREROLL = 1 << 13  # the longest block: after a short seek forward, libsndfile misses the half that overlaps
 _TRIED_AT = 3000  # samples
-_WAV_ORDER = {
-    3: (0, 2, 1), 5: (0, 2, 1, 3, 4), 6: (0, 2, 1, 5, 3, 4), 7: (0, 2, 1, 6, 5, 3, 4), 8: (0, 2, 1, 7, 5, 6, 3, 4),
-}  # fmt: skip
 _MAGIC = {b"OpusHead": "Opus", b"\x01vorbis": "Vorbis", b"\x7fFLAC": "FLAC", b"Speex   ": "Speex"}
 
 
@@ -111,12 +109,12 @@ def _lost(link: list[Page]) -> int:
 
 
 def _order(data: mmap.mmap, link: list[Page], codec: str | None) -> tuple[int, ...]:
-    """Maps the channels of a WAV file to those of Vorbis I, 4.3.9, as in Opus (RFC 7845, 5.1.1.2)."""
+    """Maps the channels of a WAV file to those of this one."""
     head = link[0].body
     if codec == "Opus" and data[head + 18] != 1:  # the mapping family of loudspeakers
         return ()
     channels = data[head + (9 if codec == "Opus" else 11)]
-    return _WAV_ORDER.get(channels, ())
+    return VORBIS_PLACES.get(channels, ())
 
 
 def _pages(data: mmap.mmap) -> Iterator[Page]:
