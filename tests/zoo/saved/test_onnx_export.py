@@ -13,6 +13,7 @@ import pytest
 import zoo
 from tests.complaint import complaint
 from tests.test_contract import SMALL
+from tests.zoo.published.small import HUB_CONFIGS
 from zoo import families
 from zoo.__main__ import main
 from zoo.bitstream import entropy
@@ -73,6 +74,16 @@ def test_graphs_code_and_decode_as_the_codec_does(family: str, tmp_path: Path) -
         "8000",
         str(codec.default_level),
     ]
+
+
+@converts
+@pytest.mark.parametrize("family", ["mimi", "snac", "vocos"])
+def test_published_models_are_converted(family: str, tmp_path: Path) -> None:
+    """Those with what converters do not know: a transformer's cache, random numbers, and writing at an index."""
+    model = families.module_of(family).hyperparameters(HUB_CONFIGS[family])
+    written = onnx_export.export(ready(family, model), tmp_path / "out", seconds=SECONDS)
+    assert [graph.file for graph in written] == ["encoder.onnx", "decoder.onnx"]
+    assert written[1].difference < 2e-4
 
 
 @converts
