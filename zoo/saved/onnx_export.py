@@ -24,7 +24,7 @@ from zoo.console import extras
 from zoo.errors import ZooError
 from zoo.published.parts.halves import NoDecoder, NoEncoder
 from zoo.ready import ReadyCodec
-from zoo.saved import whole
+from zoo.saved import broadcast_constants, whole
 from zoo.saved.convertible import convertible
 
 ENCODER, DECODER, DENOISER = "encoder.onnx", "decoder.onnx", "denoiser.onnx"
@@ -191,6 +191,7 @@ def _converted(graph: Graph, about: dict[str, str]) -> tuple[Written, bytes]:
             model = to_onnx(
                 known, shapes, opset=OPSET, input_names=list(graph.inputs), output_names=list(graph.outputs)
             )
+            broadcast_constants.shrink(model)
             for key, value in about.items():
                 model.metadata_props.add(key=key, value=value)
             data = model.SerializeToString()

@@ -20,7 +20,7 @@ from zoo.bitstream import entropy
 from zoo.console import extras
 from zoo.errors import ZooError
 from zoo.random_weights import random_variables
-from zoo.saved import onnx_export
+from zoo.saved import broadcast_constants, onnx_export
 
 CONVERTS = all(map(importlib.util.find_spec, ("jax2onnx", "onnxruntime")))
 converts = pytest.mark.skipif(not CONVERTS, reason='takes the extra "onnx"')
@@ -130,6 +130,7 @@ class Stub:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, error: Exception | None = None, off: float = 0.0) -> None:
         self.example: tuple = ()
         monkeypatch.setattr(extras, "require", lambda extra: None)
+        monkeypatch.setattr(broadcast_constants, "shrink", lambda model: None)
 
         def to_onnx(function, shapes, **options):
             if error:
