@@ -16,6 +16,8 @@ def _bitcast(equation: Any, x: Any) -> Any:
     wanted, given = str(np.dtype(equation.params["new_dtype"])), str(x.dtype)
     if given in ("int32", "uint32") and wanted in ("int32", "uint32", "float32"):
         return _float_of(x.astype(jnp.uint32)) if wanted == "float32" else x.astype(wanted)
+    if given == "float32" and wanted in ("int32", "uint32"):
+        return _bits_of(x).astype(wanted)
     raise NotImplementedError(f"bits of {given} as {wanted}")
 
 
@@ -23,11 +25,32 @@ def _float_of(bits: Any) -> Any:
     """The float32 of bits uint32 as IEEE 754 has it, by arithmetic in which no step rounds."""
     fraction = (bits & jnp.uint32(2**_FRACTION_BITS - 1)).astype(jnp.float32) * 2.0**-_FRACTION_BITS
     exponent = ((bits >> jnp.uint32(_FRACTION_BITS)) & jnp.uint32(_NOT_FINITE)).astype(jnp.int32)
-    # in a table, because a runtime's powers need not be exact
-    powers = jnp.asarray(np.exp2(np.clip(np.arange(_NOT_FINITE + 1), 1, _NOT_FINITE - 1) - _BIAS), jnp.float32)
-    size = jnp.where(exponent > 0, 1 + fraction, fraction) * jnp.take(powers, exponent, mode="clip")
+    size = jnp.where(exponent > 0, 1 + fraction, fraction) * _power(exponent)
     size = jnp.where(exponent < _NOT_FINITE, size, jnp.where(fraction > 0, jnp.nan, jnp.inf))
     return jnp.where(bits >> jnp.uint32(31) > 0, -size, size)
+
+
+def _bits_of(x: Any) -> Any:
+    """The bits uint32 of float32, by arithmetic in which no step rounds but the first guess."""
+    size = jnp.abs(x)
+    guess = jnp.floor(jnp.log2(jnp.clip(size, _power(1), _power(_NOT_FINITE - 1)))).astype(jnp.int32) + _BIAS
+    exponent = guess - (size < _power(guess)).astype(jnp.int32)
+    exponent = jnp.clip(exponent + (size >= 2 * _power(exponent)).astype(jnp.int32), 1, _NOT_FINITE - 1)
+    scaled = size / _power(exponent)  # from 1 to 2, and below 1 where the exponent is 0
+    is_normal = scaled >= 1
+    fraction = ((scaled - is_normal.astype(jnp.float32)) * 2.0**_FRACTION_BITS).astype(jnp.int32).astype(jnp.uint32)
+    bits = fraction | (jnp.where(is_normal, exponent, 0).astype(jnp.uint32) << jnp.uint32(_FRACTION_BITS))
+    bits = jnp.where(size < jnp.inf, bits, jnp.uint32(_NOT_FINITE << _FRACTION_BITS))
+    bits = jnp.where(x == x, bits, jnp.uint32((2 * _NOT_FINITE + 1) << (_FRACTION_BITS - 1)))
+    is_negative = jnp.where(x == 0, 1 / x, x) < 0
+    return jnp.where(is_negative, bits | jnp.uint32(1 << 31), bits)
+
+
+def _power(exponent: Any) -> Any:
+    """The power of two of a normal number's biased exponent, and that of the smallest for 0."""
+    # in a table, because a runtime's powers need not be exact
+    powers = jnp.asarray(np.exp2(np.clip(np.arange(_NOT_FINITE + 1), 1, _NOT_FINITE - 1) - _BIAS), jnp.float32)
+    return jnp.take(powers, exponent, mode="clip")
 
 
 def _erf_inv(equation: Any, x: Any) -> Any:
