@@ -22,7 +22,7 @@ EAGER = {"configs": set[str](), "zoo": {"jax", "flax", "numpy"}}
 LAZY = {"soundfile", "soxr", "scipy", "av", "orbax", "constriction", "huggingface_hub", "yaml"}
 LAZY |= {"sklearn", "threadpoolctl", "optax"}  # of training classifiers
 LAZY |= {"fsspec", "pyarrow", "array_record", "ray"}  # of shards of tokens
-LAZY |= {"jax2onnx", "onnxruntime"}  # of graphs for other runtimes
+LAZY |= {"jax2onnx", "onnx", "onnxruntime"}  # of graphs for other runtimes
 TORCH = ("evaluate/bench/torch_peers/", "train/bench/torch_peers/")
 """The reference implementations that a benchmark compares with: besides the tests, all that has torch."""
 COMMAND_LINE = {

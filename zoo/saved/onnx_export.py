@@ -24,7 +24,8 @@ from zoo.console import extras
 from zoo.errors import ZooError
 from zoo.published.parts.halves import NoDecoder, NoEncoder
 from zoo.ready import ReadyCodec
-from zoo.saved import real_parts, whole
+from zoo.saved import broadcast_constants, whole
+from zoo.saved.convertible import convertible
 
 ENCODER, DECODER, DENOISER = "encoder.onnx", "decoder.onnx", "denoiser.onnx"
 MAX_S = 120.0
@@ -182,14 +183,15 @@ def _converted(graph: Graph, about: dict[str, str]) -> tuple[Written, bytes]:
     from jax2onnx import to_onnx
 
     function = jax.jit(graph.function)
-    traced = jax.make_jaxpr(function)(*graph.example)
-    # jax2onnx 0.17 has no inverse Fourier transform and takes complex arrays apart where they are not expected so; what
-    # is traced under it has operations of its own, which jax's caches would keep and nothing else can run
-    real = real_parts.without_complex(traced)
     shapes = [jax.ShapeDtypeStruct(array.shape, array.dtype) for array in graph.example]
     try:
+        # traced before, for under jax2onnx jax's caches would keep operations of its own, which nothing else can run
+        known = convertible(function, *graph.example)
         with _quiet():
-            model = to_onnx(real, shapes, opset=OPSET, input_names=list(graph.inputs), output_names=list(graph.outputs))
+            model = to_onnx(
+                known, shapes, opset=OPSET, input_names=list(graph.inputs), output_names=list(graph.outputs)
+            )
+            broadcast_constants.shrink(model)
             for key, value in about.items():
                 model.metadata_props.add(key=key, value=value)
             data = model.SerializeToString()

@@ -13,13 +13,14 @@ import pytest
 import zoo
 from tests.complaint import complaint
 from tests.test_contract import SMALL
+from tests.zoo.published.small import HUB_CONFIGS
 from zoo import families
 from zoo.__main__ import main
 from zoo.bitstream import entropy
 from zoo.console import extras
 from zoo.errors import ZooError
 from zoo.random_weights import random_variables
-from zoo.saved import onnx_export
+from zoo.saved import broadcast_constants, onnx_export
 
 CONVERTS = all(map(importlib.util.find_spec, ("jax2onnx", "onnxruntime")))
 converts = pytest.mark.skipif(not CONVERTS, reason='takes the extra "onnx"')
@@ -76,6 +77,16 @@ def test_graphs_code_and_decode_as_the_codec_does(family: str, tmp_path: Path) -
 
 
 @converts
+@pytest.mark.parametrize("family", ["mimi", "snac", "vocos"])
+def test_published_models_are_converted(family: str, tmp_path: Path) -> None:
+    """Those with what converters do not know: a transformer's cache, random numbers, and writing at an index."""
+    model = families.module_of(family).hyperparameters(HUB_CONFIGS[family])
+    written = onnx_export.export(ready(family, model), tmp_path / "out", seconds=SECONDS)
+    assert [graph.file for graph in written] == ["encoder.onnx", "decoder.onnx"]
+    assert written[1].difference < 2e-4
+
+
+@converts
 def test_a_level_is_that_of_the_codes(tmp_path: Path) -> None:
     codec = ready("gan_vocoder")
     (encoder, decoder) = onnx_export.export(codec, tmp_path / "out", seconds=SECONDS, level=0)
@@ -119,6 +130,7 @@ class Stub:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, error: Exception | None = None, off: float = 0.0) -> None:
         self.example: tuple = ()
         monkeypatch.setattr(extras, "require", lambda extra: None)
+        monkeypatch.setattr(broadcast_constants, "shrink", lambda model: None)
 
         def to_onnx(function, shapes, **options):
             if error:
