@@ -104,13 +104,15 @@ def to_params(
     keymap: KeyMap,
     template: Mapping[str, Any],
     place: Callable[[np.ndarray], Any] = lambda array: array,
+    *,
+    finite: bool = True,
 ) -> dict[str, Any]:
     """Tree of parameters, shaped and typed as `template` (a tree of arrays or ShapeDtypeStructs), of a checkpoint.
 
     Each is handed to `place` as soon as it is there, so that few of them need be held in memory twice.
 
     Raises CheckpointError that names the keys which are missing, of another shape, not known to the key map, or hold
-    what is no weight: whole numbers, NaN or infinity.
+    what is no weight: whole numbers, and unless `finite` is false (gradients, say), NaN or infinity.
     """
     weights = fold_weight_norm(weights)
     shapes = flatten(template)
@@ -132,7 +134,7 @@ def to_params(
             if array is None or array.shape != wanted:
                 have = ", ".join(f"{key} {array.shape}" for key, array in zip(entry.keys, arrays))
                 misshaped.append(f"{have} does not fit {entry.path} {wanted} as {entry.layout.name}")
-            elif (what := _meaningless(array, leaf.dtype)) is not None:
+            elif (what := _meaningless(array, leaf.dtype, finite)) is not None:
                 meaningless.append(f"{'+'.join(entry.keys)} ({what})")
             elif entry.index is None:
                 found[entry.path] = place(_copied(array, leaf.dtype))  # or it would be a view of the file
@@ -255,12 +257,13 @@ def _of_other_type(array: np.ndarray, dtype: Any) -> str | None:
     return f"is of type {array.dtype}, not {np.dtype(dtype)}"
 
 
-def _meaningless(array: np.ndarray, dtype: Any) -> str | None:
+def _meaningless(array: np.ndarray, dtype: Any, finite: bool) -> str | None:
     """Why an array is no parameter of this type; None where it is one."""
-    if (what := _of_other_type(array, dtype)) is not None or not jnp.issubdtype(dtype, jnp.floating):
+    what = _of_other_type(array, dtype)
+    if what is not None or not finite or not jnp.issubdtype(dtype, jnp.floating):
         return what
-    finite = np.isfinite(array) & (np.abs(array) <= float(jnp.finfo(dtype).max))
-    return None if finite.all() else "holds NaN or infinity"
+    numbers = np.isfinite(array) & (np.abs(array) <= float(jnp.finfo(dtype).max))
+    return None if numbers.all() else "holds NaN or infinity"
 
 
 def _copied(array: np.ndarray, dtype: Any) -> np.ndarray:

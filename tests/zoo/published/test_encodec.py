@@ -213,6 +213,8 @@ def test_configs_that_are_not_understood_are_refused(change, error, culprit):
     [
         ({"edge": "circular"}, "edge"),
         ({"compress": 3}, "compress"),
+        ({"ratios": (8, 0)}, r"ratios must be at least 2 each, got \[8, 0\]"),
+        ({"ratios": ()}, "ratios"),
         ({"segment_s": 0.99}, "segments"),
         ({"segment_s": 1.0, "overlap": 0.6}, "segments"),
     ],

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from zoo.errors import ZooError
 from zoo.nn.layers import (
     LSTM,
     Conv1d,
@@ -82,6 +83,10 @@ class Seanet:
     n_lstm: int = 2
     remembers: bool = True
     """whether the LSTM goes on from chunk to chunk, or begins anew with every array"""
+
+    def __post_init__(self) -> None:
+        if not self.ratios or min(self.ratios) < 2:
+            raise ZooError(f"ratios must be at least 2 each, got {list(self.ratios)}")
 
     @property
     def hop_length(self) -> int:
