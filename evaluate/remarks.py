@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from evaluate.records import NOT_FINITE, SILENT, label
 from zoo.errors import ZooError
+from zoo.wording import some
 
 if TYPE_CHECKING:
     from evaluate.records import Row
-
-NAMED = 3
-"""clips, at most"""
 
 
 def remarks(rows: Sequence[Row]) -> list[str]:
@@ -22,10 +20,10 @@ def remarks(rows: Sequence[Row]) -> list[str]:
     lines = []
     if silent := dict.fromkeys(row.clip for row in rows if row.remark == SILENT):
         subject, has, is_ = ("1 clip", "has", "is") if len(silent) == 1 else (f"{len(silent)} clips", "have", "are")
-        lines.append(f"{subject}, silent as compared, {has} no SNR and {is_} in no mean: {name_some(silent)}")
+        lines.append(f"{subject}, silent as compared, {has} no SNR and {is_} in no mean: {some(silent)}")
     for (system, level), members in statistics.by_system(rows).items():
         if broken := [row.clip for row in members if row.remark == NOT_FINITE]:
-            lines.append(f"{label(system, level)} gave NaN or infinity, so its means are NaN: {name_some(broken)}")
+            lines.append(f"{label(system, level)} gave NaN or infinity, so its means are NaN: {some(broken)}")
     coders = {statistics.family(row.system, row.level): row.coder for row in rows if row.coder}
     if coders:
         lines.append("; ".join(f"{family}: {coder}" for family, coder in coders.items()))
@@ -37,10 +35,3 @@ def require_sound(rows: Sequence[Row], source: str) -> None:
     if all(row.remark == SILENT for row in rows):
         n = len({row.clip for row in rows})
         raise ZooError(f"{source}: {f'all {n} clips are' if n > 1 else 'the only clip is'} silent: nothing to compare")
-
-
-def name_some(clips: Iterable[str]) -> str:
-    """The first `NAMED` of clips, and how many more there are."""
-    names = list(clips)
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more

@@ -1,4 +1,6 @@
-"""Quantities as they are read, in messages and reports."""
+"""Quantities and lists as they are read, in messages and reports."""
+
+from collections.abc import Iterable
 
 
 def speed(audio_s: float, wall_s: float) -> str:
@@ -10,3 +12,10 @@ def speed(audio_s: float, wall_s: float) -> str:
 def counted(n: int, noun: str) -> str:
     """A number of things as it is read: "1 channel", "2 channels", "1,200 files"."""
     return f"{n:,} {noun}{'s' * (n != 1)}"
+
+
+def some(names: Iterable[str], separator: str = ", ") -> str:
+    """The first three of several names, and how many more there are: "a, b, c and 2 more"."""
+    names = list(names)
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return separator.join(names[:3]) + more

@@ -12,8 +12,8 @@ from evaluate import former
 from evaluate import table as shared
 from evaluate.denoise.records import VALUES, DenoisingMean, all_means, means
 from evaluate.records import NOT_FINITE
-from evaluate.remarks import name_some
 from evaluate.table import Column, show
+from zoo.wording import some
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -123,11 +123,11 @@ def remarks(outcome: Outcome) -> list[str]:
     reasons: dict[str, list[str]] = {}
     for clip in outcome.left_out:
         reasons.setdefault(clip.reason, []).append(clip.clip)
-    lines = [f"left out {name_some(clips)}: {reason}" for reason, clips in reasons.items()]
+    lines = [f"left out {some(clips)}: {reason}" for reason, clips in reasons.items()]
     systems = dict.fromkeys(row.system for row in outcome.rows)
     for system in systems:
         members = [row for row in outcome.rows if row.system == system]
         if broken := dict.fromkeys(row.clip for row in members if row.remark == NOT_FINITE):
-            lines.append(f"{system} gave NaN or infinity, so its means are NaN: {name_some(broken)}")
+            lines.append(f"{system} gave NaN or infinity, so its means are NaN: {some(broken)}")
     coders = {row.system: row.coder for row in outcome.rows if row.coder}
     return [*lines, *(["; ".join(f"{system}: {coder}" for system, coder in coders.items())] if coders else [])]

@@ -18,3 +18,11 @@ def test_things_are_counted_in_words(n: int, said: str) -> None:
 )
 def test_what_is_slower_than_the_sound_has_a_speed_other_than_0(audio_s: float, wall_s: float, said: str) -> None:
     assert wording.speed(audio_s, wall_s) == f"{said}× real time"
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [("", ""), ("a", "a"), ("abc", "a; b; c"), ("abcd", "a; b; c and 1 more"), ("abcdef", "a; b; c and 3 more")],
+)
+def test_of_many_names_three_are_said(names: str, said: str) -> None:
+    assert wording.some(iter(names), "; ") == said

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from train.data.source import CropSource
 from zoo.errors import ZooError
 from zoo.saved import whole
-from zoo.wording import counted
+from zoo.wording import counted, some
 
 FILE = "data.json"
-N_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ def check(workdir: Path, now: Inventory, *, root: str | None, accept_changes: bo
         "added": [name for name in now.frames if name not in then.frames],
         "of another length": changed,
     }
-    said = [f"{len(names)} {what} ({_named(names)})" for what, names in different.items() if names]
+    said = [f"{len(names)} {what} ({some(sorted(names))})" for what, names in different.items() if names]
     raise ZooError(
         f"{where} is not what this run was begun on ({then}, now {now}): {'; '.join(said)}. Restore it, or {flag}"
     )
@@ -80,8 +78,3 @@ def read(workdir: Path) -> Inventory | None:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ZooError(f"{workdir / FILE} cannot be read ({error}); --data.accept_changes writes it anew") from None
-
-
-def _named(names: Collection[str]) -> str:
-    more = f" and {len(names) - N_NAMED} more" if len(names) > N_NAMED else ""
-    return ", ".join(sorted(names)[:N_NAMED]) + more

@@ -21,14 +21,13 @@ from zoo.errors import CheckpointError, ZooError
 from zoo.published import discriminators
 from zoo.saved import checkpoint, runs
 from zoo.saved.orbax_read import flat, path_name, read_tree
-from zoo.wording import counted
+from zoo.wording import counted, some
 
 Arrays = dict[str, np.ndarray]
 """by path, such as decoder/head/kernel"""
 
 RECIPES_OWN = ("quantiser_dropout",)
 """hyper-parameters that only training knows: they are the recipe's, though the architecture is the checkpoint's"""
-N_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -62,8 +61,8 @@ class Taken:
 
     def __str__(self) -> str:
         said = [f"{self.matched} arrays ({self.parameters:,} parameters) taken over"]
-        said += [f"{len(self.new)} new ({_named(self.new)})"] if self.new else []
-        said += [f"{len(self.left_out)} left out ({_named(self.left_out)})"] if self.left_out else []
+        said += [f"{len(self.new)} new ({some(self.new, '; ')})"] if self.new else []
+        said += [f"{len(self.left_out)} left out ({some(self.left_out, '; ')})"] if self.left_out else []
         return ", ".join(said)
 
 
@@ -144,7 +143,7 @@ def begin(state: TrainState, source: Source) -> tuple[TrainState, str]:
     if not generator.matched:
         raise CheckpointError(
             f"{source.place} ({source.family}) has nothing for this model: no array of the same name and shape; it has "
-            f"{_named(source.generator)}; the model {_named(generator.new)}"
+            f"{some(source.generator, '; ')}; the model {some(generator.new, '; ')}"
         )
     lines = [
         f"beginning with {source.place} ({source.family}, {source.sample_rate} Hz, {source.weights})",
@@ -252,10 +251,6 @@ def _moment_names(paths: list[str]) -> list[str]:
     adam = next((p[: p.index("mu")] for p in split if "mu" in p), None)
     ours = [adam is not None and p[: len(adam)] == adam for p in split]
     return ["/".join(p[len(adam or []) :]) if own else "" for p, own in zip(split, ours)]
-
-
-def _named(names: Collection[str]) -> str:
-    return "; ".join(list(names)[:N_NAMED]) + (f" and {len(names) - N_NAMED} more" if len(names) > N_NAMED else "")
 
 
 def _shape(array: Any) -> str:

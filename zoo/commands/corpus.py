@@ -27,10 +27,7 @@ from zoo.console.command import SOME_FAILED, progress
 from zoo.console.terminal import report
 from zoo.errors import BitstreamError, ZooError
 from zoo.ready import ReadyCodec
-from zoo.wording import counted, speed
-
-N_NAMED = 3
-"""of files that are listed in a line"""
+from zoo.wording import counted, some, speed
 
 
 @dataclass(frozen=True)
@@ -278,10 +275,8 @@ def _say_what_is_there(verdicts: Sequence[Verdict], orphans: Sequence[str], root
             what = f"{has} changed" if verdict is Verdict.CHANGED else f"{was} {verdict.value}"
             report(f"{n[verdict]} file{'s' * (n[verdict] != 1)} {what} and {is_} coded again")
     if orphans:
-        more = f" and {len(orphans) - N_NAMED} more" if len(orphans) > N_NAMED else ""
         which = "1 coded file has" if len(orphans) == 1 else f"{len(orphans)} coded files have"
-        named = ", ".join(orphans[:N_NAMED]) + more
-        report(f"{which} no source below {root} any more and stay{'s' * (len(orphans) == 1)}: {named}")
+        report(f"{which} no source below {root} any more and stay{'s' * (len(orphans) == 1)}: {some(orphans)}")
 
 
 def run(work: Corpus, jobs: list[Job]) -> list[Done]:

@@ -100,7 +100,7 @@ def _patches(
         reach = max(round((seen + 2) * frame), reach)
     first, last = max(0, gap.start - beside), min(gap.n_samples, gap.stop + beside)
     inner = Gap(gap.start - first, gap.stop - first, last - first)
-    stretch = emptied(clip[first:last], inner)
+    stretch = clip[first:last].copy()  # with nothing in the gap
     # what is new is no louder than full scale, or than what is known where that is beyond it
     limit = max(1.0, float(np.abs(stretch).max()))
     stretch[inner.start : inner.stop] = np.clip(_predicted(stretch, inner, reach), -limit, limit)

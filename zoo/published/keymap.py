@@ -15,9 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from zoo.errors import CheckpointError
+from zoo.wording import some
 
-SHOWN = 3
-"""Keys of each kind that an error names; of the others it tells how many there are."""
 _GAIN = re.compile(r"(?P<module>.*?)\.?(?:(?P<old>\w+)_g|parametrizations\.(?P<new>\w+)\.original0)")
 
 
@@ -262,8 +261,9 @@ def _meaningless(array: np.ndarray, dtype: Any, finite: bool) -> str | None:
     what = _of_other_type(array, dtype)
     if what is not None or not finite or not jnp.issubdtype(dtype, jnp.floating):
         return what
-    numbers = np.isfinite(array) & (np.abs(array) <= float(jnp.finfo(dtype).max))
-    return None if numbers.all() else "holds NaN or infinity"
+    with np.errstate(over="ignore"):  # what is beyond the type becomes infinity
+        numbers = array.astype(dtype, copy=False)
+    return None if np.isfinite(numbers).all() else "holds NaN or infinity"
 
 
 def _copied(array: np.ndarray, dtype: Any) -> np.ndarray:
@@ -277,8 +277,7 @@ def _copied(array: np.ndarray, dtype: Any) -> np.ndarray:
 
 
 def _complaint(kind: str, keys: list[str]) -> str:
-    more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
-    return f"{kind} keys: {', '.join(keys[:SHOWN])}{more}"
+    return f"{kind} keys: {some(keys)}"
 
 
 def _matches(key: str, patterns: Iterable[str]) -> bool:

@@ -13,7 +13,7 @@ from zoo import arguments, audio
 from zoo.arguments import as_path
 from zoo.console.terminal import printable, report
 from zoo.errors import ZooError
-from zoo.wording import counted
+from zoo.wording import counted, some
 
 N_FOLDS = 5
 
@@ -77,9 +77,8 @@ def folds(labelled: Labelled, seed: int = 0) -> np.ndarray:
     numbers = labelled.numbers()
     whole = [name for i, name in enumerate(labelled.classes) if len(set(dealt[numbers == i].tolist())) == 1]
     if whole:
-        more = f" and {len(whole) - 3} more" if len(whole) > 3 else ""
         report(
-            f"warning: all clips of {', '.join(whole[:3])}{more} are in one fold (one clip, or one number before their "
+            f"warning: all clips of {some(whole)} are in one fold (one clip, or one number before their "
             f"names): where a class is tried it is not trained on, and never guessed"
         )
     return dealt
